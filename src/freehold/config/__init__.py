@@ -1,0 +1,31 @@
+"""Settings: a TOML file and environment variables in, frozen types out. Also sets up structured logs.
+
+Public names: `Settings` and its parts, `load_settings`, `configure_logs`.
+"""
+
+from freehold.config.load import find_config, load_settings
+from freehold.config.logs import configure_logs
+from freehold.config.settings import (
+    ControlSettings,
+    CounselDecision,
+    GatewaySettings,
+    LoopSettings,
+    Price,
+    Settings,
+    TaskSettings,
+    UpstreamSettings,
+)
+
+__all__ = [
+    "ControlSettings",
+    "CounselDecision",
+    "GatewaySettings",
+    "LoopSettings",
+    "Price",
+    "Settings",
+    "TaskSettings",
+    "UpstreamSettings",
+    "configure_logs",
+    "find_config",
+    "load_settings",
+]

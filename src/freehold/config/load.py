@@ -1,0 +1,75 @@
+"""Find, read and check a configuration file."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from freehold.config.settings import Settings
+from freehold.domain.errors import ConfigError
+
+FILE_NAME = "freehold.toml"
+ENVIRONMENT = "FREEHOLD_CONFIG"
+
+
+def find_config(explicit: str | None = None) -> Path:
+    """The configuration file: the flag, else `$FREEHOLD_CONFIG`, else `freehold.toml` here.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    path = Path(explicit or os.environ.get(ENVIRONMENT) or FILE_NAME)
+    if not path.is_file():
+        raise ConfigError(
+            f"There is no configuration file at {path.absolute()}.",
+            "Run `freehold init` to write one, or name it with --config FILE.",
+        )
+    return path
+
+
+def load_settings(path: Path) -> Settings:
+    """Read `path`; relative folders in it are taken from where the file lies.
+
+    Raises:
+        ConfigError: it cannot be read, is not TOML, or a field is unknown or out of range (the message names it).
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = msgspec.convert(raw, Settings)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.", "Mend the line that is named.") from error
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: {error}.", "`freehold init --print` shows every setting.") from error
+    _check(path, settings)
+    data = (path.parent / settings.data_dir).absolute()
+    return msgspec.structs.replace(settings, data_dir=str(data))
+
+
+def _check(path: Path, settings: Settings) -> None:
+    for name, upstream in settings.upstreams.items():
+        if upstream.protocol != "openai":
+            raise ConfigError(
+                f"{path}: upstream {name!r} has protocol {upstream.protocol!r}.", "Known protocols: openai."
+            )
+        if not upstream.base_url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"{path}: upstream {name!r} has base_url {upstream.base_url!r}.",
+                "Give a URL that starts with http:// or https://.",
+            )
+        for fallback in upstream.fallbacks:
+            if fallback not in settings.upstreams or fallback == name:
+                raise ConfigError(
+                    f"{path}: upstream {name!r} falls back to {fallback!r}, which is not another upstream.",
+                    f"Name one of: {', '.join(sorted(settings.upstreams))}.",
+                )
+    host = settings.gateway.host
+    if host not in ("localhost", "::1") and not host.startswith("127.") and not settings.gateway.api_key_env:
+        raise ConfigError(
+            f"{path}: the gateway would listen on {host} and ask nobody for a key.",
+            "Set gateway.api_key_env, or listen on 127.0.0.1.",
+        )

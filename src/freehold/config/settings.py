@@ -1,0 +1,133 @@
+"""The settings, frozen. Every field has a default that is right for one machine; `freehold init` writes them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+OpenShare = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
+Positive = Annotated[float, msgspec.Meta(gt=0.0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[gateway]`: where it listens, who may call, and what it bounds."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8484
+    workers: Count = 1
+    api_key_env: str = ""
+    """Environment variable with the key that callers must send; empty: no key is asked for (loopback only)."""
+    max_body_bytes: Count = 20_000_000
+    max_recorded_response_bytes: Count = 4_000_000
+    policy_poll_seconds: Positive = 0.5
+    policy_lease_seconds: Positive = 2.0
+    """With the control store out of reach for longer, nothing is served by students: a rollback could be waiting."""
+    audit_concurrency: Count = 8
+    audit_queue: Count = 1000
+
+
+class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[control]`: the control database."""
+
+    url: str = ""
+    """A SQLAlchemy URL; empty: SQLite in the data folder."""
+
+
+class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Dollars per million tokens, where genai-prices does not know the model or you pay something else."""
+
+    input: Annotated[float, msgspec.Meta(ge=0.0)]
+    output: Annotated[float, msgspec.Meta(ge=0.0)]
+    cached_input: Annotated[float, msgspec.Meta(ge=0.0)] | None = None
+
+
+class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[upstreams.NAME]`: a provider or server that speaks a wire protocol."""
+
+    base_url: str
+    """For example `https://api.openai.com/v1`."""
+    protocol: str = "openai"
+    api_key_env: str = ""
+    """Environment variable with the key; empty: the caller's own Authorization header is passed on."""
+    models: tuple[str, ...] = ()
+    """Names or globs of the models it serves; empty: any model that no other upstream names."""
+    fallbacks: tuple[str, ...] = ()
+    """Upstreams tried in order when this one fails before its first byte."""
+    terms: str = ""
+    """Whose terms its outputs come under (see `freehold doctor`); empty: known from the host name, else unknown."""
+    prices: dict[str, Price] = {}
+    """Model (or `*`) → price."""
+    connect_timeout: Positive = 5.0
+    first_byte_timeout: Positive = 120.0
+    idle_timeout: Positive = 60.0
+    retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 2
+    max_connections: Count = 1000
+
+
+class LoopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[loop]`: how the loop works and what it may promise."""
+
+    interval_seconds: Positive = 2.0
+    epsilon: OpenShare = 0.02
+    """Largest loss allowed per served request."""
+    delta: OpenShare = 0.05
+    """Probability that a certificate may be wrong, over all attempts on a task."""
+    audit_rate: OpenShare = 0.05
+    repeat_rate: Share = 0.01
+    repeats_wanted: Count = 100
+    min_samples: Count = 200
+    """Fewest closed answers before a student is tried."""
+    growth: Annotated[float, msgspec.Meta(gt=1.0)] = 1.3
+    """A task is looked at again when its evidence has grown by this factor."""
+    max_samples: Count = 50_000
+    """Most recent samples used to train one student."""
+    seed: int = 0
+
+
+class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[tasks.NAME]`: what differs for one task (by its name or id)."""
+
+    epsilon: OpenShare | None = None
+    delta: OpenShare | None = None
+    audit_rate: OpenShare | None = None
+    move: bool = True
+    """False: never moved, only recorded."""
+
+
+class CounselDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[counsel]]`: a decision by the organisation's counsel where terms need one."""
+
+    terms: str
+    purpose: str
+    allow: bool
+    decided_by: str
+    until: str
+    """ISO date on which the decision ends."""
+    note: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All settings."""
+
+    gateway: GatewaySettings = GatewaySettings()
+    control: ControlSettings = ControlSettings()
+    upstreams: dict[str, UpstreamSettings] = {}
+    loop: LoopSettings = LoopSettings()
+    tasks: dict[str, TaskSettings] = {}
+    counsel: tuple[CounselDecision, ...] = ()
+    data_dir: str = "freehold-data"
+    """Relative to the configuration file."""
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        return Path(self.data_dir)
+
+    @property
+    def control_url(self) -> str:
+        """The control database's URL."""
+        return self.control.url or f"sqlite:///{self.data / 'control.sqlite'}"

@@ -1,0 +1,1 @@
+"""Traces in, tasks and datasets out."""

@@ -1,0 +1,1 @@
+"""Stored data in, server-rendered pages out."""

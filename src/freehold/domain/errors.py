@@ -1,0 +1,147 @@
+"""The one error tree. A failure is classified where it happens and translated once, at an edge.
+
+Every error says what happened and to what (`message`) and what to do next (`hint`). `code` is stable and machine
+readable; `http_status` is what the gateway answers; `exit_code` is what the command line returns.
+"""
+
+from __future__ import annotations
+
+
+class FreeholdError(Exception):
+    """Root of the tree; catch it only at an edge (gateway, command line, job boundary)."""
+
+    code = "internal_error"
+    http_status = 500
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class ConfigError(FreeholdError):
+    """The configuration file, an environment variable or a flag cannot be used."""
+
+    code = "config_error"
+    exit_code = 2
+
+
+class RequestError(FreeholdError):
+    """The caller's request cannot be understood."""
+
+    code = "invalid_request"
+    http_status = 400
+    exit_code = 2
+
+
+class BodyTooLarge(RequestError):
+    """The request body is over the configured limit."""
+
+    code = "request_too_large"
+    http_status = 413
+
+
+class AuthError(RequestError):
+    """The API key is missing or wrong."""
+
+    code = "invalid_api_key"
+    http_status = 401
+
+
+class ModelNotFound(RequestError):
+    """No configured upstream serves the model that was asked for."""
+
+    code = "model_not_found"
+    http_status = 404
+
+
+class NotFound(RequestError):
+    """A named thing (trace, task, student, route) does not exist."""
+
+    code = "not_found"
+    http_status = 404
+    exit_code = 3
+
+
+class UpstreamError(FreeholdError):
+    """An upstream did not answer as its protocol demands."""
+
+    code = "upstream_error"
+    http_status = 502
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection could be made, or it was refused."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamTimeout(UpstreamError):
+    """The upstream did not connect, begin or continue its answer in time."""
+
+    code = "upstream_timeout"
+    http_status = 504
+
+
+class UpstreamProtocolError(UpstreamError):
+    """The upstream sent bytes that are not HTTP, or closed before its answer was complete."""
+
+    code = "upstream_protocol_error"
+
+
+class StoreError(FreeholdError):
+    """Stored data cannot be read or written."""
+
+    code = "store_error"
+    http_status = 503
+
+
+class StoreFull(StoreError):
+    """The disk (or quota) is full: recording is shed, traffic is not."""
+
+    code = "store_full"
+
+
+class JournalCorrupt(StoreError):
+    """A journal segment holds bytes that are not a whole, intact frame before its end."""
+
+    code = "journal_corrupt"
+
+
+class Conflict(StoreError):
+    """Somebody else changed the same thing first."""
+
+    code = "conflict"
+    http_status = 409
+    exit_code = 4
+
+
+class LeaseHeld(Conflict):
+    """Another process already does this work (for example, a second loop on one data folder)."""
+
+    code = "lease_held"
+
+
+class StudentError(FreeholdError):
+    """A student's files are missing, changed or not readable; its task goes to the incumbent."""
+
+    code = "student_error"
+
+
+class EvidenceError(FreeholdError):
+    """There is not enough evidence, or not of the right kind: never a certificate."""
+
+    code = "not_enough_evidence"
+    exit_code = 5
+
+
+class RightsError(FreeholdError):
+    """Licence or terms do not allow this use, or are unknown, which counts the same."""
+
+    code = "rights_denied"
+    http_status = 403
+    exit_code = 6

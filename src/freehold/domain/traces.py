@@ -1,0 +1,78 @@
+"""What is recorded: one exchange (`Trace`) or a later judgement of it (`Feedback`). Wire data, frozen."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+TRACE_VERSION = 1
+
+Kind = Literal["request", "audit", "repeat"]
+"""`request`: a caller's; `audit`: the incumbent asked about an owned answer; `repeat`: the incumbent asked twice."""
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_defaults=True):
+    """One exchange, byte for byte, with who answered it, why, and under which policy.
+
+    Bodies are the raw bytes on the wire; what can be derived from them (answer text, tokens, cost) is derived when
+    the journal is sealed, not in the request's path.
+    """
+
+    version: int = TRACE_VERSION
+    trace_id: str
+    at_ns: int
+    """Unix nanoseconds when the request had been read."""
+    kind: Kind = "request"
+    of: str | None = None
+    """For an audit or repeat: the trace it belongs to."""
+    task: str = ""
+    fingerprint: str = ""
+    model: str = ""
+    """The model the caller asked for."""
+    answered_by: str = ""
+    """`upstream-name/model` or `student/student-id`; empty if nobody answered."""
+    owned: bool = False
+    policy: int = 0
+    certificate: str | None = None
+    reason: str = ""
+    """Why this rung answered: see `freehold.domain.policy.Reason`."""
+    signal: float | None = None
+    novelty: float | None = None
+    audit_probability: float = 0.0
+    """The probability with which this owned answer was to be audited (its propensity)."""
+    audited: bool = False
+    status: int = 0
+    """HTTP status sent to the caller; 0 if the caller left before a status was sent."""
+    error: str | None = None
+    """`code: message` of what went wrong, if anything did."""
+    stream: bool = False
+    request: bytes = b""
+    response: bytes = b""
+    truncated: bool = False
+    """The response was longer than the recording limit; the caller still got all of it."""
+    first_byte_us: int = 0
+    duration_us: int = 0
+    attempts: tuple[str, ...] = ()
+    """Upstreams that were tried, in order, when there was more than one try."""
+    key: str | None = None
+    episode: str | None = None
+    parent: str | None = None
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag="feedback", omit_defaults=True):
+    """A person's or system's later judgement of a trace: score in [0, 1], the right label, an edit, a comment."""
+
+    version: int = TRACE_VERSION
+    feedback_id: str
+    trace_id: str
+    at_ns: int
+    score: float | None = None
+    label: str | None = None
+    edit: str | None = None
+    comment: str | None = None
+    key: str | None = None
+
+
+Record = Trace | Feedback
+"""Anything the journal holds."""

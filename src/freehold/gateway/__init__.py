@@ -1,0 +1,1 @@
+"""HTTP in, HTTP out; thin. Serves route and record only."""

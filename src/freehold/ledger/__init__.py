@@ -1,0 +1,1 @@
+"""Sealed traces in, every dollar out: measured, quoted or assumed."""

@@ -1,0 +1,1 @@
+"""Audits in, confidence sequences and rollbacks out."""

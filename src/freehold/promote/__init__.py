@@ -1,0 +1,1 @@
+"""A certificate in, a new policy version out; and the way back."""

@@ -1,0 +1,1 @@
+"""Exchanges in, journal frames out; journals in, sealed trace table out."""

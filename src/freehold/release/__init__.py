@@ -1,0 +1,1 @@
+"""A student in, a release that others can verify out (a later issue)."""

@@ -1,0 +1,1 @@
+"""Terms and purpose in, verdict out. Pure; the tables are data files. Unknown means deny."""

@@ -1,0 +1,1 @@
+"""One folder per wire protocol, and the seam they share."""
