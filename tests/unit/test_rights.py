@@ -1,0 +1,58 @@
+"""Verdicts on training: the table's own answers, counsel, and unknown terms."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from freehold.config import CounselDecision
+from freehold.rights import judge_training, terms_of_url, terms_table
+
+TODAY = datetime.date(2026, 11, 21)
+
+
+def test_unknown_terms_are_denied_and_say_what_to_do() -> None:
+    verdict = judge_training("train_classifier", "someone-else", (), TODAY)
+    assert verdict.outcome == "deny" and not verdict.permits
+    assert "own" in verdict.reason
+
+
+def test_not_verified_terms_are_denied() -> None:
+    assert judge_training("train_classifier", "cohere", (), TODAY).outcome == "deny"
+
+
+def test_purpose_decides() -> None:
+    classifier = judge_training("train_classifier", "openai-api", (), TODAY)
+    generative = judge_training("train_generative", "openai-api", (), TODAY)
+    assert classifier.outcome == "duties" and classifier.permits and classifier.duties
+    assert generative.outcome == "needs-counsel" and not generative.permits
+
+
+@pytest.mark.parametrize(
+    ("until", "allow", "outcome"),
+    [
+        ("2027-01-01", True, "allow"),
+        ("2027-01-01", False, "deny"),
+        ("2026-01-01", True, "needs-counsel"),
+    ],
+)
+def test_counsel_settles_until_it_expires(until: str, allow: bool, outcome: str) -> None:
+    decision = CounselDecision("google-gemini-api", "train_classifier", allow, "counsel", until)
+    assert judge_training("train_classifier", "google-gemini-api", (decision,), TODAY).outcome == outcome
+
+
+def test_counsel_cannot_overrule_a_clear_ban() -> None:
+    decision = CounselDecision("xai", "train_classifier", True, "counsel", "2027-01-01")
+    assert judge_training("train_classifier", "xai", (decision,), TODAY).outcome == "deny"
+
+
+def test_terms_are_known_by_exact_host_only() -> None:
+    assert terms_of_url("https://api.openai.com/v1") == "openai-api"
+    assert terms_of_url("https://api.openai.com.evil.example/v1") == "unknown"
+    assert terms_of_url("http://127.0.0.1:8000/v1") == "unknown"
+
+
+def test_every_entry_has_a_reason_and_a_date() -> None:
+    for name, terms in terms_table().items():
+        assert terms.reason and datetime.date.fromisoformat(terms.date), name
