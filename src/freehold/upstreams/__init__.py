@@ -1,1 +1,5 @@
-"""One folder per wire protocol, and the seam they share."""
+"""One folder per wire protocol, and the seam they share.
+
+`base` is the seam (`Upstream`: a request in, an answer's bytes out); `openai` speaks HTTP to providers; `recorded` is a
+real HTTP server over recorded answers; `student` answers in this process.
+"""
