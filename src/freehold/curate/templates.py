@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from freehold.domain.fingerprint import Shape, Template
+import msgspec
 
-MIN_VARIANTS = 8
+from freehold.domain.fingerprint import Shape, Template, task_id_of_fingerprint
+
+MIN_VARIANTS = 20
 """Fewest shapes that make a template."""
 MIN_SLOT_VALUES = 6
 """Fewest values a place must take to be a slot."""
@@ -21,33 +23,33 @@ MAX_REPEATS = 0.5
 """A slot's commonest value may stand in at most this share of the variants."""
 
 
-def find_templates(shapes: Iterable[tuple[Shape, str]]) -> list[Template]:
-    """Templates among `shapes` (each with the task id it has now); the first variant's task id names the template."""
-    groups: dict[tuple[str, int], list[tuple[list[str], str]]] = {}
-    for shape, task in shapes:
+def find_templates(shapes: Iterable[Shape]) -> list[Template]:
+    """Templates among `shapes`, each of which was seen too rarely to be a task of its own."""
+    groups: dict[tuple[str, int], list[list[str]]] = {}
+    for shape in shapes:
         words = shape.masked.split(" ")
-        groups.setdefault((shape.context, len(words)), []).append((words, task))
+        groups.setdefault((shape.context, len(words)), []).append(words)
     found: dict[str, Template] = {}
     for (context, _), members in sorted(groups.items()):
         for cluster in _clusters(members):
-            words = _slots([words for words, _ in cluster])
+            words = _slots(cluster)
             if words is not None:
-                template = Template(task=cluster[0][1], context=context, words=words)
-                found.setdefault(template.fingerprint, template)
+                template = Template(task="", context=context, words=words)
+                task = task_id_of_fingerprint(template.fingerprint)
+                found.setdefault(task, msgspec.structs.replace(template, task=task))
     return list(found.values())
 
 
-def _clusters(members: Sequence[tuple[list[str], str]]) -> list[list[tuple[list[str], str]]]:
-    clusters: list[list[tuple[list[str], str]]] = []
-    for words, task in members:
+def _clusters(members: Sequence[list[str]]) -> list[list[list[str]]]:
+    clusters: list[list[list[str]]] = []
+    for words in members:
         for cluster in clusters:
-            head = cluster[0][0]
-            shared = sum(a == b for a, b in zip(head, words, strict=True))
+            shared = sum(a == b for a, b in zip(cluster[0], words, strict=True))
             if shared >= MIN_SHARED_WORDS * len(words):
-                cluster.append((words, task))
+                cluster.append(words)
                 break
         else:
-            clusters.append([(words, task)])
+            clusters.append([words])
     return [cluster for cluster in clusters if len(cluster) >= MIN_VARIANTS]
 
 

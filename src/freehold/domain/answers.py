@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, cast
 
 import msgspec
 
@@ -10,13 +11,22 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 _canonical = msgspec.json.Encoder(order="sorted")
 
 
+_FENCED = re.compile(r"(\s*```(?:json)?[ \t]*\n)(.*?)(\n[ \t]*```\s*)", re.S)
+
+
+def unfence(text: str) -> tuple[str, str, str]:
+    """Split `text` into what stands before, in and after a Markdown code fence that wraps all of it."""
+    fenced = _FENCED.fullmatch(text)
+    return (fenced.group(1), fenced.group(2), fenced.group(3)) if fenced else ("", text, "")
+
+
 def parse_object(text: str) -> dict[str, Any] | None:
-    """The JSON object that `text` is, or None. Code fences and prose around it are not removed."""
-    stripped = text.strip()
-    if not stripped.startswith("{"):
+    """The JSON object that `text` is, a code fence around all of it allowed, or None."""
+    body = unfence(text)[1].strip()
+    if not body.startswith("{"):
         return None
     try:
-        return _decoder.decode(stripped)
+        return _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError):
         return None
 
@@ -37,3 +47,18 @@ def disagreement(answer: str, reference: str) -> float:
     if answer == reference:
         return 0.0
     return float(normalise(answer) != normalise(reference))
+
+
+def leaves(value: dict[str, Any]) -> dict[tuple[str, ...], str]:
+    """Path of keys → canonical JSON of the value there. Objects are walked; lists and empty objects are values."""
+    found: dict[tuple[str, ...], str] = {}
+
+    def walk(node: object, path: tuple[str, ...]) -> None:
+        if isinstance(node, dict) and node:
+            for key, child in cast("dict[str, Any]", node).items():
+                walk(child, (*path, key))
+        else:
+            found[path] = canonical(cast("object", node))
+
+    walk(value, ())
+    return found

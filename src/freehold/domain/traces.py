@@ -27,6 +27,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_default
     of: str | None = None
     """For an audit or repeat: the trace it belongs to."""
     task: str = ""
+    task_name: str = ""
+    """The name the caller gave the task; empty if it was discovered."""
     fingerprint: str = ""
     model: str = ""
     """The model the caller asked for."""

@@ -1,0 +1,119 @@
+"""Traces in, samples out: which exchanges are evidence of what the incumbent answers, and of what kind.
+
+Before a task has a rung, every exchange is drawn from all of its traffic. Afterwards escalated requests are always
+answered by the incumbent but owned ones only when audited; escalated requests alone are never a fair sample. So a
+sample may certify (`uniform`) only if it was drawn with one probability whatever the rung thought of it: audits are,
+at the audit rate; escalated ones are thinned to the same rate by a hash of their id.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from freehold.config import CounselDecision
+from freehold.domain.chat import parse_chat, student_can_answer, student_input
+from freehold.domain.errors import RequestError
+from freehold.domain.evidence import Part, Sample, Verdict
+from freehold.rights import judge_training
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FIT_SHARE = 0.60
+TUNE_SHARE = 0.10
+"""The rest certifies. The part is decided by a hash of the prompt, so that equal prompts stay on one side."""
+_ESCALATED = frozenset(("novel", "uncertain"))
+_UNSELECTED = frozenset(("no-rung", "policy-stale", "student-missing"))
+
+
+def collect_samples(
+    frame: pl.DataFrame, terms_of: Mapping[str, str], counsel: tuple[CounselDecision, ...], today: datetime.date
+) -> tuple[list[Sample], Counter[str], list[Verdict]]:
+    """Samples of one task, the rows left out by reason, and the verdicts that were given.
+
+    Args:
+        frame: traces of the task (kinds request and audit), oldest first.
+        terms_of: upstream name → terms its answers come under.
+        counsel: counsel's decisions in force.
+        today: the date verdicts are given for.
+    """
+    left_out: Counter[str] = Counter()
+    verdicts: dict[str, Verdict] = {}
+    model = _incumbent_model(frame)
+    samples: list[Sample] = []
+    for row in frame.iter_rows(named=True):
+        reason, uniform = _usable(row, model)
+        if reason:
+            left_out[reason] += 1
+            continue
+        terms = terms_of.get(row["answered_by"].split("/", 1)[0], "unknown")
+        if terms not in verdicts:
+            verdicts[terms] = judge_training("train_classifier", terms, counsel, today)
+        if not verdicts[terms].permits:
+            left_out[f"rights: {verdicts[terms].outcome} ({terms})"] += 1
+            continue
+        prompt = _prompt(row["request"])
+        if prompt is None:
+            left_out["not plain text"] += 1
+            continue
+        samples.append(
+            Sample(
+                trace_id=row["trace_id"],
+                at_ns=row["at_ns"],
+                prompt=prompt,
+                answer=row["answer"] or "",
+                part=part_of(row["task"], prompt),
+                terms=terms,
+                uniform=uniform,
+            )
+        )
+    return samples, left_out, list(verdicts.values())
+
+
+def part_of(task: str, prompt: str) -> Part:
+    """Which part of the evidence a prompt belongs to: a pure function of the task and the folded prompt."""
+    share = _share(f"{task}\n{' '.join(prompt.casefold().split())}")
+    if share < FIT_SHARE:
+        return "fit"
+    return "tune" if share < FIT_SHARE + TUNE_SHARE else "certify"
+
+
+def _share(text: str) -> float:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
+
+
+def _incumbent_model(frame: pl.DataFrame) -> str:
+    """The model most asked for lately: answers of another model are not this incumbent's."""
+    recent = Counter[str](frame.get_column("model").tail(1000).to_list())
+    return recent.most_common(1)[0][0] if recent else ""
+
+
+def _usable(row: Mapping[str, Any], model: str) -> tuple[str, bool]:
+    """Why a trace is no evidence (empty if it is), and whether it is a uniform draw from the task's traffic."""
+    if row["owned"]:
+        return "answered by a student", False
+    if row["status"] != 200 or row["error"]:
+        return "failed", False
+    if row["truncated"]:
+        return "recorded in part", False
+    if row["model"] != model:
+        return "another model", False
+    if row["kind"] == "audit" or row["reason"] in _UNSELECTED:
+        return "", True
+    if row["reason"] in _ESCALATED:
+        return "", _share(row["trace_id"]) < row["audit_probability"]
+    if row["reason"] == "pinned":
+        return "", False
+    return f"served as {row['reason']}", False
+
+
+def _prompt(body: bytes) -> str | None:
+    try:
+        request = parse_chat(body)
+    except RequestError:
+        return None
+    return student_input(request) if student_can_answer(request) else None
