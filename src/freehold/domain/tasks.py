@@ -47,8 +47,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Certification attempts so far: attempt i may spend δ·6/(π²i²)."""
     evidence_since_ns: int = 0
     """Evidence older than this is not used: set by a rollback, because the traffic has changed since."""
-    samples_at_attempt: int = 0
-    """How many samples the last attempt had, so that the next waits for enough more."""
+    samples_at_look: int = 0
+    """How many answers there were when the task was last looked at, so that the next look waits for enough more."""
     note: str = ""
     """What stands in the way now, in a sentence, for people."""
     created_ns: int = 0

@@ -1,0 +1,81 @@
+"""Build a task's dataset: immutable, content-hashed, with a rights verdict for every source of answers."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from freehold.config import Settings
+from freehold.curate.forms import recognise_form
+from freehold.curate.samples import collect_samples
+from freehold.domain.errors import EvidenceError, NotFound, RightsError
+from freehold.domain.evidence import Dataset, Sample, Verdict
+from freehold.domain.tasks import AnswerForm, Task
+from freehold.rights import terms_of_url
+from freehold.store.artifacts import write_dataset
+
+if TYPE_CHECKING:
+    from freehold.store import Store
+
+
+def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -> Dataset:
+    """Curate the task's traces into a stored dataset; the same traces give the same id.
+
+    Raises:
+        NotFound: no such task.
+        RightsError: no answer may be used for training; the verdicts are named.
+        EvidenceError: too few usable answers, or they are not closed.
+    """
+    task = store.control.tasks.get(task_id)
+    if task is None:
+        raise NotFound(f"There is no task {task_id}.", "`freehold tasks` lists them.")
+    frame = store.read_traces(task=task_id, kinds=("request", "audit"), since_ns=task.evidence_since_ns)
+    terms = {name: upstream.terms or terms_of_url(upstream.base_url) for name, upstream in settings.upstreams.items()}
+    today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
+    samples, left_out, verdicts = collect_samples(frame, terms, settings.counsel, today)
+    samples = samples[-settings.loop.max_samples :]
+    form = _checked_form(task, samples, left_out, verdicts, settings.loop.min_samples)
+    folder = store.path("datasets")
+    sha256 = write_dataset(folder, samples)
+    dataset = Dataset(
+        dataset_id=f"ds_{sha256[:32]}",
+        task=task_id,
+        path=f"datasets/{sha256[:32]}",
+        sha256=sha256,
+        rows=len(samples),
+        parts=dict(Counter[str](sample.part for sample in samples)),
+        left_out=dict(left_out),
+        verdicts=tuple(verdicts),
+        form=form,
+        since_ns=samples[0].at_ns,
+        until_ns=samples[-1].at_ns,
+        created_ns=now_ns,
+    )
+    return store.control.datasets.get(dataset.dataset_id) or store.control.datasets.put(dataset)
+
+
+def _checked_form(
+    task: Task, samples: list[Sample], left_out: Counter[str], verdicts: list[Verdict], wanted: int
+) -> AnswerForm:
+    name = f"Task {task.name!r}"
+    denied = [verdict for verdict in verdicts if not verdict.permits]
+    if denied and not samples:
+        raise RightsError(
+            f"{name} may not train a student: {denied[0].subject}: {denied[0].reason}",
+            "Set the upstream's `terms`, or record counsel's decision under [[counsel]].",
+        )
+    if len(samples) < wanted:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common(3))
+        raise EvidenceError(
+            f"{name} has {len(samples)} usable answers of {wanted} wanted"
+            + (f" (left out: {reasons})." if reasons else "."),
+            "Let more traffic pass through.",
+        )
+    form = recognise_form([sample.answer for sample in samples])
+    if form is None or form.kind == "open":
+        raise EvidenceError(
+            f"{name} has answers that nothing can score: {form.reason if form else 'too few'}",
+            "It stays with the incumbent.",
+        )
+    return form

@@ -1,0 +1,197 @@
+"""Find the tasks in the traffic, gather calls that differ in slots, and say what form each task's answers have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from freehold.config import Settings
+from freehold.curate.forms import recognise_form
+from freehold.curate.templates import find_templates
+from freehold.domain.chat import parse_chat
+from freehold.domain.errors import RequestError
+from freehold.domain.events import Event, EventKind
+from freehold.domain.fingerprint import Shape, Template, shape_of
+from freehold.domain.ids import new_id
+from freehold.domain.policy import TaskPolicy
+from freehold.domain.tasks import AnswerForm, Task
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from freehold.store import Store
+
+MIN_REQUESTS = 20
+"""A call that nobody named is a task once it was seen this often."""
+MAX_STRAYS = 2_000
+"""Most recent rare calls looked at for templates."""
+_TITLE_WORDS = 9
+
+
+class Seen(NamedTuple):
+    """How much of a task's traffic there is."""
+
+    requests: int
+    answers: int
+    """Answers of the incumbent, audits included."""
+
+
+def discover(store: Store, settings: Settings, now_ns: int) -> dict[str, Seen]:
+    """Bring the stored tasks up to date with the traffic; returns how much was seen of each."""
+    import polars as pl
+
+    frame = store.read_traces(
+        kinds=("request", "audit"),
+        columns=("trace_id", "kind", "task", "task_name", "fingerprint", "owned", "status", "at_ns"),
+    )
+    known = {task.task_id: task for task in store.control.tasks.list()}
+    since = pl.DataFrame(
+        {"task": list(known), "since": [task.evidence_since_ns for task in known.values()]},
+        schema={"task": pl.String, "since": pl.Int64},
+    )
+    answered = (pl.col("status") == 200) & ~pl.col("owned") & (pl.col("at_ns") >= pl.col("since").fill_null(0))
+    groups = (
+        frame.filter(pl.col("task") != "")
+        .join(since, on="task", how="left")
+        .group_by("task")
+        .agg(
+            requests=(pl.col("kind") == "request").sum(),
+            answers=answered.sum(),
+            name=pl.col("task_name").last(),
+            fingerprints=pl.col("fingerprint").unique().sort(),
+            example=pl.col("trace_id").last(),
+        )
+    )
+    seen: dict[str, Seen] = {}
+    strays: list[str] = []
+    for row in groups.iter_rows(named=True):
+        if not row["name"] and row["requests"] < MIN_REQUESTS and row["task"] not in known:
+            strays.append(row["example"])
+            continue
+        seen[row["task"]] = Seen(row["requests"], row["answers"])
+        _store_task(store, settings, known.get(row["task"]), row, now_ns)
+    if len(strays) >= MIN_REQUESTS:
+        _gather_strays(store, strays[-MAX_STRAYS:], now_ns)
+    return seen
+
+
+def _store_task(store: Store, settings: Settings, task: Task | None, row: dict[str, object], now_ns: int) -> None:
+    fingerprints = tuple(str(fingerprint) for fingerprint in row["fingerprints"])  # pyright: ignore
+    if task is not None:
+        if set(fingerprints) - set(task.fingerprints):
+            store.control.tasks.put(msgspec.structs.replace(task, fingerprints=fingerprints, updated_ns=now_ns))
+        return
+    name = str(row["name"])
+    title = name or _title(store, str(row["example"]))
+    own = settings.tasks.get(title) or settings.tasks.get(str(row["task"]))
+    task = Task(
+        task_id=str(row["task"]),
+        name=title,
+        named=bool(name),
+        fingerprints=fingerprints,
+        epsilon=own.epsilon if own and own.epsilon is not None else settings.loop.epsilon,
+        delta=own.delta if own and own.delta is not None else settings.loop.delta,
+        note="Too few answers yet to say what they are.",
+        created_ns=now_ns,
+        updated_ns=now_ns,
+    )
+    store.control.tasks.put(task)
+    how = "named by its callers" if name else "found by its instructions"
+    store.control.add_event(_event("task-discovered", task, f"{title}: {how}, {row['requests']} requests.", now_ns))
+
+
+def _title(store: Store, trace_id: str) -> str:
+    shape = _shape(store, trace_id)
+    if shape is None:
+        return trace_id
+    words = shape.masked.removeprefix("(lead) ").split(" ")
+    return " ".join(words[:_TITLE_WORDS]).rstrip(".,:;") + (" …" if len(words) > _TITLE_WORDS else "")
+
+
+def _shape(store: Store, trace_id: str) -> Shape | None:
+    trace = store.get_trace(trace_id)
+    if trace is None:
+        return None
+    try:
+        return shape_of(parse_chat(trace["request"]))
+    except RequestError:
+        return None
+
+
+def _gather_strays(store: Store, examples: list[str], now_ns: int) -> None:
+    shapes = [shape for trace_id in examples if (shape := _shape(store, trace_id)) is not None]
+    policy = store.control.current_policy()
+    known = {template.task for template in policy.templates}
+    new: list[Template] = [template for template in find_templates(shapes) if template.task not in known]
+    if not new:
+        return
+    message = f"{len(new)} call(s) whose instructions vary were gathered."
+    store.control.publish(
+        msgspec.structs.replace(policy, created_ns=now_ns, reason=message, templates=(*policy.templates, *new)),
+        expected_version=policy.version,
+        events=tuple(
+            Event(
+                event_id=new_id("ev"),
+                at_ns=now_ns,
+                kind="task-merged",
+                task=template.task,
+                message="Calls that differ in some words only are one task from now on.",
+                evidence={"words": [word or "<*>" for word in template.words[:60]]},
+            )
+            for template in new
+        ),
+    )
+
+
+def look_at_form(store: Store, settings: Settings, task: Task, now_ns: int) -> Task:
+    """Say what form the task's answers have, once there are enough; closed ones begin to learn."""
+    frame = store.read_traces(
+        task=task.task_id, kinds=("request",), columns=("answer", "owned", "status", "error", "at_ns"), limit=4_000
+    )
+    form = recognise_form(_answers(frame))
+    if form is None:
+        return task
+    closed = form.kind != "open"
+    changed = msgspec.structs.replace(
+        task,
+        form=form,
+        state="learning" if closed else "unscorable",
+        note="" if closed else f"Stays with the incumbent: nothing can score it. {form.reason}",
+        updated_ns=now_ns,
+    )
+    if task.form is not None and task.form.kind == form.kind:
+        store.control.tasks.put(changed)
+        return changed
+    event = _event("form-recognised", changed, f"{task.name}: {form.reason}", now_ns)
+    policy = store.control.current_policy()
+    entry = policy.tasks.get(task.task_id, TaskPolicy(task=task.task_id))
+    entry = msgspec.structs.replace(entry, repeat_rate=settings.loop.repeat_rate if closed else 0.0)
+    store.control.publish(
+        msgspec.structs.replace(
+            policy, created_ns=now_ns, reason=event.message, tasks={**policy.tasks, task.task_id: entry}
+        ),
+        expected_version=policy.version,
+        tasks=(changed,),
+        events=(event,),
+    )
+    return changed
+
+
+def _answers(frame: pl.DataFrame) -> list[str]:
+    import polars as pl
+
+    usable = frame.filter(~pl.col("owned") & (pl.col("status") == 200) & pl.col("error").is_null())
+    return usable.get_column("answer").fill_null("").to_list()
+
+
+def _event(kind: EventKind, task: Task, message: str, now_ns: int) -> Event:
+    form: AnswerForm | None = task.form
+    return Event(
+        event_id=new_id("ev"),
+        at_ns=now_ns,
+        kind=kind,
+        task=task.task_id,
+        message=message,
+        evidence={"form": form.kind, "reason": form.reason} if form else {},
+    )

@@ -1,0 +1,116 @@
+"""Change the policy in force: put a certified rung in, or take one out. One transaction, one event, one version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from freehold.config import Settings
+from freehold.domain.errors import EvidenceError, NotFound, RightsError
+from freehold.domain.events import Event, EventKind
+from freehold.domain.evidence import Certificate, Student
+from freehold.domain.ids import new_id
+from freehold.domain.policy import Policy, Rung, TaskPolicy
+from freehold.domain.tasks import Task, TaskState
+
+if TYPE_CHECKING:
+    from freehold.store import Store
+
+
+def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) -> Policy:
+    """Put a certificate's rung in force for its task, in place of the one there.
+
+    Raises:
+        NotFound: no such certificate, student or task.
+        EvidenceError: the certificate's signature does not hold, or it is for another student than the stored one.
+        RightsError: a verdict on the student does not permit its use.
+        Conflict: somebody else published a policy meanwhile.
+    """
+    certificate = store.control.certificates.get(certificate_id)
+    student = certificate and store.control.students.get(certificate.student)
+    task = certificate and store.control.tasks.get(certificate.task)
+    if certificate is None or student is None or task is None:
+        raise NotFound(f"Certificate {certificate_id}, its student or its task is not stored.", "Run `freehold tasks`.")
+    _check(store, certificate, student)
+    rung = Rung(
+        student=student.student_id,
+        path=student.path,
+        sha256=student.sha256,
+        threshold=certificate.threshold,
+        novelty_limit=certificate.novelty_limit,
+        certificate=certificate_id,
+        fingerprints=task.fingerprints,
+    )
+    message = (
+        f"{task.name}: {certificate.coverage:.0%} of requests now answered by {student.student_id}; "
+        f"loss at most {certificate.loss_upper:.2%} of {certificate.epsilon:.2%} allowed."
+    )
+    evidence = {
+        "certificate": certificate_id,
+        "coverage": certificate.coverage,
+        "loss_upper": certificate.loss_upper,
+        "epsilon": certificate.epsilon,
+        "attempt": certificate.attempt,
+    }
+    rungs = (rung,)
+    return _publish(store, settings, task, rungs, "owned", "promoted", message, evidence, now_ns)
+
+
+def roll_back(
+    store: Store, settings: Settings, task_id: str, reason: str, evidence: dict[str, object], now_ns: int
+) -> Policy:
+    """Take the task's rung out of force; evidence from before now no longer counts, as the traffic may have changed.
+
+    Raises:
+        NotFound: no such task, or it has no rung in force.
+        Conflict: somebody else published a policy meanwhile.
+    """
+    task = store.control.tasks.get(task_id)
+    in_force = store.control.current_policy().tasks.get(task_id)
+    if task is None or in_force is None or not in_force.rungs:
+        raise NotFound(f"Task {task_id} has no student in force.", "`freehold tasks` shows which have.")
+    task = msgspec.structs.replace(task, evidence_since_ns=now_ns, samples_at_look=0)
+    details = {**evidence, "certificate": in_force.rungs[0].certificate, "student": in_force.rungs[0].student}
+    message = f"{task.name}: back to the incumbent. {reason}"
+    return _publish(store, settings, task, (), "rolled_back", "rolled-back", message, details, now_ns)
+
+
+def _check(store: Store, certificate: Certificate, student: Student) -> None:
+    if not store.keys.certificate_holds(certificate):
+        raise EvidenceError(
+            f"The signature of certificate {certificate.certificate_id} does not hold.",
+            "It was changed after it was issued: certify again with `freehold certify`.",
+        )
+    if certificate.student_sha256 != student.sha256:
+        raise EvidenceError(
+            f"Certificate {certificate.certificate_id} is for other files than student {student.student_id} has.",
+            "Train and certify again.",
+        )
+    for verdict in student.verdicts:
+        if not verdict.permits:
+            raise RightsError(f"{student.student_id} may not serve: {verdict.reason}", "See `[[counsel]]`.")
+
+
+def _publish(
+    store: Store,
+    settings: Settings,
+    task: Task,
+    rungs: tuple[Rung, ...],
+    state: TaskState,
+    kind: EventKind,
+    message: str,
+    evidence: dict[str, object],
+    now_ns: int,
+) -> Policy:
+    current = store.control.current_policy()
+    own = settings.tasks.get(task.name) or settings.tasks.get(task.task_id)
+    before = current.tasks.get(task.task_id, TaskPolicy(task=task.task_id))
+    rate = own.audit_rate if own and own.audit_rate is not None else settings.loop.audit_rate
+    entry = msgspec.structs.replace(before, rungs=rungs, audit_rate=rate)
+    event = Event(event_id=new_id("ev"), at_ns=now_ns, kind=kind, task=task.task_id, message=message, evidence=evidence)
+    policy = msgspec.structs.replace(
+        current, created_ns=now_ns, reason=message, tasks={**current.tasks, task.task_id: entry}
+    )
+    task = msgspec.structs.replace(task, state=state, note=message, updated_ns=now_ns)
+    return store.control.publish(policy, expected_version=current.version, tasks=(task,), events=(event,))
