@@ -31,10 +31,10 @@ class ChatRequest(msgspec.Struct, frozen=True):
     stream_options: StreamOptions | None = None
     n: int | None = None
     logprobs: bool | None = None
-    tools: msgspec.Raw | None = None
-    functions: msgspec.Raw | None = None
-    response_format: msgspec.Raw | None = None
-    modalities: msgspec.Raw | None = None
+    tools: Any = None
+    functions: Any = None
+    response_format: Any = None
+    modalities: Any = None
     metadata: dict[str, Any] | None = None
 
 

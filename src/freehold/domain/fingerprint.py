@@ -76,7 +76,7 @@ def shape_of(request: ChatRequest) -> Shape:
 def _context(request: ChatRequest) -> str:
     digest = hashlib.sha256(request.model.encode())
     for raw in (request.tools, request.functions, request.response_format):
-        digest.update(b"\0" if raw is None else mask(canonical(msgspec.json.decode(raw))).encode())
+        digest.update(b"\0" if raw is None else mask(canonical(raw)).encode())
     return digest.hexdigest()[:24]
 
 
