@@ -1,0 +1,40 @@
+"""One data folder and the control database that goes with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from freehold.domain.ids import new_id
+from freehold.store.control import ControlStore
+from freehold.store.journal import JournalWriter
+
+
+class Store:
+    """All that is kept below one data folder. Make one with `open`."""
+
+    def __init__(self, data: Path, control: ControlStore) -> None:
+        self.data = data
+        self.control = control
+        self.journal_root = data / "journal"
+        self.damaged_root = data / "journal-damaged"
+        """Copies (hard links) of segments in which damage was found."""
+        self.datasets_root = data / "datasets"
+        self.students_root = data / "students"
+
+    @classmethod
+    def open(cls, data: Path, control_url: str) -> Store:
+        """Open the control database and the folder; both are made if they are not there.
+
+        Raises:
+            ConfigError: `control_url` cannot be understood.
+            StoreError: the database or the folder cannot be used.
+        """
+        return cls(data, ControlStore.open(control_url))
+
+    def close(self) -> None:
+        """Close the control database."""
+        self.control.close()
+
+    def open_journal(self, *, strict: bool = False) -> JournalWriter:
+        """A journal writer with a worker folder of its own; open one per process."""
+        return JournalWriter(self.journal_root / new_id("wk"), strict=strict)
