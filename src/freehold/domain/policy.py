@@ -17,6 +17,7 @@ Reason = Literal[
     "novel",  # unlike the certified traffic
     "uncertain",  # the rung's signal was below its threshold
     "student-missing",  # the student's files are gone or changed
+    "student-failed",  # the student raised while it answered
     "policy-stale",  # the control store could not be reached within the lease: nothing moves
     "passthrough",  # not a chat completion
 ]
