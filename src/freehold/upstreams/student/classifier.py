@@ -1,0 +1,158 @@
+"""A classical student: plain arrays that give a closed answer, how sure it is, and how strange the text was.
+
+Per field of the answer a head scores its values with two linear models (words, characters). A second stage, a
+logistic regression over the shape of those scores, says how probable it is that the incumbent would agree (selective
+classification with a learnt confidence; El-Yaniv and Wiener, "On the foundations of noise-free selective
+classification", JMLR 2010, gives the setting).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from freehold.domain.errors import StudentError
+from freehold.upstreams.student.features import Features, Featuriser
+from freehold.upstreams.student.rendering import Path, Style, render
+
+ABSENT = ""
+"""The value of a field that an answer lacks."""
+PAD = -4.0
+"""Score of a value a head does not have: heads share one array as wide as the widest."""
+MIN_WIDTH = 3
+_SIGNALS = 14
+Scores = npt.NDArray[np.float32]
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """One closed field of the answer."""
+
+    path: Path
+    values: tuple[str, ...]
+    """The label itself, or the canonical JSON of a field's value; `ABSENT` where the field is left out."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a student's folder says of itself; its tensors lie beside it as safetensors."""
+
+    version: int = 1
+    kind: str = "classifier"
+    task: str
+    dataset: str
+    dataset_sha256: str
+    seed: int
+    heads: tuple[Head, ...]
+    style: Style
+    input_tokens_per_character: float
+    output_tokens_per_character: float
+
+
+class StudentAnswer(NamedTuple):
+    """What the student says: its answer, the signal g(x) in [0, 1], and the text's novelty in [0, 1]."""
+
+    text: str
+    signal: float
+    novelty: float
+
+
+class Classifier:
+    """The student in memory.
+
+    Args:
+        manifest: the student's manifest.
+        tensors: `vocabulary` (uint8, grams joined by newlines), `idf` (V,), `weights` (V, H·K) float16,
+            `bias` (2, H·K), `log_counts` (H, K), `second` (H, 15).
+    """
+
+    def __init__(self, manifest: Manifest, tensors: dict[str, npt.NDArray[np.generic]]) -> None:
+        self.manifest = manifest
+        grams = bytes(tensors["vocabulary"].astype(np.uint8)).decode().split("\n")
+        self.featurise = Featuriser(
+            {gram: column for column, gram in enumerate(grams)}, tensors["idf"].astype(np.float32)
+        )
+        self._weights = tensors["weights"]
+        self._bias = tensors["bias"].astype(np.float32)
+        self._log_counts = tensors["log_counts"].astype(np.float32)
+        self._second = tensors["second"].astype(np.float32)
+
+    @property
+    def input_tokens_per_character(self) -> float:
+        """Measured on the incumbent's recorded usage."""
+        return self.manifest.input_tokens_per_character
+
+    def output_tokens(self, text: str) -> int:
+        """About as many tokens as the incumbent counts for this answer."""
+        return max(1, round(len(text) * self.manifest.output_tokens_per_character))
+
+    def answer(self, prompt: str) -> StudentAnswer:
+        """Answer a prompt; the signal is the estimated probability that the incumbent agrees with all of it."""
+        features = self.featurise(prompt)
+        heads = len(self.manifest.heads)
+        words = features.word_weights @ self._weights[features.words].astype(np.float32) + self._bias[0]
+        characters = features.character_weights @ self._weights[features.characters].astype(np.float32) + self._bias[1]
+        choice, shape = score_shape(words.reshape(heads, -1), characters.reshape(heads, -1), features, self._log_counts)
+        logits = np.einsum("hf,hf->h", shape, self._second[:, :-1]) + self._second[:, -1]
+        signal = math.prod(1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, float(logit))))) for logit in logits)
+        values = {
+            head.path: head.values[int(best)]
+            for head, best in zip(self.manifest.heads, choice, strict=True)
+            if head.values[int(best)] != ABSENT or head.path == ()
+        }
+        return StudentAnswer(render(self.manifest.style, values), signal, features.novelty)
+
+
+def score_shape(
+    words: Scores, characters: Scores, features: Features, log_counts: Scores
+) -> tuple[npt.NDArray[np.int64], Scores]:
+    """The best value per head and the shape of its scores.
+
+    Args:
+        words, characters: the two models' scores, (H, K).
+        features: of the text.
+        log_counts: log(1 + training rows) per value, (H, K).
+
+    Returns:
+        The index of the best value per head, (H,), and 14 figures per head, (H, 14), for the second stage.
+    """
+    both = words + characters
+    rows = np.arange(len(both))
+    best = both.argmax(1)
+    top = np.partition(both, both.shape[1] - 3, axis=1)[:, -3:]
+    top.sort(axis=1)
+    first, second, third = top[:, 2], top[:, 1], top[:, 0]
+    sharp = 1 / np.exp(4 * (both - first[:, None])).sum(1)
+    soft = np.log(1 / np.exp(2 * (both - first[:, None])).sum(1))
+    shape = np.empty((len(both), _SIGNALS), np.float32)
+    shape[:, :5] = np.stack((first - second, first, first - third, sharp, soft), 1)
+    shape[:, 5] = features.unknown_grams
+    shape[:, 6] = math.log1p(features.size)
+    shape[:, 7] = log_counts[rows, best]
+    for column, view in ((8, words), (11, characters)):
+        own = view[rows, best]
+        two = np.partition(view, view.shape[1] - 2, axis=1)[:, -2:]
+        margin = np.where(own >= two[:, 1], own - two[:, 0], own - two[:, 1])
+        shape[:, column] = own
+        shape[:, column + 1] = margin
+        shape[:, column + 2] = margin >= 0
+    return best, shape
+
+
+def build_classifier(manifest: dict[str, object], tensors: dict[str, npt.NDArray[np.generic]]) -> Classifier:
+    """The student made of what `freehold.store.artifacts.read_student` gives.
+
+    Raises:
+        StudentError: the manifest is of another kind or version, or a tensor is missing or of the wrong shape.
+    """
+    try:
+        known = msgspec.convert(manifest, Manifest)
+        classifier = Classifier(known, tensors)
+        classifier.answer("")
+    except (msgspec.ValidationError, KeyError, ValueError, IndexError, UnicodeDecodeError) as error:
+        raise StudentError(
+            f"The student's files do not fit together: {error}.", "Train it again with `freehold train`."
+        ) from error
+    return classifier
