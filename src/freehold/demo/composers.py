@@ -21,11 +21,11 @@ from freehold.demo.lexicon import (
 )
 from freehold.demo.phrases import common, letter, load, say
 
-AMBIGUOUS_RATE, COMPOUND_RATE, REPEAT_RATE = 0.012, 0.015, 0.35
+AMBIGUOUS_RATE, COMPOUND_RATE, REPEAT_RATE = 0.012, 0.012, 0.5
 """Shares of triage messages that nobody could label for certain, that hold a second, lesser request, and that say
 their one request in two ways."""
 
-EXPLICIT_RATE, DISTRACTOR_RATE = 0.6, 0.025
+EXPLICIT_RATE, DISTRACTOR_RATE = 0.65, 0.015
 """How often a field with a default is said all the same, and how often a channel is named without being wished for."""
 
 

@@ -1,4 +1,4 @@
-"""What the demo's stand-in for a rented model answers: the grammar's right answer, and now and then a plausible slip."""
+"""What the demo's stand-in for a rented model answers: the right answer, and now and then a plausible slip."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from freehold.demo.lexicon import COMMON, CommonLexicon
 T = TypeVar("T")
 
 OPENER_RATE, CONTEXT_RATE, CLOSER_RATE, SMALL_TALK_RATE = 0.65, 0.3, 0.65, 0.03
-LOWER_CASE_RATE, NO_PUNCTUATION_RATE, TYPO_RATE = 0.15, 0.12, 0.3
+LOWER_CASE_RATE, NO_PUNCTUATION_RATE, TYPO_RATE = 0.15, 0.12, 0.25
 """Shares of messages; a message with typos has one to three of them."""
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")
