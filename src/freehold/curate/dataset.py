@@ -13,7 +13,8 @@ from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Verdict
 from freehold.domain.tasks import AnswerForm, Task
 from freehold.rights import terms_of_url
-from freehold.store.artifacts import write_dataset
+from freehold.store.artifacts import dataset_sha256, write_dataset
+from freehold.store.read_traces import read_traces
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -30,18 +31,21 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
     task = store.control.tasks.get(task_id)
     if task is None:
         raise NotFound(f"There is no task {task_id}.", "`freehold tasks` lists them.")
-    frame = store.read_traces(task=task_id, kinds=("request", "audit"), since_ns=task.evidence_since_ns)
+    frame = read_traces(store, task=task_id, kinds=("request", "audit"), since_ns=task.evidence_since_ns)
     terms = {name: upstream.terms or terms_of_url(upstream.base_url) for name, upstream in settings.upstreams.items()}
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
     samples, left_out, verdicts = collect_samples(frame, terms, settings.counsel, today)
     samples = samples[-settings.loop.max_samples :]
     form = _checked_form(task, samples, left_out, verdicts, settings.loop.min_samples)
-    folder = store.path("datasets")
-    sha256 = write_dataset(folder, samples)
+    sha256 = dataset_sha256(samples)
+    known = store.control.datasets.get(f"ds_{sha256[:32]}")
+    if known is not None:
+        return known
+    write_dataset(store.datasets_root / sha256[:32], samples)
     dataset = Dataset(
         dataset_id=f"ds_{sha256[:32]}",
         task=task_id,
-        path=f"datasets/{sha256[:32]}",
+        path=f"{store.datasets_root.name}/{sha256[:32]}",
         sha256=sha256,
         rows=len(samples),
         parts=dict(Counter[str](sample.part for sample in samples)),
@@ -52,7 +56,8 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
         until_ns=samples[-1].at_ns,
         created_ns=now_ns,
     )
-    return store.control.datasets.get(dataset.dataset_id) or store.control.datasets.put(dataset)
+    store.control.datasets.put(dataset)
+    return dataset
 
 
 def _checked_form(

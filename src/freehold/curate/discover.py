@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+import polars as pl
 
 from freehold.config import Settings
 from freehold.curate.forms import recognise_form
@@ -16,10 +17,9 @@ from freehold.domain.fingerprint import Shape, Template, shape_of
 from freehold.domain.ids import new_id
 from freehold.domain.policy import TaskPolicy
 from freehold.domain.tasks import AnswerForm, Task
+from freehold.store.read_traces import get_trace, read_traces
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from freehold.store import Store
 
 MIN_REQUESTS = 20
@@ -27,6 +27,7 @@ MIN_REQUESTS = 20
 MAX_STRAYS = 2_000
 """Most recent rare calls looked at for templates."""
 _TITLE_WORDS = 9
+_ANSWERS_LOOKED_AT = 5_000
 
 
 class Seen(NamedTuple):
@@ -39,9 +40,8 @@ class Seen(NamedTuple):
 
 def discover(store: Store, settings: Settings, now_ns: int) -> dict[str, Seen]:
     """Bring the stored tasks up to date with the traffic; returns how much was seen of each."""
-    import polars as pl
-
-    frame = store.read_traces(
+    frame = read_traces(
+        store,
         kinds=("request", "audit"),
         columns=("trace_id", "kind", "task", "task_name", "fingerprint", "owned", "status", "at_ns"),
     )
@@ -76,8 +76,8 @@ def discover(store: Store, settings: Settings, now_ns: int) -> dict[str, Seen]:
     return seen
 
 
-def _store_task(store: Store, settings: Settings, task: Task | None, row: dict[str, object], now_ns: int) -> None:
-    fingerprints = tuple(str(fingerprint) for fingerprint in row["fingerprints"])  # pyright: ignore
+def _store_task(store: Store, settings: Settings, task: Task | None, row: dict[str, Any], now_ns: int) -> None:
+    fingerprints = tuple[str, ...](row["fingerprints"])
     if task is not None:
         if set(fingerprints) - set(task.fingerprints):
             store.control.tasks.put(msgspec.structs.replace(task, fingerprints=fingerprints, updated_ns=now_ns))
@@ -110,11 +110,11 @@ def _title(store: Store, trace_id: str) -> str:
 
 
 def _shape(store: Store, trace_id: str) -> Shape | None:
-    trace = store.get_trace(trace_id)
+    trace = get_trace(store, trace_id)
     if trace is None:
         return None
     try:
-        return shape_of(parse_chat(trace["request"]))
+        return shape_of(parse_chat(trace.request))
     except RequestError:
         return None
 
@@ -127,29 +127,33 @@ def _gather_strays(store: Store, examples: list[str], now_ns: int) -> None:
     if not new:
         return
     message = f"{len(new)} call(s) whose instructions vary were gathered."
-    store.control.publish(
-        msgspec.structs.replace(policy, created_ns=now_ns, reason=message, templates=(*policy.templates, *new)),
-        expected_version=policy.version,
-        events=tuple(
-            Event(
-                event_id=new_id("ev"),
-                at_ns=now_ns,
-                kind="task-merged",
-                task=template.task,
-                message="Calls that differ in some words only are one task from now on.",
-                evidence={"words": [word or "<*>" for word in template.words[:60]]},
+    with store.control.transaction():
+        store.control.publish_policy(
+            msgspec.structs.replace(policy, reason=message, templates=(*policy.templates, *new)), policy.version
+        )
+        for template in new:
+            store.control.add_event(
+                Event(
+                    event_id=new_id("ev"),
+                    at_ns=now_ns,
+                    kind="task-merged",
+                    task=template.task,
+                    message="Calls that differ in some words only are one task from now on.",
+                    evidence={"words": [word or "<*>" for word in template.words[:60]]},
+                )
             )
-            for template in new
-        ),
-    )
 
 
 def look_at_form(store: Store, settings: Settings, task: Task, now_ns: int) -> Task:
     """Say what form the task's answers have, once there are enough; closed ones begin to learn."""
-    frame = store.read_traces(
-        task=task.task_id, kinds=("request",), columns=("answer", "owned", "status", "error", "at_ns"), limit=4_000
+    frame = read_traces(
+        store,
+        task=task.task_id,
+        kinds=("request",),
+        since_ns=task.evidence_since_ns,
+        columns=("answer", "owned", "status", "error"),
     )
-    form = recognise_form(_answers(frame))
+    form = recognise_form(_answers(frame)[-_ANSWERS_LOOKED_AT:])
     if form is None:
         return task
     closed = form.kind != "open"
@@ -167,20 +171,17 @@ def look_at_form(store: Store, settings: Settings, task: Task, now_ns: int) -> T
     policy = store.control.current_policy()
     entry = policy.tasks.get(task.task_id, TaskPolicy(task=task.task_id))
     entry = msgspec.structs.replace(entry, repeat_rate=settings.loop.repeat_rate if closed else 0.0)
-    store.control.publish(
-        msgspec.structs.replace(
-            policy, created_ns=now_ns, reason=event.message, tasks={**policy.tasks, task.task_id: entry}
-        ),
-        expected_version=policy.version,
-        tasks=(changed,),
-        events=(event,),
-    )
+    with store.control.transaction():
+        store.control.tasks.put(changed)
+        store.control.add_event(event)
+        store.control.publish_policy(
+            msgspec.structs.replace(policy, reason=event.message, tasks={**policy.tasks, task.task_id: entry}),
+            policy.version,
+        )
     return changed
 
 
 def _answers(frame: pl.DataFrame) -> list[str]:
-    import polars as pl
-
     usable = frame.filter(~pl.col("owned") & (pl.col("status") == 200) & pl.col("error").is_null())
     return usable.get_column("answer").fill_null("").to_list()
 

@@ -68,6 +68,8 @@ def collect_samples(
                 answer=row["answer"] or "",
                 part=part_of(row["task"], prompt),
                 terms=terms,
+                input_tokens=row["input_tokens"] or 0,
+                output_tokens=row["output_tokens"] or 0,
                 uniform=uniform,
             )
         )

@@ -41,6 +41,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     part: Part
     terms: str
     """The terms or licence the answer was got under."""
+    input_tokens: int
+    """Of the whole request, as the incumbent counted them; 0 where it did not."""
+    output_tokens: int
     uniform: bool
     """Drawn from all of the task's traffic with one probability: only such samples may certify."""
 
@@ -117,3 +120,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     issued_ns: int
     public_key: str = ""
     signature: str = ""
+
+
+def signed_bytes(certificate: Certificate) -> bytes:
+    """The bytes that a certificate's signature covers: all of it but the signature, as canonical JSON."""
+    return msgspec.json.encode(msgspec.structs.replace(certificate, signature=""), order="sorted")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
+import polars as pl
 
 from freehold.domain.answers import disagreement
 from freehold.domain.events import Monitor
 from freehold.domain.evidence import Certificate
 from freehold.stats import ConfidenceSequence
+from freehold.store.read_traces import read_traces
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
 
 def watch(store: Store, certificate: Certificate, now_ns: int) -> Monitor:
     """The monitor of one certificate in force, brought up to date and stored."""
-    audits = store.audits_of(certificate.certificate_id)
+    audits = _audits(store, certificate)
+    before = store.control.monitors.get(certificate.certificate_id)
+    if before is not None and before.audits == audits.height:
+        return before
     losses = [
         disagreement(owned, reference) for owned, reference in audits.select("owned_answer", "answer").iter_rows()
     ]
-    sequence = ConfidenceSequence(delta=certificate.delta)
+    sequence = ConfidenceSequence(certificate.delta)
     sequence.update(losses)
-    before = store.control.monitors.get(certificate.certificate_id)
     monitor = Monitor(
         certificate=certificate.certificate_id,
         task=certificate.task,
@@ -37,12 +40,28 @@ def watch(store: Store, certificate: Certificate, now_ns: int) -> Monitor:
         losses=sum(losses),
         lower=sequence.lower,
         upper=sequence.upper,
-        last_trace_ns=int(audits.get_column("at_ns").max() or 0) if len(losses) else 0,
+        last_trace_ns=audits.item(-1, "at_ns") if losses else 0,
         updated_ns=now_ns,
     )
-    if before is not None and before.audits == monitor.audits:
-        return before
-    return store.control.monitors.put(monitor)
+    store.control.monitors.put(monitor)
+    return monitor
+
+
+def _audits(store: Store, certificate: Certificate) -> pl.DataFrame:
+    """Answered audits of the certificate's owned answers, in the order they were made."""
+    traces = read_traces(
+        store,
+        task=certificate.task,
+        kinds=("request", "audit"),
+        since_ns=certificate.issued_ns,
+        columns=("trace_id", "of", "kind", "at_ns", "status", "error", "certificate", "audited", "answer"),
+    )
+    owned = traces.filter(
+        pl.col("audited") & (pl.col("kind") == "request") & (pl.col("certificate") == certificate.certificate_id)
+    )
+    answered = traces.filter((pl.col("kind") == "audit") & (pl.col("status") == 200) & pl.col("error").is_null())
+    pairs = answered.join(owned.select(of="trace_id", owned_answer="answer"), on="of", how="inner")
+    return pairs.with_columns(pl.col("owned_answer", "answer").fill_null("")).sort("at_ns", "trace_id")
 
 
 def breached(monitor: Monitor) -> str | None:
@@ -53,15 +72,3 @@ def breached(monitor: Monitor) -> str | None:
         f"{monitor.losses:.0f} of {monitor.audits} audited answers differ from the incumbent's: the loss is above "
         f"{monitor.lower:.2%}, more than the {monitor.epsilon:.2%} allowed (confidence {1 - monitor.delta:.0%})."
     )
-
-
-def self_disagreement(pairs: list[tuple[str, str]]) -> float | None:
-    """How often the incumbent answered the same request in two ways; None without pairs."""
-    if not pairs:
-        return None
-    return sum(disagreement(first, second) for first, second in pairs) / len(pairs)
-
-
-def as_dict(monitor: Monitor) -> dict[str, object]:
-    """The monitor's figures, as evidence of an event."""
-    return msgspec.to_builtins(monitor)

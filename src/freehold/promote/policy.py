@@ -9,10 +9,11 @@ import msgspec
 from freehold.config import Settings
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.events import Event, EventKind
-from freehold.domain.evidence import Certificate, Student
+from freehold.domain.evidence import Certificate, Student, signed_bytes
 from freehold.domain.ids import new_id
 from freehold.domain.policy import Policy, Rung, TaskPolicy
 from freehold.domain.tasks import Task, TaskState
+from freehold.store.keys import verify
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -46,7 +47,7 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
         f"{task.name}: {certificate.coverage:.0%} of requests now answered by {student.student_id}; "
         f"loss at most {certificate.loss_upper:.2%} of {certificate.epsilon:.2%} allowed."
     )
-    evidence = {
+    evidence: dict[str, object] = {
         "certificate": certificate_id,
         "coverage": certificate.coverage,
         "loss_upper": certificate.loss_upper,
@@ -76,8 +77,23 @@ def roll_back(
     return _publish(store, settings, task, (), "rolled_back", "rolled-back", message, details, now_ns)
 
 
+def set_repeat_rate(store: Store, task_id: str, rate: float) -> Policy:
+    """Change how often the incumbent is asked twice about a task.
+
+    Raises:
+        Conflict: somebody else published a policy meanwhile.
+    """
+    current = store.control.current_policy()
+    entry = msgspec.structs.replace(current.tasks.get(task_id, TaskPolicy(task=task_id)), repeat_rate=rate)
+    reason = f"The incumbent is asked twice about {rate:.1%} of requests."
+    return store.control.publish_policy(
+        msgspec.structs.replace(current, reason=reason, tasks={**current.tasks, task_id: entry}), current.version
+    )
+
+
 def _check(store: Store, certificate: Certificate, student: Student) -> None:
-    if not store.keys.certificate_holds(certificate):
+    own = store.keys.public_key()
+    if certificate.public_key != own or not verify(own, signed_bytes(certificate), certificate.signature):
         raise EvidenceError(
             f"The signature of certificate {certificate.certificate_id} does not hold.",
             "It was changed after it was issued: certify again with `freehold certify`.",
@@ -113,4 +129,7 @@ def _publish(
         current, created_ns=now_ns, reason=message, tasks={**current.tasks, task.task_id: entry}
     )
     task = msgspec.structs.replace(task, state=state, note=message, updated_ns=now_ns)
-    return store.control.publish(policy, expected_version=current.version, tasks=(task,), events=(event,))
+    with store.control.transaction():
+        store.control.tasks.put(task)
+        store.control.add_event(event)
+        return store.control.publish_policy(policy, current.version)

@@ -1,1 +1,9 @@
-"""Where a job runs: a process on this machine."""
+"""Where a job runs: a process on this machine (later issues add others).
+
+Public names: `Runner`, `Running`, `LocalRunner`.
+"""
+
+from freehold.runners.base import Runner, Running
+from freehold.runners.local import LocalProcess, LocalRunner
+
+__all__ = ["LocalProcess", "LocalRunner", "Runner", "Running"]

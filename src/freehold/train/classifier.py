@@ -208,10 +208,11 @@ def _cross_novelty(grams: Sequence[tuple[list[str], list[str], list[str]]], fold
     own = [
         Counter[str](stem for row, f in zip(stems, fold, strict=True) if f == n for stem in row) for n in range(FOLDS)
     ]
+    numbers: list[int] = fold.tolist()
     return np.array(
         [
             sum(total[stem] - own[number][stem] < 2 for stem in row) / max(1, len(row))
-            for row, number in zip(stems, fold.tolist(), strict=True)
+            for row, number in zip(stems, numbers, strict=True)
         ],
         np.float32,
     )

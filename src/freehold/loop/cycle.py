@@ -1,0 +1,176 @@
+"""One turn of the loop: seal what was recorded, find tasks, watch what is owned, start what is due.
+
+Heavy work is a job in a process of its own, so that a rollback never waits for training. Everything is decided from
+stored data: a loop that is killed and started again carries on.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from freehold.config import Settings
+from freehold.curate import Seen, discover, look_at_form
+from freehold.domain.errors import Conflict, FreeholdError
+from freehold.domain.events import Job
+from freehold.domain.policy import Policy
+from freehold.domain.tasks import Task
+from freehold.evaluate import self_disagreement
+from freehold.loop.move import Move, new_move
+from freehold.monitor import breached, watch
+from freehold.promote import roll_back, set_repeat_rate
+from freehold.record.sealer import Sealer
+from freehold.runners import Runner, Running
+from freehold.store import Store
+
+_log = structlog.get_logger()
+
+
+class Turn(NamedTuple):
+    """What a turn did."""
+
+    sealed: int
+    rolled_back: tuple[str, ...]
+    started: str | None
+    """Task whose job was started (or, inline, run)."""
+
+
+class Loop:
+    """The scheduler.
+
+    Args:
+        store: where everything is.
+        settings: as configured.
+        config: the configuration file, handed to the jobs' processes.
+        runner: where jobs run; None: in this process, one at a time, which is slower to roll back but repeatable.
+    """
+
+    def __init__(self, store: Store, settings: Settings, config: Path | None = None, runner: Runner | None = None):
+        self._store = store
+        self._settings = settings
+        self._config = config
+        self._runner = runner
+        self._running: tuple[Job, Running] | None = None
+        self._sealer = Sealer(store, settings.upstreams)
+        self._last_version = -1
+
+    def turn(self) -> Turn:
+        """Do one turn.
+
+        Raises:
+            StoreError: stored data cannot be read or written; the next turn tries again.
+        """
+        sealed = self._sealer.seal_once()
+        seen = discover(self._store, self._settings, time.time_ns())
+        rolled_back = self._watch()
+        return Turn(sealed.records, rolled_back, self._start_due(seen))
+
+    def until_idle(self, max_turns: int = 1000) -> int:
+        """Take turns until one finds nothing to do; returns how many jobs ran. For one-shot use and tests."""
+        jobs = 0
+        for _ in range(max_turns):
+            turn = self.turn()
+            jobs += turn.started is not None
+            if turn == Turn(0, (), None) and self._running is None:
+                break
+        return jobs
+
+    def stop(self) -> None:
+        """End the running job's process, if any; its record lets the next loop carry on."""
+        if self._running is not None:
+            self._running[1].stop()
+            self._running = None
+
+    def _watch(self) -> tuple[str, ...]:
+        """Bring every rung's monitor up to date; withdraw those whose loss is above ε."""
+        back: list[str] = []
+        policy = self._store.control.current_policy()
+        for entry in policy.tasks.values():
+            for rung in entry.rungs:
+                certificate = self._store.control.certificates.get(rung.certificate)
+                if certificate is None:
+                    roll_back(self._store, self._settings, entry.task, "Its certificate is gone.", {}, time.time_ns())
+                    back.append(entry.task)
+                    break
+                monitor = watch(self._store, certificate, time.time_ns())
+                reason = breached(monitor)
+                if reason is not None:
+                    evidence = msgspec.to_builtins(monitor)
+                    roll_back(self._store, self._settings, entry.task, reason, evidence, time.time_ns())
+                    back.append(entry.task)
+                    break
+        return tuple(back)
+
+    def _start_due(self, seen: dict[str, Seen]) -> str | None:
+        if self._running is not None:
+            self._reap()
+            return None
+        left_over = self._left_over()
+        if left_over is not None:
+            return self._start(left_over)
+        policy = self._store.control.current_policy()
+        for task_id, counts in sorted(seen.items(), key=lambda item: -item[1].answers):
+            task = self._store.control.tasks.get(task_id)
+            if task is None or not self._is_due(task, counts):
+                continue
+            self._enough_repeats(policy, task)
+            task = self._looked_at(task, counts)
+            if task.state in ("observing", "unscorable"):
+                task = look_at_form(self._store, self._settings, task, time.time_ns())
+            if task.state in ("observing", "unscorable") or counts.answers < self._settings.loop.min_samples:
+                continue
+            return self._start(new_move(self._store, task_id))
+        return None
+
+    def _is_due(self, task: Task, counts: Seen) -> bool:
+        """Whether the answers have grown enough since the task was last looked at."""
+        own = self._settings.tasks.get(task.name) or self._settings.tasks.get(task.task_id)
+        if own is not None and not own.move:
+            return False
+        return counts.answers >= max(50, self._settings.loop.growth * task.samples_at_look)
+
+    def _looked_at(self, task: Task, counts: Seen) -> Task:
+        task = msgspec.structs.replace(task, samples_at_look=counts.answers, updated_ns=time.time_ns())
+        self._store.control.tasks.put(task)
+        return task
+
+    def _enough_repeats(self, policy: Policy, task: Task) -> None:
+        entry = policy.tasks.get(task.task_id)
+        if entry is None or entry.repeat_rate == 0.0:
+            return
+        if self_disagreement(self._store, task.task_id).pairs >= self._settings.loop.repeats_wanted:
+            set_repeat_rate(self._store, task.task_id, 0.0)
+
+    def _left_over(self) -> Job | None:
+        """A job that a killed process left unfinished."""
+        return next((job for job in self._store.control.jobs.list(newest_first=True) if job.state == "running"), None)
+
+    def _start(self, job: Job) -> str:
+        if self._runner is None:
+            try:
+                Move(self._store, self._settings, job).run()
+            except Conflict:
+                _log.info("policy changed meanwhile, will repeat", task=job.task)
+            except FreeholdError as error:
+                _log.warning("job failed", task=job.task, error=str(error))
+            return job.task
+        command = [sys.executable, "-m", "freehold.loop.worker", "--job", job.job_id]
+        if self._config is not None:
+            command += ["--config", str(self._config)]
+        self._running = (job, self._runner.start(command))
+        return job.task
+
+    def _reap(self) -> None:
+        assert self._running is not None
+        job, process = self._running
+        code = process.poll()
+        if code is None:
+            return
+        self._running = None
+        if code != 0:
+            _log.warning("job ended badly", job=job.job_id, task=job.task, exit_code=code)

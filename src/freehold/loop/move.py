@@ -1,0 +1,205 @@
+"""Move one task: curate → train → evaluate → certify → promote, as a job whose finished steps are never done again.
+
+Each step takes the results of those before it from the job's record and gives a small result to it; what is large is
+stored by the stage. A process that is killed leaves a job that any other can carry on from its last finished step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+from freehold.config import Settings
+from freehold.curate import build_dataset
+from freehold.domain.errors import EvidenceError, FreeholdError, NotFound, RightsError
+from freehold.domain.events import Event, EventKind, Job, Step
+from freehold.domain.ids import new_id
+from freehold.domain.tasks import Task, TaskState
+from freehold.evaluate import Attempt, Outlook, begin_attempt, certify, outlook
+from freehold.promote import promote
+from freehold.store import Store
+from freehold.train import train_student
+
+StepName = Literal["curate", "train", "evaluate", "begin", "certify", "promote"]
+STEPS: tuple[StepName, ...] = ("curate", "train", "evaluate", "begin", "certify", "promote")
+MIN_GAIN = 0.03
+"""A new student replaces one in force only if it is predicted to answer at least this much more."""
+_log = structlog.get_logger()
+
+
+class Move:
+    """Runs the steps of one job.
+
+    Args:
+        store, settings: where the data are, and how the loop works.
+        job: the job's record as stored.
+        eager: go on to certify even if the outlook is poor (a person asked for it).
+    """
+
+    def __init__(self, store: Store, settings: Settings, job: Job, *, eager: bool = False) -> None:
+        self._store = store
+        self._settings = settings
+        self._eager = eager
+        self.job = job
+
+    def run(self, until: StepName = "promote") -> Job:
+        """Do what is not done yet, up to and including `until`; the job's record tells how it ended.
+
+        Raises:
+            FreeholdError: a step failed; the job is stored as failed with the reason.
+        """
+        steps: dict[StepName, Callable[[], Any]] = {
+            "curate": self._curate,
+            "train": self._train,
+            "evaluate": self._evaluate,
+            "begin": self._begin,
+            "certify": self._certify,
+            "promote": self._promote,
+        }
+        try:
+            for name in STEPS[: STEPS.index(until) + 1]:
+                if self._stopped():
+                    return self._finish("done")
+                self._step(name, steps[name])
+        except FreeholdError as error:
+            self._note_failure(error)
+            raise
+        return self._finish("done") if until == "promote" or self._stopped() else self.job
+
+    def result(self, name: StepName) -> Any:
+        """What a finished step gave; None if it is not finished."""
+        return next((step.result for step in self.job.steps if step.name == name), None)
+
+    def _step(self, name: StepName, work: Callable[[], Any]) -> None:
+        if any(step.name == name for step in self.job.steps):
+            return
+        started = time.monotonic()
+        result = msgspec.to_builtins(work())
+        now = time.time_ns()
+        step = Step(name=name, result=result, at_ns=now, seconds=time.monotonic() - started)
+        self.job = msgspec.structs.replace(self.job, steps=(*self.job.steps, step), updated_ns=now)
+        self._store.control.jobs.put(self.job)
+        _log.info("step finished", job=self.job.job_id, task=self.job.task, step=name, seconds=round(step.seconds, 2))
+
+    def _stopped(self) -> bool:
+        """Whether a finished step said that there is no point in going on."""
+        view, attempt = self.result("evaluate"), self.result("certify")
+        unpromising = view is not None and not view["promising"] and not self._eager
+        return unpromising or (attempt is not None and attempt["certificate"] is None)
+
+    def _finish(self, state: Literal["done", "failed"], error: str = "") -> Job:
+        self.job = msgspec.structs.replace(self.job, state=state, error=error, updated_ns=time.time_ns())
+        self._store.control.jobs.put(self.job)
+        return self.job
+
+    def _task(self) -> Task:
+        task = self._store.control.tasks.get(self.job.task)
+        if task is None:
+            raise NotFound(f"There is no task {self.job.task}.", "`freehold tasks` lists them.")
+        return task
+
+    def _curate(self) -> dict[str, Any]:
+        dataset = build_dataset(self._store, self._settings, self.job.task, time.time_ns())
+        left = sum(dataset.left_out.values())
+        message = f"{self._task().name}: {dataset.rows} samples, {left} left out."
+        self._event("dataset-built", message, {"dataset": dataset.dataset_id, **dataset.parts, **dataset.left_out})
+        return {"dataset": dataset.dataset_id, "rows": dataset.rows}
+
+    def _train(self) -> dict[str, Any]:
+        student = train_student(self._store, self._settings, self.result("curate")["dataset"], time.time_ns())
+        agreement = student.metrics["cross_fitted_agreement"]
+        message = f"{self._task().name}: student {student.student_id}, {agreement:.1%} agreement on unseen rows."
+        self._event("student-trained", message, {"student": student.student_id, **student.metrics})
+        return {"student": student.student_id, "agreement": agreement}
+
+    def _evaluate(self) -> dict[str, Any]:
+        view = outlook(self._store, self.result("train")["student"])
+        reason = self._why_not(view)
+        message = reason or (
+            f"predicted to answer {view.coverage:.0%} of requests at a loss of {view.loss:.1%} "
+            f"({view.chance:.0%} chance of a certificate)."
+        )
+        task = self._task()
+        self._event("evaluated", f"{task.name}: {message}", {"coverage": view.coverage, "chance": view.chance})
+        if reason:
+            self._set_task(task, task.state, reason)
+        return {"promising": not reason, "reason": reason, "view": msgspec.to_builtins(view)}
+
+    def _why_not(self, view: Outlook) -> str:
+        """Why certifying is not worth an attempt now; empty if it is."""
+        if not view.above_floor:
+            return f"ε is {view.epsilon:.1%}, but the incumbent differs from itself in {view.floor:.1%}: not tried."
+        if view.chance < 0.5:
+            more = f"about {view.needed} more certify rows" if view.needed else "a better student"
+            return f"Not enough evidence yet: {view.agreement:.0%} agreement, wants {more}."
+        in_force = self._store.control.current_policy().tasks.get(view.task)
+        if in_force is not None and in_force.rungs:
+            certificate = self._store.control.certificates.get(in_force.rungs[0].certificate)
+            covered = certificate.coverage if certificate else 0.0
+            if view.coverage < covered + MIN_GAIN:
+                return f"In force: {covered:.0%} of requests; a new student would answer {view.coverage:.0%}."
+        return ""
+
+    def _begin(self) -> dict[str, Any]:
+        return {"attempt": begin_attempt(self._store, self.job.task, time.time_ns())}
+
+    def _certify(self) -> Attempt:
+        view = msgspec.convert(self.result("evaluate")["view"], Outlook)
+        attempt = certify(self._store, view, self.result("begin")["attempt"], time.time_ns())
+        task = self._task()
+        if attempt.certificate is None:
+            self._event("not-certified", f"{task.name}: attempt {attempt.number}: {attempt.reason}", {})
+            self._set_task(task, task.state, f"Attempt {attempt.number} was not certified: {attempt.reason}")
+        else:
+            message = f"{task.name}: attempt {attempt.number} certified, {len(attempt.tested)} thresholds tested."
+            self._event("certified", message, {"certificate": attempt.certificate})
+        return attempt
+
+    def _promote(self) -> dict[str, Any]:
+        policy = promote(self._store, self._settings, self.result("certify")["certificate"], time.time_ns())
+        return {"policy": policy.version}
+
+    def _note_failure(self, error: FreeholdError) -> None:
+        self._finish("failed", str(error))
+        task = self._store.control.tasks.get(self.job.task)
+        if task is None:
+            return
+        state: TaskState = "blocked" if isinstance(error, RightsError) and task.state != "owned" else task.state
+        self._set_task(task, state, str(error))
+        if isinstance(error, RightsError):
+            self._event("rights-blocked", f"{task.name}: {error}", {})
+        elif not isinstance(error, EvidenceError):
+            self._event("job-failed", f"{task.name}: {error}", {"job": self.job.job_id})
+
+    def _set_task(self, task: Task, state: TaskState, note: str) -> None:
+        changed = msgspec.structs.replace(task, state=state, note=note, updated_ns=time.time_ns())
+        self._store.control.tasks.put(changed)
+
+    def _event(self, kind: EventKind, message: str, evidence: dict[str, Any]) -> None:
+        event = Event(
+            event_id=new_id("ev"),
+            at_ns=time.time_ns(),
+            kind=kind,
+            task=self.job.task,
+            message=message,
+            evidence=evidence,
+        )
+        self._store.control.add_event(event)
+
+
+def new_move(store: Store, task_id: str) -> Job:
+    """Store a fresh job that moves a task."""
+    now = time.time_ns()
+    job = Job(job_id=new_id("job"), kind="move", task=task_id, state="running", created_ns=now, updated_ns=now)
+    store.control.jobs.put(job)
+    return job
+
+
+def open_move(store: Store, task_id: str) -> Job | None:
+    """The newest unfinished job of a task, to carry on with; None if there is none."""
+    jobs = [job for job in store.control.jobs.list(newest_first=True) if job.task == task_id]
+    return jobs[0] if jobs and jobs[0].state == "running" else None

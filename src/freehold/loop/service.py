@@ -1,0 +1,39 @@
+"""The loop as a service: turn after turn until it is told to stop, one loop per data folder."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import structlog
+
+from freehold.config import Settings
+from freehold.domain.errors import StoreError
+from freehold.loop.cycle import Loop
+from freehold.runners import LocalRunner
+from freehold.store import Store
+from freehold.store.locks import exclusive
+
+_log = structlog.get_logger()
+
+
+def run_loop(settings: Settings, config: Path, stop: threading.Event) -> None:
+    """Turn until `stop` is set. A turn that fails for want of the store is said and tried again.
+
+    Raises:
+        LeaseHeld: another loop works on this data folder.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with exclusive(settings.data / "loop.lock"):
+        store = Store.open(settings.data, settings.control_url)
+        loop = Loop(store, settings, config, LocalRunner())
+        try:
+            while not stop.is_set():
+                try:
+                    loop.turn()
+                except StoreError as error:
+                    _log.warning("a turn of the loop failed and will be tried again", error=str(error))
+                stop.wait(settings.loop.interval_seconds)
+        finally:
+            loop.stop()
+            store.close()

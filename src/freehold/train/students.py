@@ -1,0 +1,114 @@
+"""Train a task's student on a dataset and store it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from freehold import __version__
+from freehold.config import Settings
+from freehold.domain.errors import EvidenceError, NotFound, RightsError
+from freehold.domain.evidence import Dataset, Sample, Student
+from freehold.store.artifacts import read_dataset, write_student
+from freehold.train.classifier import field_values, fit_classifier
+from freehold.train.style import learn_style
+from freehold.upstreams.student.classifier import Manifest
+
+if TYPE_CHECKING:
+    from freehold.store import Store
+
+_ASSUMED_TOKENS_PER_CHARACTER = 0.25
+
+
+def train_student(store: Store, settings: Settings, dataset_id: str, now_ns: int) -> Student:
+    """Fit on the dataset's fit and tune parts; certify rows are never read here. The same dataset and seed give the
+    same student.
+
+    Raises:
+        NotFound: no such dataset.
+        RightsError: a verdict on the dataset does not permit training.
+        EvidenceError: there is nothing to fit.
+        StoreError: the dataset's file is damaged, or the student cannot be written.
+    """
+    dataset = store.control.datasets.get(dataset_id)
+    if dataset is None:
+        raise NotFound(f"There is no dataset {dataset_id}.", "Run `freehold curate TASK` first.")
+    if not any(verdict.permits for verdict in dataset.verdicts):
+        raise RightsError(f"No verdict on dataset {dataset_id} permits training.", "See its left-out rows.")
+    rows = [sample for sample in read_dataset(store.data / dataset.path, dataset.sha256) if sample.part != "certify"]
+    paths = [field.path for field in dataset.form.fields]
+    answers = [field_values(dataset.form.kind, paths, row.answer) for row in rows]
+    if sum(answer is not None for answer in answers) < 2:
+        raise EvidenceError(f"Dataset {dataset_id} has no answers of its form to fit on.", "Let more traffic pass.")
+    fitted = fit_classifier([row.prompt for row in rows], answers, settings.loop.seed)
+    style, same_bytes = learn_style(dataset.form.kind, [row.answer for row in rows])
+    fixed, per_character = _input_tokens(rows)
+    manifest = Manifest(
+        task=dataset.task,
+        dataset=dataset_id,
+        dataset_sha256=dataset.sha256,
+        seed=settings.loop.seed,
+        heads=fitted.heads,
+        style=style,
+        input_tokens_fixed=fixed,
+        input_tokens_per_character=per_character,
+        output_tokens_per_character=_output_tokens(rows),
+    )
+    tensors = {
+        **fitted.tensors,
+        "tuning_signals": fitted.signals,
+        "tuning_wrong": fitted.wrong,
+        "tuning_novelty": fitted.novelty,
+        "tuning_uniform": np.array([row.uniform for row in rows]),
+    }
+    return _stored(store, dataset, manifest, tensors, float(fitted.wrong.mean()), same_bytes, now_ns)
+
+
+def _stored(
+    store: Store,
+    dataset: Dataset,
+    manifest: Manifest,
+    tensors: dict[str, npt.NDArray[Any]],
+    wrong: float,
+    same_bytes: float,
+    now_ns: int,
+) -> Student:
+    name = hashlib.sha256(f"{dataset.sha256}\n{manifest.seed}\n{__version__}".encode()).hexdigest()[:24]
+    path = f"{store.students_root.name}/{name}"
+    sha256 = write_student(store.data / path, msgspec.to_builtins(manifest), tensors)
+    known = store.control.students.get(f"st_{name}")
+    if known is not None:
+        return known
+    student = Student(
+        student_id=f"st_{name}",
+        task=dataset.task,
+        dataset_id=dataset.dataset_id,
+        kind="classifier",
+        path=path,
+        sha256=sha256,
+        verdicts=tuple(verdict for verdict in dataset.verdicts if verdict.permits),
+        metrics={"cross_fitted_agreement": 1.0 - wrong, "style_reproduced": same_bytes},
+        created_ns=now_ns,
+    )
+    store.control.students.put(student)
+    return student
+
+
+def _input_tokens(rows: list[Sample]) -> tuple[float, float]:
+    """Least squares of the incumbent's counts: tokens = fixed part (instructions) + rate · characters of the prompt."""
+    counted = [(len(row.prompt), row.input_tokens) for row in rows if row.input_tokens > 0]
+    if len(counted) < 2 or len({length for length, _ in counted}) < 2:
+        return 0.0, _ASSUMED_TOKENS_PER_CHARACTER
+    lengths, tokens = np.array(counted, np.float64).T
+    line: npt.NDArray[np.float64] = np.linalg.lstsq(np.stack((np.ones_like(lengths), lengths), 1), tokens)[0]
+    return max(0.0, float(line[0])), max(0.0, float(line[1]))
+
+
+def _output_tokens(rows: list[Sample]) -> float:
+    characters = sum(len(row.answer) for row in rows if row.output_tokens > 0)
+    tokens = sum(row.output_tokens for row in rows if row.output_tokens > 0)
+    return tokens / characters if characters else _ASSUMED_TOKENS_PER_CHARACTER
