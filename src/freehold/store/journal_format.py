@@ -20,6 +20,8 @@ MAGIC = b"\xf5FJ1"
 HEADER = struct.Struct(">4sII")
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """Largest record, decompressed: what bounds a reader's memory."""
+MAX_PAYLOAD_BYTES = MAX_RECORD_BYTES + MAX_RECORD_BYTES // 128
+"""Largest payload: what cannot be compressed grows a little."""
 LEVEL = -1
 """zstd level. A segment lives only until it is sealed, so CPU counts more than size: measured on 4 KB records, an
 append costs 27 µs of CPU at level -1, 36 at 1 and 51 at 3, for 2.8, 2.0 and 2.0 KB."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freehold.domain.ids import new_id
 from freehold.store.control import ControlStore
 from freehold.store.journal import JournalWriter
+
+if TYPE_CHECKING:
+    from freehold.store.keys import SigningKey
+    from freehold.store.traces_table import FeedbackTable, TraceTable
 
 
 class Store:
@@ -38,3 +44,30 @@ class Store:
     def open_journal(self, *, strict: bool = False) -> JournalWriter:
         """A journal writer with a worker folder of its own; open one per process."""
         return JournalWriter(self.journal_root / new_id("wk"), strict=strict)
+
+    # The three below load heavy libraries, which a gateway worker does without: hence the late imports.
+
+    @cached_property
+    def traces(self) -> TraceTable:
+        """The sealed traces."""
+        from freehold.store.traces_table import TraceTable
+
+        return TraceTable(str(self.data / "traces"))
+
+    @cached_property
+    def feedback(self) -> FeedbackTable:
+        """The sealed feedback."""
+        from freehold.store.traces_table import FeedbackTable
+
+        return FeedbackTable(str(self.data / "feedback"))
+
+    @cached_property
+    def keys(self) -> SigningKey:
+        """The signing key of this installation, made on first use.
+
+        Raises:
+            StoreError: the key file cannot be made or read.
+        """
+        from freehold.store.keys import SigningKey
+
+        return SigningKey.open(self.data / "keys" / "signing.key")

@@ -1,0 +1,87 @@
+"""From a trace to its derived columns: the answer, its tokens, their cost. Done when sealing, off the hot path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from freehold.config import UpstreamSettings
+from freehold.domain.chat import parse_chat, text_of
+from freehold.domain.errors import RequestError
+from freehold.domain.traces import Trace
+from freehold.record.answers import Answer, read_answer
+from freehold.record.prices import PriceList
+from freehold.store.derived import Derived
+
+BYTES_PER_TOKEN = 4
+"""Where the upstream did not say how many tokens there were."""
+
+
+class Deriver:
+    """Call it with a trace; give it to `freehold.store.read_traces` to see traces that are not sealed yet."""
+
+    def __init__(self, upstreams: Mapping[str, UpstreamSettings]) -> None:
+        self._prices = PriceList(upstreams)
+
+    def __call__(self, trace: Trace) -> Derived:
+        """The derived columns of `trace`. Never raises: what cannot be read stays empty."""
+        upstream, _, model = trace.answered_by.partition("/")
+        answer = read_answer(trace.response, stream=trace.stream)
+        answer_model = answer.model or model
+        if not trace.answered_by or trace.status >= 400:  # nothing was answered, so nothing is billed
+            return Derived(upstream=upstream, answer_model=answer_model)
+        derived = Derived(
+            answer=answer.text,
+            finish_reason=answer.finish_reason,
+            upstream=upstream,
+            answer_model=answer_model,
+        )
+        return self._with_cost(_with_tokens(derived, trace, answer), trace, model)
+
+    def _with_cost(self, derived: Derived, trace: Trace, model: str) -> Derived:
+        if trace.owned:
+            return msgspec.structs.replace(derived, price_source="owned")
+        if not derived.tokens_source:
+            return derived
+        names = tuple(dict.fromkeys(name for name in (model, derived.answer_model, trace.model) if name))
+        cost, source = self._prices.cost(
+            derived.upstream,
+            names,
+            input=derived.input_tokens,
+            cached=derived.cached_input_tokens,
+            output=derived.output_tokens,
+            at_ns=trace.at_ns,
+        )
+        return msgspec.structs.replace(derived, cost_nanousd=cost, price_source=source)
+
+
+def _with_tokens(derived: Derived, trace: Trace, answer: Answer) -> Derived:
+    usage = answer.usage
+    if usage is not None:
+        return msgspec.structs.replace(
+            derived,
+            input_tokens=usage.input,
+            cached_input_tokens=usage.cached,
+            output_tokens=usage.output,
+            # A student's own count is an estimate too: it has no tokenizer.
+            tokens_source="estimated" if trace.owned else "measured",
+        )
+    given = _prompt_bytes(trace.request)
+    if given is None:  # not a chat completion: what it cost is not known
+        return derived
+    said = len((answer.text or "").encode())
+    return msgspec.structs.replace(
+        derived,
+        input_tokens=-(-given // BYTES_PER_TOKEN),
+        output_tokens=-(-said // BYTES_PER_TOKEN),
+        tokens_source="estimated",
+    )
+
+
+def _prompt_bytes(request: bytes) -> int | None:
+    try:
+        messages = parse_chat(request).messages
+    except RequestError:
+        return None
+    return sum(len((text_of(message) or "").encode()) for message in messages)

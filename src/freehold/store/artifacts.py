@@ -1,0 +1,170 @@
+"""Files that must be exactly what was certified: students' folders and datasets. Hashed when written and when read.
+
+Nothing here is ever unpickled: tensors are safetensors, the rest is JSON and Parquet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from freehold.domain.errors import Conflict, StoreError, StudentError
+from freehold.domain.evidence import Sample
+from freehold.domain.ids import new_id
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MANIFEST = "manifest.json"
+TENSORS = "tensors.safetensors"
+SAMPLES = "samples.parquet"
+
+_canonical = msgspec.json.Encoder(order="sorted")
+_packer = msgspec.msgpack.Encoder()
+
+
+def write_student(folder: Path, manifest: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:
+    """Write a student's folder, whole or not at all; returns the SHA-256 of its manifest, which names every file's.
+
+    Raises:
+        Conflict: the folder exists and holds something else.
+        StoreError: it cannot be written.
+    """
+    from safetensors.numpy import save
+
+    data = save(tensors)
+    body = _canonical.encode({**manifest, "files": {TENSORS: _sha256(data)}})
+    _write_folder(folder, {TENSORS: data, MANIFEST: body}, MANIFEST)
+    return _sha256(body)
+
+
+def read_student(folder: Path, expected_sha256: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The manifest and tensors of a student, every byte checked against `expected_sha256` (of its manifest).
+
+    Raises:
+        StudentError: a file is missing or not the one that was certified; the message names it.
+    """
+    body = _read_checked(folder / MANIFEST, expected_sha256)
+    try:
+        manifest = msgspec.json.decode(body, type=dict[str, Any])
+        files = msgspec.convert(manifest.get("files"), dict[str, str])
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise StudentError(f"{folder / MANIFEST} is not a student's manifest: {error}.", _RETRAIN) from error
+    if TENSORS not in files:
+        raise StudentError(f"{folder / MANIFEST} names no {TENSORS}.", _RETRAIN)
+    contents = {name: _read_checked(folder / Path(name).name, digest) for name, digest in files.items()}
+    return manifest, _load_tensors(folder / TENSORS, contents[TENSORS])
+
+
+def write_dataset(folder: Path, samples: list[Sample]) -> str:
+    """Write `samples` in order as Parquet, whole or not at all; returns their SHA-256 (see `dataset_sha256`).
+
+    Raises:
+        Conflict: the folder exists and holds another file.
+        StoreError: it cannot be written.
+    """
+    import io
+
+    import polars as pl
+
+    columns = {name: [getattr(sample, name) for sample in samples] for name in Sample.__struct_fields__}
+    types = (
+        dict.fromkeys(columns, pl.String)
+        | dict.fromkeys(("at_ns", "input_tokens", "output_tokens"), pl.Int64)
+        | {"uniform": pl.Boolean}
+    )
+    buffer = io.BytesIO()
+    pl.DataFrame(columns, schema=types).write_parquet(buffer, compression="zstd")
+    _write_folder(folder, {SAMPLES: buffer.getvalue()}, SAMPLES)
+    return dataset_sha256(samples)
+
+
+def read_dataset(folder: Path, expected_sha256: str) -> list[Sample]:
+    """The samples in order, checked against `expected_sha256`.
+
+    Raises:
+        StoreError: the file is missing, cannot be read, or holds other rows than were written.
+    """
+    import polars as pl
+    from polars.exceptions import PolarsError
+
+    path = folder / SAMPLES
+    try:
+        rows = pl.read_parquet(path).rows(named=True)
+        samples = msgspec.convert(rows, list[Sample])
+    except (OSError, PolarsError, msgspec.ValidationError) as error:
+        raise StoreError(f"The dataset {path} cannot be read: {error}.", _REBUILD) from error
+    if dataset_sha256(samples) != expected_sha256:
+        raise StoreError(f"The dataset {path} is not the one that was written: its rows have changed.", _REBUILD)
+    return samples
+
+
+def dataset_sha256(samples: list[Sample]) -> str:
+    """SHA-256 over the samples in order, each as the MessagePack array of its fields in order of declaration."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        digest.update(_packer.encode(msgspec.structs.astuple(sample)))
+    return digest.hexdigest()
+
+
+_RETRAIN = "Put the folder back from a backup, or train the task again; until then the incumbent answers."
+_REBUILD = "Put it back from a backup, or let the loop build a new dataset."
+
+
+def _load_tensors(path: Path, data: bytes) -> dict[str, NDArray[Any]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(data)
+    except (SafetensorError, ValueError) as error:
+        raise StudentError(f"{path} is not a safetensors file: {error}.", _RETRAIN) from error
+
+
+def _read_checked(path: Path, expected_sha256: str) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StudentError(f"The student's file {path} cannot be read: {error.strerror}.", _RETRAIN) from error
+    if _sha256(data) != expected_sha256:
+        raise StudentError(f"The student's file {path} is not the one that was certified (its hash differs).", _RETRAIN)
+    return data
+
+
+def _write_folder(folder: Path, files: dict[str, bytes], identity: str) -> None:
+    """Write `files` into a new `folder` by way of a draft beside it; a folder whose `identity` is the same may stay."""
+    draft = folder.with_name(f".{folder.name}.{new_id('tmp')}")
+    try:
+        draft.mkdir(parents=True)
+        for name, data in files.items():
+            with (draft / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        _sync_folder(draft)
+        if not folder.exists():
+            draft.rename(folder)
+            _sync_folder(folder.parent)
+        elif (folder / identity).read_bytes() != files[identity]:
+            raise Conflict(f"{folder} exists and holds something else.", "Write to a new folder.")
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror}.", "Check the folder and the disk.") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,29 @@
+"""What is derived from a trace when it is sealed. The sealer derives it; the trace table holds it beside the trace."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Derived(msgspec.Struct, frozen=True, kw_only=True):
+    """The derived columns of one trace."""
+
+    answer: str | None = None
+    """Text of the first choice as far as it came; None if there is none. See `finish_reason` before trusting it."""
+    finish_reason: str = ""
+    """The upstream's own word (`stop`, `length` …); empty if the answer never finished."""
+    input_tokens: int = 0
+    """Cached ones included."""
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    tokens_source: Literal["measured", "estimated", ""] = ""
+    cost_nanousd: int = 0
+    """10⁻⁹ dollars."""
+    price_source: Literal["config", "quoted", "owned", "none"] = "none"
+    """config: the price in the settings; quoted: genai-prices' list price; owned: a student answered, at no price
+    here; none: nobody answered, or the price is unknown and the cost is not counted."""
+    upstream: str = ""
+    answer_model: str = ""
+    """The model that says it answered, else the one that was asked."""

@@ -1,0 +1,80 @@
+"""The Ed25519 key this installation signs certificates and manifests with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from freehold.domain.errors import StoreError
+from freehold.domain.ids import new_id
+
+_SEED_BYTES = 32
+
+
+class SigningKey:
+    """Signs bytes; the private half never leaves this object. Make one with `open`."""
+
+    def __init__(self, private: Ed25519PrivateKey) -> None:
+        self._private = private
+
+    @classmethod
+    def open(cls, path: Path) -> SigningKey:
+        """The key in the file at `path`, made (readable by its owner only) if it is not there.
+
+        Raises:
+            StoreError: the file cannot be made or read, or does not hold a key.
+        """
+        try:
+            if not path.exists():
+                _create(path)
+            seed = bytes.fromhex(path.read_text(encoding="ascii").strip())
+            return cls(Ed25519PrivateKey.from_private_bytes(seed))
+        except OSError as error:
+            raise StoreError(
+                f"The signing key {path} cannot be used: {error.strerror}.", "Check the folder."
+            ) from error
+        except ValueError:
+            # Not chained: the original error's text could hold part of the key.
+            raise StoreError(
+                f"The file {path} does not hold a signing key.",
+                "Put it back from a backup; or move it away for a new key, which leaves old certificates unverifiable.",
+            ) from None
+
+    def public_key(self) -> str:
+        """The public half: 64 hex digits."""
+        return self._private.public_key().public_bytes_raw().hex()
+
+    def sign(self, message: bytes) -> str:
+        """The signature of `message`: 128 hex digits."""
+        return self._private.sign(message).hex()
+
+    def __repr__(self) -> str:
+        return f"SigningKey(public={self.public_key()})"
+
+
+def verify(public_key: str, message: bytes, signature: str) -> bool:
+    """Whether `signature` of `message` was made by the private half of `public_key` (both in hex)."""
+    try:
+        Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(bytes.fromhex(signature), message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _create(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{new_id('key')}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(os.urandom(_SEED_BYTES).hex().encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # another process made one first: that one counts
+            os.link(draft, path)
+    finally:
+        draft.unlink()
