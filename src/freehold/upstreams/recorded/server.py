@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import uvicorn
 
-from freehold.domain.errors import ConfigError
+from freehold.upstreams.listener import address_of, bind
 from freehold.upstreams.recorded.answers import RecordedAnswers
 from freehold.upstreams.recorded.app import Pacing, RecordedApp
 
@@ -46,32 +46,6 @@ class RunningServer:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 takes a free one.
-
-    Raises:
-        ConfigError: the address is taken or not ours.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"Cannot listen on {host}:{port}: {error.strerror}.", "Choose another port, or 0 for a free one."
-        ) from error
-    listener.listen(2048)
-    return listener
-
-
-def address_of(listener: socket.socket) -> str:
-    """`host:port` of a listening socket, as it stands in a URL."""
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _config(app: RecordedApp) -> uvicorn.Config:

@@ -1,0 +1,123 @@
+"""What a caller's headers say: to the gateway, and to the upstream."""
+
+from __future__ import annotations
+
+import hmac
+
+from freehold.domain.errors import AuthError, RequestError
+from freehold.domain.ids import is_id
+from freehold.upstreams.base import HOP_BY_HOP, Headers
+
+PREFIX = b"x-freehold-"
+_NOT_FORWARDED = HOP_BY_HOP | {
+    b"host",  # the upstream's own is sent
+    b"content-length",  # set from the body that is sent
+    b"accept-encoding",  # see `freehold.upstreams.openai.upstream`
+    b"expect",  # answered here
+}
+
+
+class Caller:
+    """A request's headers, read once."""
+
+    __slots__ = (
+        "authorization",
+        "content_length",
+        "content_type",
+        "episode",
+        "forward",
+        "method",
+        "parent",
+        "pinned",
+        "recorded",
+        "task",
+        "upstream_path",
+    )
+
+    def __init__(self, method: str, path: bytes, query: bytes, headers: Headers) -> None:
+        """Read a request's line and `headers` (lower-case names, as uvicorn gives them).
+
+        Raises:
+            RequestError: a freehold header has a value that is not one of its values.
+        """
+        self.method = method.encode()
+        rest = path.removeprefix(b"/v1")
+        self.upstream_path = rest + b"?" + query if query else rest
+        """What follows an upstream's base URL."""
+        self.authorization: bytes | None = None
+        self.content_length = 0
+        self.content_type = b""
+        self.episode: str | None = None
+        self.parent: str | None = None
+        self.pinned = False
+        self.recorded = True
+        self.task = b""
+        self.forward: Headers = []
+        """What goes upstream; the authorization is kept apart."""
+        hop_names: list[bytes] = []
+        for header in headers:
+            name, value = header
+            if name == b"authorization":
+                self.authorization = value
+            elif name == b"content-length":
+                self.content_length = int(value)  # digits: the HTTP parser saw to it
+            elif name == b"connection":
+                hop_names += (part.strip().lower() for part in value.split(b","))
+            elif name.startswith(PREFIX):
+                self._order(name[len(PREFIX) :], value.strip())
+            elif name not in _NOT_FORWARDED:
+                self.forward.append(header)
+                if name == b"content-type":
+                    self.content_type = value
+        if hop_names and hop_names not in ([b"keep-alive"], [b"close"]):
+            self.forward = [header for header in self.forward if header[0] not in hop_names]
+
+    def _order(self, name: bytes, value: bytes) -> None:
+        if name == b"task":
+            self.task = value
+        elif name == b"record":
+            self.recorded = _choice(name, value, {b"on": True, b"off": False})
+        elif name == b"pin":
+            self.pinned = _choice(name, value, {b"incumbent": True, b"none": False})
+        elif name == b"episode":
+            self.episode = _identifier(name, value)
+        elif name == b"parent":
+            self.parent = _identifier(name, value)
+
+
+class KeyCheck:
+    """Asks callers for the gateway's own key."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key.encode()
+
+    def check(self, authorization: bytes | None) -> None:
+        """Compare in constant time.
+
+        Raises:
+            AuthError: there is no key, or it is another.
+        """
+        scheme, _, given = (authorization or b"").partition(b" ")
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._key):
+            raise AuthError(
+                "The API key is missing or wrong.", "Send `Authorization: Bearer KEY` with this gateway's key."
+            )
+
+
+def _choice(name: bytes, value: bytes, choices: dict[bytes, bool]) -> bool:
+    chosen = choices.get(value.lower())
+    if chosen is None:
+        known = ", ".join(choice.decode() for choice in choices)
+        raise RequestError(f"The header x-freehold-{name.decode()} has a value that is not known.", f"Send: {known}.")
+    return chosen
+
+
+def _identifier(name: bytes, value: bytes) -> str:
+    """An episode or parent: an id of ours, or any 1 to 128 visible ASCII characters of the caller's."""
+    text = value.decode("ascii", errors="replace")
+    if is_id(text) or (0 < len(text) <= 128 and text.isascii() and text.isprintable()):
+        return text
+    raise RequestError(
+        f"The header x-freehold-{name.decode(errors='replace')} is not an identifier.",
+        "Send 1 to 128 visible ASCII characters.",
+    )

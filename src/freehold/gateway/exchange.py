@@ -1,0 +1,118 @@
+"""One exchange while it goes on: what is known so far, and, at its end, its trace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from freehold.domain.ids import new_id
+from freehold.domain.traces import Kind, Trace
+from freehold.gateway.metrics import Metrics
+from freehold.record import Recorder
+from freehold.upstreams.base import Headers
+
+
+class Exchange:
+    """Gathers the fields of a `Trace`; `finish` records it, once."""
+
+    # Defaults of the class: most fields of most exchanges keep them, and setting thirty fields costs.
+    recorded = True
+    finished = False
+    task = ""
+    task_name = ""
+    fingerprint = ""
+    model = ""
+    answered_by = ""
+    owned = False
+    policy = 0
+    certificate: str | None = None
+    reason = ""
+    signal: float | None = None
+    novelty: float | None = None
+    audit_probability = 0.0
+    audited = False
+    status = 0
+    error: str | None = None
+    stream = False
+    request = b""
+    response = b""
+    truncated = False
+    episode: str | None = None
+    parent: str | None = None
+    attempts: Sequence[str] = ()
+    _first_byte = 0.0
+
+    def __init__(self, recorder: Recorder, metrics: Metrics, kind: Kind = "request", of: str | None = None) -> None:
+        self._recorder = recorder
+        self._metrics = metrics
+        self._began = time.perf_counter()
+        self.trace_id = new_id("tr")
+        self.at_ns = time.time_ns()
+        self.kind: Kind = kind
+        self.of = of
+
+    def began_answering(self) -> None:
+        """The first byte of the answer is there."""
+        self._first_byte = time.perf_counter()
+
+    def failed(self, code: str, message: str) -> None:
+        """Note what went wrong; the first failure stands."""
+        self.error = self.error or f"{code}: {message}"
+
+    def headers(self) -> Headers:
+        """The x-freehold-* headers of the response, as far as there is something to say."""
+        found: Headers = [(b"x-freehold-policy", b"%d" % self.policy)]
+        if self.recorded:
+            found.append((b"x-freehold-trace", self.trace_id.encode()))
+        if self.task:
+            found.append((b"x-freehold-task", (self.task_name or self.task).encode()))
+        if self.answered_by:
+            found.append((b"x-freehold-answered-by", self.answered_by.encode(errors="replace")))
+        if self.certificate is not None:
+            found.append((b"x-freehold-certificate", self.certificate.encode()))
+        return found
+
+    def finish(self) -> None:
+        """Count the exchange and, unless the caller forbade it, record its trace. Does nothing the second time."""
+        if self.finished:
+            return
+        self.finished = True
+        seconds = time.perf_counter() - self._began
+        if self.kind == "request":
+            self._metrics.request(self.reason, self.status, self.error, seconds)
+        if self.recorded:
+            self._recorder.record(self._trace(seconds))
+        self.response = b""  # an audit may hold on to the exchange for a while
+
+    def _trace(self, seconds: float) -> Trace:
+        first = self._first_byte - self._began if self._first_byte else 0.0
+        return Trace(
+            trace_id=self.trace_id,
+            at_ns=self.at_ns,
+            kind=self.kind,
+            of=self.of,
+            task=self.task,
+            task_name=self.task_name,
+            fingerprint=self.fingerprint,
+            model=self.model,
+            answered_by=self.answered_by,
+            owned=self.owned,
+            policy=self.policy,
+            certificate=self.certificate,
+            reason=self.reason,
+            signal=self.signal,
+            novelty=self.novelty,
+            audit_probability=self.audit_probability,
+            audited=self.audited,
+            status=self.status,
+            error=self.error,
+            stream=self.stream,
+            request=self.request,
+            response=self.response,
+            truncated=self.truncated,
+            first_byte_us=int(first * 1e6),
+            duration_us=int(seconds * 1e6),
+            attempts=tuple(self.attempts) if len(self.attempts) > 1 else (),
+            episode=self.episode,
+            parent=self.parent,
+        )

@@ -1,0 +1,140 @@
+"""What one gateway worker holds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from freehold.config import Settings, UpstreamSettings
+from freehold.domain.errors import ConfigError
+from freehold.domain.ids import new_id
+from freehold.domain.traces import Kind
+from freehold.gateway.audits import Audits
+from freehold.gateway.caller import Caller, KeyCheck
+from freehold.gateway.exchange import Exchange
+from freehold.gateway.metrics import Metrics
+from freehold.gateway.replies import Scope
+from freehold.gateway.students import load_student
+from freehold.record import Recorder
+from freehold.route import Identifier, PolicyWatch
+from freehold.store import ControlStore, JournalWriter
+from freehold.upstreams.directory import Entry, UpstreamDirectory
+from freehold.upstreams.openai import OpenAIUpstream
+
+FIRST_POLL_SECONDS = 2.0
+"""How long a starting worker waits for its policy; without one it passes everything through."""
+DRAIN_SECONDS = 5.0
+
+
+class Runtime:
+    """One per process: upstreams, journal, policy watch, audits, counters."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Build from settings; nothing is opened or connected before `start`.
+
+        Raises:
+            ConfigError: an environment variable that should hold a key is not set, or no upstream is configured.
+        """
+        if not settings.upstreams:
+            raise ConfigError("No upstream is configured.", "Add a table [upstreams.NAME] with a base_url.")
+        gateway = settings.gateway
+        worker = new_id("wk")
+        self.settings = settings
+        self.metrics = Metrics(worker)
+        self.journal = JournalWriter(settings.data / "journal" / worker)
+        self.recorder = Recorder(self.journal)
+        self.identifier = Identifier()
+        self.upstreams = build_directory(settings.upstreams)
+        self.watch = PolicyWatch(
+            lambda: ControlStore.open(settings.control_url),
+            settings.data,
+            load_student,
+            poll_seconds=gateway.policy_poll_seconds,
+            lease_seconds=gateway.policy_lease_seconds,
+        )
+        self.audits = Audits(
+            self.upstreams,
+            self.metrics,
+            self.begin,
+            concurrency=gateway.audit_concurrency,
+            queue=gateway.audit_queue,
+            max_response_bytes=gateway.max_recorded_response_bytes,
+        )
+        key = _key(gateway.api_key_env, "gateway.api_key_env") if gateway.api_key_env else None
+        self._check = KeyCheck(key) if key is not None else None
+
+    async def start(self) -> None:
+        """Start the policy watch and wait, not for long, for its first look."""
+        self.settings.data.mkdir(parents=True, exist_ok=True)
+        self.watch.start()
+        await asyncio.to_thread(self.watch.wait_polled, FIRST_POLL_SECONDS)
+
+    async def stop(self) -> None:
+        """Work off the audits for a few seconds, then close everything; what was recorded is synced."""
+        await self.audits.drain(DRAIN_SECONDS)
+        await self.upstreams.aclose()
+        await asyncio.to_thread(self.watch.stop)
+        await asyncio.to_thread(self.journal.close)
+
+    def caller(self, scope: Scope) -> Caller:
+        """Read a request's headers and check its key, before anything else of it is looked at.
+
+        Raises:
+            AuthError: the gateway asks for a key and this is not it.
+            RequestError: a freehold header cannot be understood.
+        """
+        caller = Caller(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"])
+        if self._check is not None:
+            self._check.check(caller.authorization)
+        return caller
+
+    def forwarded_key(self, caller: Caller) -> bytes | None:
+        """The caller's Authorization as it may go upstream: never when it holds the gateway's own key."""
+        return caller.authorization if self._check is None else None
+
+    def begin(self, kind: Kind = "request", of: str | None = None) -> Exchange:
+        """A new exchange; it is recorded when it finishes."""
+        return Exchange(self.recorder, self.metrics, kind, of)
+
+    def degraded(self) -> list[str]:
+        """What does not work, in sentences; traffic flows all the same."""
+        found: list[str] = []
+        if self.watch.stale:
+            found.append(f"Nothing is answered by students: {self.watch.error or 'the policy lease has run out.'}")
+        damaged = sorted(student for student, _ in self.watch.view.damaged)
+        found += (f"Student {student} cannot be loaded." for student in damaged)
+        if self.recorder.last_error is not None:
+            found.append(f"Recording is shed ({self.recorder.shed} so far): {self.recorder.last_error}")
+        return found
+
+
+def build_directory(upstreams: dict[str, UpstreamSettings]) -> UpstreamDirectory:
+    """The configured upstreams as runtime objects.
+
+    Raises:
+        ConfigError: a base_url cannot be used, or a key's environment variable is not set.
+    """
+    entries: list[Entry] = []
+    for name, settings in upstreams.items():
+        upstream = OpenAIUpstream(
+            name,
+            settings.base_url,
+            api_key=_key(settings.api_key_env, f"upstreams.{name}.api_key_env") if settings.api_key_env else None,
+            connect_timeout=settings.connect_timeout,
+            first_byte_timeout=settings.first_byte_timeout,
+            idle_timeout=settings.idle_timeout,
+            retries=settings.retries,
+            max_connections=settings.max_connections,
+        )
+        entries.append(Entry(upstream, settings.models, settings.fallbacks))
+    return UpstreamDirectory(entries)
+
+
+def _key(variable: str, setting: str) -> str:
+    key = os.environ.get(variable, "").strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise ConfigError(
+            f"The environment variable {variable}, named by {setting}, holds no key.",
+            f"Run `export {variable}=…` first.",
+        )
+    return key

@@ -1,0 +1,151 @@
+"""Runs the gateway on uvicorn: one process, or a supervisor over several; or a thread, for tests and the demo."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from freehold.config import Settings, configure_logs, load_settings
+from freehold.domain.errors import FreeholdError
+from freehold.gateway.app import create_app
+from freehold.gateway.replies import ASGIApp
+from freehold.gateway.runtime import Runtime
+from freehold.upstreams.listener import address_of, bind
+
+SHUTDOWN_SECONDS = 30
+"""How long answers under way may take to end after a request to stop."""
+
+FallbackFactory = Callable[[Settings], ASGIApp]
+"""Makes the application for paths that are not the gateway's; with several workers a function of a module."""
+
+
+def serve(
+    config_path: Path,
+    *,
+    workers: int | None = None,
+    fallback_factory: FallbackFactory | None = None,
+    on_listening: Callable[[str], None] | None = None,
+    log_level: str = "info",
+) -> None:
+    """Serve until SIGINT or SIGTERM; `on_listening` gets the base URL (without `/v1`) once the port is bound.
+
+    With several workers a killed one is started again within about a second.
+
+    Raises:
+        ConfigError: the settings, a key or the address cannot be used.
+    """
+    settings = load_settings(config_path)
+    Runtime(settings)  # what is wrong with the settings is said here, once, not by every worker
+    count = workers or settings.gateway.workers
+    listener = bind(settings.gateway.host, settings.gateway.port)
+    if on_listening is not None:
+        on_listening(f"http://{address_of(listener)}")
+    factory = functools.partial(worker_app, config_path.absolute(), fallback_factory, log_level)
+    config = uvicorn_config(factory, workers=count)
+    if count == 1:
+        uvicorn.Server(config).run([listener])
+    else:
+        Multiprocess(config, sockets=[listener]).run()
+    listener.close()
+
+
+def worker_app(config_path: Path, fallback_factory: FallbackFactory | None, log_level: str) -> ASGIApp:
+    """Build one worker's application, in that worker."""
+    configure_logs(log_level)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    settings = load_settings(config_path)
+    fallback = None if fallback_factory is None else fallback_factory(settings)
+    return create_app(Runtime(settings), fallback)
+
+
+def uvicorn_config(app: Callable[..., object], *, workers: int = 1, factory: bool = True) -> uvicorn.Config:
+    """How uvicorn runs us: its date and server headers are off, since the upstream's own are passed on."""
+    return uvicorn.Config(
+        cast(Any, app),
+        factory=factory,
+        workers=workers,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        date_header=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        timeout_keep_alive=75,
+        backlog=2048,
+    )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """An answer that broke off is cut on purpose, and its trace says so: uvicorn need not complain."""
+    return "without completing response" not in record.getMessage()
+
+
+class RunningGateway:
+    """A gateway in a thread of its own. `url` has no path; a context manager that stops it."""
+
+    def __init__(self, runtime: Runtime, server: uvicorn.Server, thread: threading.Thread, url: str) -> None:
+        self.runtime = runtime
+        self.url = url
+        self._server = server
+        self._thread = thread
+
+    def stop(self) -> None:
+        """Finish what is under way, drain audits, close, and wait for the thread to end."""
+        self._server.should_exit = True
+        self._thread.join()
+
+    def __enter__(self) -> RunningGateway:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: threading.Event) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._ready.set()
+
+
+def serve_in_thread(settings: Settings, *, fallback: ASGIApp | None = None) -> RunningGateway:
+    """Serve from a thread of its own; returns once it answers.
+
+    Raises:
+        ConfigError: the settings, a key or the address cannot be used.
+        FreeholdError: it did not start; the log says why.
+    """
+    runtime = Runtime(settings)
+    listener = bind(settings.gateway.host, settings.gateway.port)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    ready = threading.Event()
+    server = _Server(uvicorn_config(create_app(runtime, fallback), factory=False), ready)
+
+    def run() -> None:
+        try:
+            server.run([listener])
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=run, name="gateway", daemon=True)
+    thread.start()
+    ready.wait()
+    if not server.started:
+        thread.join()
+        raise FreeholdError("The gateway did not start.", "Its log says why.")
+    return RunningGateway(runtime, server, thread, f"http://{address_of(listener)}")
