@@ -1,1 +1,70 @@
-"""Losses in, p-values, certificates' tests and confidence sequences out. Pure functions of arrays and numbers."""
+"""Losses in; p-values, certified thresholds, confidence sequences and alarms out. Pure: no I/O, nothing remembered.
+
+Public names, each imported on first use (numpy alone would take longer than the rest of `freehold`):
+
+- `binomial`: `binomial_p_value`, `exact_binomial`, `clopper_pearson_upper`, `clopper_pearson_interval` for 0/1 losses
+- `betting`: `betting_p_value`, `betting_test` for graded losses
+- `fixed_sequence`: `fixed_sequence_test`, `threshold_grid`, `FixedSequenceResult`, `Tested`: what is certified
+- `spending`: `spent_delta` over attempts
+- `confidence`: `ConfidenceSequence`, `SequenceState`: bounds that hold at every look
+- `drift`: `ChangeDetector`, `DetectorState`: an alarm with a stated false-alarm rate
+- `plan`: `needed_samples`, `predicted_outcome`, `allowed_errors`: what more evidence would bring
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from freehold.stats.betting import PValue, betting_p_value, betting_test
+    from freehold.stats.binomial import (
+        binomial_p_value,
+        clopper_pearson_interval,
+        clopper_pearson_upper,
+        exact_binomial,
+    )
+    from freehold.stats.confidence import ConfidenceSequence, SequenceState
+    from freehold.stats.drift import ChangeDetector, DetectorState
+    from freehold.stats.fixed_sequence import FixedSequenceResult, Tested, fixed_sequence_test, threshold_grid
+    from freehold.stats.plan import allowed_errors, needed_samples, predicted_outcome
+    from freehold.stats.spending import spent_delta
+
+__all__ = [
+    "ChangeDetector",
+    "ConfidenceSequence",
+    "DetectorState",
+    "FixedSequenceResult",
+    "PValue",
+    "SequenceState",
+    "Tested",
+    "allowed_errors",
+    "betting_p_value",
+    "betting_test",
+    "binomial_p_value",
+    "clopper_pearson_interval",
+    "clopper_pearson_upper",
+    "exact_binomial",
+    "fixed_sequence_test",
+    "needed_samples",
+    "predicted_outcome",
+    "spent_delta",
+    "threshold_grid",
+]
+
+_MODULES = {
+    "betting": ("PValue", "betting_p_value", "betting_test"),
+    "binomial": ("binomial_p_value", "clopper_pearson_interval", "clopper_pearson_upper", "exact_binomial"),
+    "confidence": ("ConfidenceSequence", "SequenceState"),
+    "drift": ("ChangeDetector", "DetectorState"),
+    "fixed_sequence": ("FixedSequenceResult", "Tested", "fixed_sequence_test", "threshold_grid"),
+    "plan": ("allowed_errors", "needed_samples", "predicted_outcome"),
+    "spending": ("spent_delta",),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'freehold.stats' has no attribute '{name}'")
+    return getattr(import_module(f"freehold.stats.{_HOME[name]}"), name)

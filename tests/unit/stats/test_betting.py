@@ -1,0 +1,81 @@
+"""The betting p-value: level by simulation, power against the exact test, ranges, bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freehold.domain.errors import EvidenceError, RequestError
+from freehold.stats import betting_p_value, binomial_p_value
+
+EPSILON, DELTA, SAMPLES, SIZE = 0.05, 0.05, 1200, 200
+NOISE = 3 * (DELTA * (1 - DELTA) / SAMPLES) ** 0.5
+
+
+def null_losses(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """Losses whose mean is exactly ε: the hardest case of H0."""
+    shape = (SAMPLES, SIZE)
+    if kind == "errors":
+        return (rng.random(shape) < EPSILON).astype(float)
+    if kind == "tiny":
+        return rng.beta(0.2, 0.2 * (1 / EPSILON - 1), shape)
+    if kind == "rare and large among tiny":
+        return np.where(rng.random(shape) < 0.04, 1.0, 0.01 / 0.96)
+    return np.where(rng.random(shape) < EPSILON / 0.3, 0.3, 0.0)
+
+
+@pytest.mark.parametrize("kind", ["errors", "tiny", "rare and large among tiny", "two values"])
+@pytest.mark.parametrize("delta", [0.05, 0.2])
+def test_a_true_null_is_rejected_at_most_at_delta(kind: str, delta: float) -> None:
+    losses = null_losses(kind, np.random.default_rng(11))
+    rejected = np.mean([betting_p_value(row, EPSILON, delta=delta) <= delta for row in losses])
+    assert rejected <= delta + 3 * (delta * (1 - delta) / SAMPLES) ** 0.5
+
+
+def test_signed_losses_keep_the_level_and_gain_offsets_harm() -> None:
+    rng = np.random.default_rng(12)
+    u = rng.random((SAMPLES, SIZE))
+    null = np.where(u < 0.15, 1.0, np.where(u > 0.9, -1.0, 0.0))  # mean 0.05
+    rejected = np.mean([betting_p_value(row, EPSILON, low=-1.0) <= DELTA for row in null])
+    assert rejected <= DELTA + NOISE
+    helped = np.where(u < 0.05, 1.0, np.where(u > 0.9, -1.0, 0.0))  # mean −0.05
+    assert np.mean([betting_p_value(row, EPSILON, low=-1.0) <= DELTA for row in helped]) > 0.6
+
+
+def test_on_errors_it_comes_close_to_the_exact_test() -> None:
+    losses = (np.random.default_rng(13).random((500, 1000)) < 0.03).astype(float)
+    betting = np.mean([betting_p_value(row, EPSILON) <= DELTA for row in losses])
+    exact = np.mean([binomial_p_value(int(row.sum()), row.size, EPSILON) <= DELTA for row in losses])
+    assert exact >= betting >= exact - 0.07
+
+
+def test_low_variance_is_used() -> None:
+    losses = np.random.default_rng(14).uniform(0.02, 0.05, 400)  # mean 0.035, never above ε
+    assert betting_p_value(losses, EPSILON) <= 0.05
+    assert betting_p_value(np.full(400, 0.05), EPSILON) == 1.0
+
+
+@given(st.lists(st.floats(0, 1), max_size=80), st.floats(0.01, 0.9))
+def test_it_is_a_probability_and_rescaling_changes_nothing(losses: list[float], epsilon: float) -> None:
+    p = betting_p_value(losses, epsilon)
+    assert 0.0 <= p <= 1.0
+    rescaled = [6 * loss - 2 for loss in losses]
+    assert betting_p_value(rescaled, 6 * epsilon - 2, low=-2.0, high=4.0 + 1e-12) == pytest.approx(p, rel=1e-6)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.data())
+def test_a_smaller_last_loss_is_never_held_against_it(losses: list[float], data: st.DataObject) -> None:
+    smaller = [*losses[:-1], data.draw(st.floats(0, losses[-1]))]
+    assert betting_p_value(smaller, 0.1) <= betting_p_value(losses, 0.1)
+
+
+def test_bad_input_is_refused() -> None:
+    for losses in ([0.1, np.nan], [-0.1], [1.1], [np.inf]):
+        with pytest.raises(EvidenceError):
+            betting_p_value(losses, 0.05)
+    for epsilon, low in ((0.0, 0.0), (1.0, 0.0), (-1.0, -1.0)):
+        with pytest.raises(RequestError):
+            betting_p_value([0.0], epsilon, low=low)
+    assert betting_p_value([], 0.05) == 1.0
