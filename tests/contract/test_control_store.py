@@ -1,0 +1,281 @@
+"""One behaviour for the control store, whichever database is below it: SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import create_engine, inspect, text
+
+from freehold.domain.errors import ConfigError, Conflict, NotFound, StoreError
+from freehold.domain.events import Event, Job, Monitor
+from freehold.domain.evidence import Student
+from freehold.domain.policy import Policy, TaskPolicy
+from freehold.domain.tasks import Task
+from freehold.store import ControlStore
+from freehold.store.control_schema import metadata
+
+
+def _postgres_binaries() -> Path | None:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+    return found[-1].parent if found else None
+
+
+def _as_postgres(command: list[str]) -> None:
+    prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    subprocess.run(prefix + command, check=True, capture_output=True, cwd="/", timeout=60)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Generator[str, None, None]:
+    """The URL of a PostgreSQL server of our own on a free loopback port."""
+    binaries = _postgres_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="freehold-pg-", dir="/tmp"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam("postgres")
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+    data = str(folder / "data")
+    _as_postgres([str(binaries / "initdb"), "-D", data, "-U", "freehold", "-A", "trust", "--no-sync"])
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+    _as_postgres([str(binaries / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"])
+    try:
+        yield f"postgresql://freehold@127.0.0.1:{port}/postgres"
+    finally:
+        _as_postgres([str(binaries / "pg_ctl"), "-D", data, "-m", "immediate", "stop"])
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'control.sqlite'}"
+    address: str = request.getfixturevalue("postgres")
+    engine = create_engine(address.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    engine.dispose()
+    return address
+
+
+@pytest.fixture
+def control(url: str) -> Generator[ControlStore, None, None]:
+    store = ControlStore.open(url)
+    yield store
+    store.close()
+
+
+def _task(name: str, **changes: object) -> Task:
+    return msgspec.structs.replace(Task(task_id=f"task_{name}", name=name, created_ns=1, updated_ns=1), **changes)
+
+
+def _student(**changes: object) -> Student:
+    student = Student(
+        student_id="st_1",
+        task="task_a",
+        dataset_id="ds_1",
+        kind="classifier",
+        path="students/st_1",
+        sha256="0" * 64,
+        verdicts=(),
+        metrics={"accuracy": 0.5},
+        created_ns=1,
+    )
+    return msgspec.structs.replace(student, **changes)
+
+
+def _event(number: int, task: str = "task_a") -> Event:
+    return Event(event_id=f"ev_{number:08x}", at_ns=number, kind="promoted", task=task, message="a\0b ☃", evidence={})
+
+
+def test_documents_come_back_as_they_were_put(control: ControlStore) -> None:
+    first, second = _task("a", note="Ünïcode \0 '; DROP TABLE tasks; --"), _task("b", created_ns=2)
+    control.tasks.put(second)
+    control.tasks.put(first)
+    assert control.tasks.get("task_a") == first
+    assert control.tasks.get("task_c") is None
+    assert control.tasks.list() == [first, second]
+    assert control.tasks.list(newest_first=True, limit=1) == [second]
+    assert control.tasks.list(task="task_b") == [second]
+    control.tasks.put(_task("a", state="learning"))
+    assert control.tasks.list(task="task_a") == [_task("a", state="learning")]
+    job = Job(job_id="job_1", kind="train", task="task_a", state="running", created_ns=5, updated_ns=5)
+    monitor = Monitor(certificate="cert_1", task="task_a", epsilon=0.02, delta=0.05, updated_ns=7)
+    control.jobs.put(job)
+    control.monitors.put(monitor)
+    assert (control.jobs.list(task="task_a"), control.monitors.get("cert_1")) == ([job], monitor)
+
+
+def test_what_is_immutable_never_changes(control: ControlStore) -> None:
+    control.students.put(_student())
+    control.students.put(_student())
+    with pytest.raises(Conflict, match="st_1 exists"):
+        control.students.put(_student(sha256="1" * 64))
+    with pytest.raises(Conflict):
+        control.students.update(_student(), 1)
+    assert control.students.list() == [_student()]
+
+
+def test_an_update_of_what_somebody_else_changed_is_refused(control: ControlStore) -> None:
+    control.tasks.put(_task("a"))
+    fresh = control.tasks.update(_task("a", note="mine"), 1)
+    assert fresh.updated_ns > 1
+    with pytest.raises(Conflict, match="changed by somebody else"):
+        control.tasks.update(_task("a", note="late"), 1)
+    assert control.tasks.get("task_a") == fresh
+    with pytest.raises(Conflict):
+        control.tasks.update(_task("absent"), 1)
+
+
+def test_only_one_of_many_publishers_wins_each_version(control: ControlStore, url: str) -> None:
+    assert (control.policy_version(), control.current_policy()) == (0, Policy())
+    publishers, rounds = 4, 5
+    won: list[tuple[int, str]] = []
+    failures: list[Exception] = []
+    barrier = threading.Barrier(publishers)
+
+    def publish(name: str) -> None:
+        own = ControlStore.open(url)
+        for version in range(rounds):
+            barrier.wait(timeout=60)
+            try:
+                won.append((own.publish_policy(Policy(reason=name), version).version, name))
+            except Conflict:
+                pass
+            except StoreError as error:
+                failures.append(error)
+            barrier.wait(timeout=60)
+        own.close()
+
+    threads = [threading.Thread(target=publish, args=(f"p{i}",)) for i in range(publishers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert not failures
+    assert [version for version, _ in won] == [1, 2, 3, 4, 5]
+    assert control.policy_version() == rounds
+    assert [control.policy(version).reason for version, _ in won] == [name for _, name in won]
+    assert control.current_policy() == control.policy(rounds)
+    with pytest.raises(NotFound):
+        control.policy(99)
+
+
+def test_a_transaction_is_all_or_nothing(control: ControlStore) -> None:
+    policy = Policy(tasks={"task_a": TaskPolicy(task="task_a")})
+    with pytest.raises(ZeroDivisionError), control.transaction():
+        control.publish_policy(policy, 0)
+        control.tasks.put(_task("a"))
+        control.add_event(_event(1))
+        raise ZeroDivisionError
+    assert (control.policy_version(), control.tasks.list(), control.events()) == (0, [], [])
+    with control.transaction():
+        control.publish_policy(policy, 0)
+        control.tasks.put(_task("a"))
+        control.add_event(_event(1))
+    assert (control.policy_version(), control.tasks.list(), control.events()) == (1, [_task("a")], [_event(1)])
+    with pytest.raises(Conflict), control.transaction():
+        control.tasks.put(_task("b"))
+        control.publish_policy(policy, 0)
+    assert control.tasks.get("task_b") is None
+
+
+def test_events_come_newest_first_and_once(control: ControlStore) -> None:
+    assert [control.add_event(_event(i, f"task_{i % 2}")) for i in range(1, 6)] == [True] * 5
+    assert control.add_event(_event(3)) is False
+    assert [event.at_ns for event in control.events(limit=3)] == [5, 4, 3]
+    assert control.events(task="task_0") == [_event(4, "task_0"), _event(2, "task_0")]
+
+
+def test_many_processes_may_open_a_new_database_at_once(url: str) -> None:
+    failures: list[Exception] = []
+
+    def open_it() -> None:
+        try:
+            ControlStore.open(url).close()
+        except StoreError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=open_it) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not failures
+
+
+def test_migrations_make_the_tables_that_the_queries_use(control: ControlStore, url: str) -> None:
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    found = inspect(engine)
+    for table in metadata.sorted_tables:
+        assert {column["name"] for column in found.get_columns(table.name)} == set(table.columns.keys())
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE schema_version SET version = 99"))
+    engine.dispose()
+    with pytest.raises(StoreError, match="schema version 99"):
+        ControlStore.open(url)
+
+
+def test_a_locked_database_is_said_within_five_seconds(control: ControlStore, url: str) -> None:
+    control.tasks.put(_task("a"))
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with contextlib.closing(engine.raw_connection()) as holder:
+        cursor = holder.cursor()
+        if url.startswith("sqlite"):
+            cursor.execute("BEGIN IMMEDIATE")
+        else:
+            cursor.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="Another process holds it"):
+            control.tasks.put(_task("a", note="late"))
+        assert time.monotonic() - began < 5
+        holder.rollback()
+    engine.dispose()
+    control.tasks.put(_task("a", note="now"))
+
+
+def test_an_unreachable_or_unknown_database_is_said(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    began = time.monotonic()
+    with pytest.raises(StoreError) as caught:
+        ControlStore.open(f"postgresql://freehold:hunter2@127.0.0.1:{port}/none")
+    assert time.monotonic() - began < 10
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ConfigError):
+        ControlStore.open("mysql://localhost/x")
+    (tmp_path / "damaged.sqlite").write_bytes(b"this is not a database" * 100)
+    with pytest.raises(StoreError, match="damaged"):
+        ControlStore.open(f"sqlite:///{tmp_path / 'damaged.sqlite'}")
+
+
+def test_a_deleted_or_replaced_sqlite_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "control.sqlite"
+    store = ControlStore.open(f"sqlite:///{path}")
+    store.tasks.put(_task("a"))
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    with pytest.raises(StoreError, match="gone"):
+        store.policy_version()
+    ControlStore.open(f"sqlite:///{path}").close()
+    with pytest.raises(StoreError, match="replaced"):
+        store.tasks.list()
+    store.close()
