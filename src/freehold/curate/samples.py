@@ -1,9 +1,10 @@
 """Traces in, samples out: which exchanges are evidence of what the incumbent answers, and of what kind.
 
-Before a task has a rung, every exchange is drawn from all of its traffic. Afterwards escalated requests are always
-answered by the incumbent but owned ones only when audited; escalated requests alone are never a fair sample. So a
-sample may certify (`uniform`) only if it was drawn with one probability whatever the rung thought of it: audits are,
-at the audit rate; escalated ones are thinned to the same rate by a hash of their id.
+Before a task has a rung, every exchange is drawn from all of its traffic: a hash of the prompt says which part it is.
+Afterwards escalated requests are always answered by the incumbent but owned ones only when audited; escalated requests
+alone are never a fair sample. So a sample may certify (`uniform`) only if it was drawn with one probability whatever
+the rung thought of it: audits are, at the audit rate; escalated ones are thinned to the same rate by a hash of their
+id. Such rows are scarce and all certify; the rest is for fitting. Equal prompts always share one part: the first's.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 FIT_SHARE = 0.60
 TUNE_SHARE = 0.10
-"""The rest certifies. The part is decided by a hash of the prompt, so that equal prompts stay on one side."""
+"""The rest certifies."""
 _ESCALATED = frozenset(("novel", "uncertain"))
 _UNSELECTED = frozenset(("no-rung", "policy-stale", "student-missing"))
 
@@ -45,6 +46,7 @@ def collect_samples(
     verdicts: dict[str, Verdict] = {}
     model = _incumbent_model(frame)
     samples: list[Sample] = []
+    parts = _Parts()
     for row in frame.iter_rows(named=True):
         reason, uniform = _usable(row, model)
         if reason:
@@ -60,13 +62,18 @@ def collect_samples(
         if prompt is None:
             left_out["not plain text"] += 1
             continue
+        selected = row["kind"] == "audit" or row["reason"] in _ESCALATED
+        part = parts.of(row["task"], prompt, selected=selected, uniform=uniform)
+        if part == "certify" and not uniform:
+            left_out["escalated, and its prompt certifies"] += 1
+            continue
         samples.append(
             Sample(
                 trace_id=row["trace_id"],
                 at_ns=row["at_ns"],
                 prompt=prompt,
                 answer=row["answer"] or "",
-                part=part_of(row["task"], prompt),
+                part=part,
                 terms=terms,
                 input_tokens=row["input_tokens"] or 0,
                 output_tokens=row["output_tokens"] or 0,
@@ -76,9 +83,24 @@ def collect_samples(
     return samples, left_out, list(verdicts.values())
 
 
-def part_of(task: str, prompt: str) -> Part:
-    """Which part of the evidence a prompt belongs to: a pure function of the task and the folded prompt."""
-    share = _share(f"{task}\n{' '.join(prompt.casefold().split())}")
+class _Parts:
+    """Which part of the evidence each prompt belongs to, decided when it is first seen."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Part] = {}
+
+    def of(self, task: str, prompt: str, *, selected: bool, uniform: bool) -> Part:
+        """The part of `prompt`; `selected`: it was seen while a rung was in force."""
+        folded = " ".join(prompt.casefold().split())
+        part = self._known.get(folded)
+        if part is None:
+            share = _share(f"{task}\n{folded}")
+            part = ("certify" if uniform else _part(share * (FIT_SHARE + TUNE_SHARE))) if selected else _part(share)
+            self._known[folded] = part
+        return part
+
+
+def _part(share: float) -> Part:
     if share < FIT_SHARE:
         return "fit"
     return "tune" if share < FIT_SHARE + TUNE_SHARE else "certify"

@@ -38,8 +38,8 @@ def judge_training(action: Action, terms: str, decisions: Iterable[Decision], to
             action=action,
             outcome="deny",
             subject=terms,
-            reason=f"Nothing is known of the terms {terms!r}: set `terms` of the upstream to one that `freehold doctor` "
-            "lists, or to `own` if the answers are yours.",
+            reason=f"Nothing is known of the terms {terms!r}: set `terms` of the upstream to one that "
+            "`freehold doctor` lists, or to `own` if the answers are yours.",
             date=today.isoformat(),
         )
     outcome = known.train_classifier if action == "train_classifier" else known.train_generative

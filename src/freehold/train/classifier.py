@@ -20,7 +20,7 @@ from sklearn.svm import LinearSVC
 
 from freehold.domain.answers import leaves, parse_object
 from freehold.upstreams.student.classifier import ABSENT, MIN_WIDTH, PAD, Head, score_shape
-from freehold.upstreams.student.features import Features, Featuriser, grams_of
+from freehold.upstreams.student.features import Features, Featuriser, character_grams, near_grams, stem_grams, tokens_of
 
 Array = npt.NDArray[np.float32]
 Matrix: TypeAlias = Any
@@ -63,10 +63,10 @@ def fit_classifier(prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...
 
     The same rows in the same order and the same seed give the same arrays on one kind of machine.
     """
-    grams = [grams_of(prompt) for prompt in prompts]
+    tokens = [tokens_of(prompt) for prompt in prompts]
     heads = _heads([answer for answer in answers if answer is not None])
     targets = _targets(heads, answers)
-    featuriser, vocabulary, idf = _vocabulary(grams)
+    featuriser, vocabulary, idf = _vocabulary(tokens)
     rows = [featuriser(prompt) for prompt in prompts]
     words, characters = _matrices(rows, len(idf))
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(prompts))
@@ -89,7 +89,7 @@ def fit_classifier(prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...
         "log_counts": log_counts,
         "second": second,
     }
-    return Fitted(heads, tensors, signals, wrong, _cross_novelty(grams, fold))
+    return Fitted(heads, tensors, signals, wrong, _cross_novelty(tokens, fold))
 
 
 def _heads(answers: Sequence[dict[tuple[str, ...], str]]) -> tuple[Head, ...]:
@@ -118,14 +118,15 @@ def _targets(heads: Sequence[Head], answers: Sequence[dict[tuple[str, ...], str]
     )
 
 
-def _vocabulary(grams: Sequence[tuple[list[str], list[str], list[str]]]) -> tuple[Featuriser, list[str], Array]:
+def _vocabulary(texts: Sequence[list[str]]) -> tuple[Featuriser, list[str], Array]:
     """Grams in at least two texts, the commonest first, and their smoothed inverse document frequencies."""
     frequency: Counter[str] = Counter()
-    for families in grams:
-        frequency.update({gram for family in families for gram in family})
+    for tokens in texts:
+        characters = (gram for token in set(tokens) for gram in character_grams(token))
+        frequency.update({*stem_grams(tokens), *near_grams(tokens), *characters})
     kept = sorted((gram for gram, count in frequency.items() if count > 1), key=lambda gram: (-frequency[gram], gram))
     kept = kept[:MAX_COLUMNS] or ["s "]
-    idf = np.array([math.log((1 + len(grams)) / (1 + frequency[gram])) + 1 for gram in kept], np.float32)
+    idf = np.array([math.log((1 + len(texts)) / (1 + frequency[gram])) + 1 for gram in kept], np.float32)
     return Featuriser({gram: column for column, gram in enumerate(kept)}, idf), kept, idf
 
 
@@ -201,9 +202,9 @@ def _trust(shape: Array, right: npt.NDArray[np.bool_]) -> Array:
     return np.append(weights, np.float32(model.intercept_[0] - weights @ centre))
 
 
-def _cross_novelty(grams: Sequence[tuple[list[str], list[str], list[str]]], fold: npt.NDArray[np.int64]) -> Array:
+def _cross_novelty(texts: Sequence[list[str]], fold: npt.NDArray[np.int64]) -> Array:
     """Share of each text's words that no text of the other folds has twice."""
-    stems = [{gram for gram in first if gram.count(" ") == 1} for first, _, _ in grams]
+    stems = [set(stem_grams(tokens)[: len(tokens)]) for tokens in texts]
     total = Counter[str](stem for row in stems for stem in row)
     own = [
         Counter[str](stem for row, f in zip(stems, fold, strict=True) if f == n for stem in row) for n in range(FOLDS)

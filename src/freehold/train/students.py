@@ -104,8 +104,9 @@ def _input_tokens(rows: list[Sample]) -> tuple[float, float]:
     if len(counted) < 2 or len({length for length, _ in counted}) < 2:
         return 0.0, _ASSUMED_TOKENS_PER_CHARACTER
     lengths, tokens = np.array(counted, np.float64).T
-    line: npt.NDArray[np.float64] = np.linalg.lstsq(np.stack((np.ones_like(lengths), lengths), 1), tokens)[0]
-    return max(0.0, float(line[0])), max(0.0, float(line[1]))
+    centred = lengths - lengths.mean()
+    rate = float(centred @ tokens / (centred @ centred))
+    return max(0.0, float(tokens.mean() - rate * lengths.mean())), max(0.0, rate)
 
 
 def _output_tokens(rows: list[Sample]) -> float:

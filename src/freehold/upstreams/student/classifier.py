@@ -47,6 +47,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     heads: tuple[Head, ...]
     style: Style
+    input_tokens_fixed: float
+    """The instructions' tokens, and what else each request costs whatever its prompt."""
     input_tokens_per_character: float
     output_tokens_per_character: float
 
@@ -74,15 +76,14 @@ class Classifier:
         self.featurise = Featuriser(
             {gram: column for column, gram in enumerate(grams)}, tensors["idf"].astype(np.float32)
         )
-        self._weights = tensors["weights"]
+        self._weights = tensors["weights"].astype(np.float32)
         self._bias = tensors["bias"].astype(np.float32)
         self._log_counts = tensors["log_counts"].astype(np.float32)
         self._second = tensors["second"].astype(np.float32)
 
-    @property
-    def input_tokens_per_character(self) -> float:
-        """Measured on the incumbent's recorded usage."""
-        return self.manifest.input_tokens_per_character
+    def input_tokens(self, prompt: str) -> int:
+        """About as many tokens as the incumbent counts for a request with this prompt, instructions included."""
+        return round(self.manifest.input_tokens_fixed + len(prompt) * self.manifest.input_tokens_per_character)
 
     def output_tokens(self, text: str) -> int:
         """About as many tokens as the incumbent counts for this answer."""
@@ -92,8 +93,8 @@ class Classifier:
         """Answer a prompt; the signal is the estimated probability that the incumbent agrees with all of it."""
         features = self.featurise(prompt)
         heads = len(self.manifest.heads)
-        words = features.word_weights @ self._weights[features.words].astype(np.float32) + self._bias[0]
-        characters = features.character_weights @ self._weights[features.characters].astype(np.float32) + self._bias[1]
+        words = features.word_weights @ self._weights[features.words] + self._bias[0]
+        characters = features.character_weights @ self._weights[features.characters] + self._bias[1]
         choice, shape = score_shape(words.reshape(heads, -1), characters.reshape(heads, -1), features, self._log_counts)
         logits = np.einsum("hf,hf->h", shape, self._second[:, :-1]) + self._second[:, -1]
         signal = math.prod(1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, float(logit))))) for logit in logits)

@@ -8,7 +8,6 @@ Buckley, "Term-weighting approaches in automatic text retrieval", 1988).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -24,6 +23,8 @@ MAX_TAIL_TOKENS = 64
 _TOKEN = re.compile(r"[^\W\d_]+|\d+|[^\w\s]")
 _SUFFIXES = ("ing", "ed", "es", "s", "ly")
 _NEAR = 6
+_REMEMBERED_WORDS = 20_000
+_LONG_WORD = 40
 _HALF = np.float32(2**-0.5)
 
 
@@ -60,66 +61,76 @@ def _stem(word: str) -> str:
     return word
 
 
-def grams_of(text: str) -> tuple[list[str], list[str], list[str]]:
-    """(stems and neighbour pairs, near pairs, character grams) of a text; a one-letter prefix keeps families apart."""
-    tokens = tokens_of(text)
+def stem_grams(tokens: list[str]) -> list[str]:
+    """Stems and pairs of neighbours; a one-letter prefix keeps the families of grams apart."""
     stems = [_stem(token) for token in tokens]
-    bounded = ["^", *stems, "$"]
-    grams = ["s " + stem for stem in stems]
-    grams += [f"s {a} {b}" for a, b in pairwise(bounded)]
-    words = [stem for stem in stems if stem.isalnum()]
-    near = [
+    return ["s " + stem for stem in stems] + [f"s {a} {b}" for a, b in pairwise(("^", *stems, "$"))]
+
+
+def near_grams(tokens: list[str]) -> list[str]:
+    """Pairs of words at most six apart, in alphabetical order."""
+    words = [stem for token in tokens if (stem := _stem(token)).isalnum()]
+    return [
         f"k {a} {b}" if a < b else f"k {b} {a}"
         for place, a in enumerate(words)
         for b in words[place + 1 : place + 1 + _NEAR]
     ]
-    return grams, near, list(_character_grams(tokens))
 
 
-def _character_grams(tokens: list[str]) -> Iterator[str]:
-    for token in tokens:
-        padded = f" {token} "
-        size = len(padded)
-        for width in (2, 3, 4, 5):
-            if size < width:
-                break
-            for start in range(size - width + 1):
-                yield "c" + padded[start : start + width]
+def character_grams(token: str) -> list[str]:
+    """The 2- to 5-grams of a word with a space at each end."""
+    padded = f" {token} "
+    size = len(padded)
+    return ["c" + padded[start : start + width] for width in (2, 3, 4, 5) for start in range(size - width + 1)]
 
 
 class Featuriser:
-    """A vocabulary with its inverse document frequencies."""
+    """A vocabulary with its inverse document frequencies. Not thread-safe: it remembers the words it has seen."""
 
     def __init__(self, vocabulary: dict[str, int], idf: Floats) -> None:
         """Args: vocabulary: gram → column; idf: float32 of shape (columns,)."""
         self._vocabulary = vocabulary
         self._idf = idf
+        self._characters: dict[str, list[int]] = {}
 
     def __call__(self, text: str) -> Features:
         """The features of a text."""
-        grams, near, characters = grams_of(text)
+        tokens = tokens_of(text)
         known = self._vocabulary
-        first, first_weights = self._unit(grams)
-        second, second_weights = self._unit(near)
-        third, third_weights = self._unit(characters)
-        stems = {gram for gram in grams if gram.count(" ") == 1}
+        grams = stem_grams(tokens)
+        columns = [known.get(gram, -1) for gram in grams]
+        stems = dict(zip(grams[: len(tokens)], columns, strict=False))
+        first, first_weights = self._unit(columns)
+        second, second_weights = self._unit([known.get(gram, -1) for gram in near_grams(tokens)])
+        third, third_weights = self._unit([column for token in tokens for column in self._columns_of(token)])
         return Features(
             words=np.concatenate((first, second)),
             word_weights=np.concatenate((first_weights, second_weights)) * _HALF,
             characters=third,
             character_weights=third_weights,
-            unknown_grams=sum(gram not in known for gram in grams) / max(1, len(grams)),
-            novelty=sum(stem not in known for stem in stems) / max(1, len(stems)),
+            unknown_grams=columns.count(-1) / max(1, len(columns)),
+            novelty=sum(column < 0 for column in stems.values()) / max(1, len(stems)),
         )
 
-    def _unit(self, grams: list[str]) -> tuple[Indices, Floats]:
-        known = self._vocabulary
+    def _columns_of(self, token: str) -> list[int]:
+        """Columns of a word's character grams, remembered: most words of a text have been seen before."""
+        columns = self._characters.get(token)
+        if columns is None:
+            known = self._vocabulary
+            columns = [column for gram in character_grams(token) if (column := known.get(gram, -1)) >= 0]
+            if len(self._characters) < _REMEMBERED_WORDS and len(token) < _LONG_WORD:
+                self._characters[token] = columns
+        return columns
+
+    def _unit(self, columns: list[int]) -> tuple[Indices, Floats]:
+        """Sublinear TF-IDF of the known columns, scaled to unit length."""
         counts: dict[int, int] = {}
-        for gram in grams:
-            column = known.get(gram)
-            if column is not None:
-                counts[column] = counts.get(column, 0) + 1
-        columns = np.fromiter(counts.keys(), np.int64, len(counts))
-        weights = (1 + np.log(np.fromiter(counts.values(), np.float32, len(counts)))) * self._idf[columns]
-        length = float(np.sqrt(weights @ weights))
-        return columns, weights / np.float32(length) if length > 0 else weights
+        for column in columns:
+            counts[column] = counts.get(column, 0) + 1
+        counts.pop(-1, None)
+        found = np.fromiter(counts.keys(), np.int64, len(counts))
+        weights = self._idf[found]
+        if len(counts) < len(columns):
+            weights = weights * (1 + np.log(np.fromiter(counts.values(), np.float32, len(counts))))
+        length = float(weights @ weights) ** 0.5
+        return found, weights / np.float32(length) if length > 0 else weights
