@@ -4,8 +4,8 @@ For each candidate mean m two gamblers bet, one that the losses are above m, one
 wealth ∏((1 − f) + f·X/m) and ∏((1 − f) + f·(1 − X)/(1 − m)), each averaged over a fixed grid of stakes f. If the mean
 is m, each is a nonnegative martingale started at 1, so (Ville) it ever reaches 2/δ with probability at most δ/2; the m
 that neither gambler has refuted form the interval. This is the hedged capital process of Waudby-Smith and Ramdas,
-"Estimating means of bounded random variables by betting", J. R. Statist. Soc. B 86 (2024), section 4.2, with the
-mixture over stakes of their appendix on alternative strategies (Robbins' method of mixtures). Stakes as a share of the
+"Estimating means of bounded random variables by betting", J. R. Statist. Soc. B 86 (2024), section 4, with a mixture
+over fixed stakes as in their appendix B (diversified Kelly; Robbins' method of mixtures). Stakes as a share of the
 largest one make wealth monotone in m, so that the bounds are found by bisection instead of a grid of m.
 
 The state is a histogram. A loss between two knots is counted at both, in the shares that keep its mean; log wealth is
@@ -16,8 +16,8 @@ row for ever.
 On 0/1 losses this is a beta-binomial martingale with another prior over the rate: three quarters on stakes from 0.01
 to 1, a quarter on 0.0001 to 0.01 (rare or heavily weighted losses, long runs), log-uniform. Chosen by measurement:
 median number of audits until lower > ε at δ = 0.05, 1,500 streams, for the one-sided beta-binomial with Jeffreys'
-prior, with a uniform prior, and this: true loss 0.4 against
-ε = 0.05: 8, 8, 9; 0.2: 35, 32, 35; 0.1: 265, 271, 223; 0.07: 1631, 1720, 1213; 0.05 against ε = 0.02: 345, 367, 272.
+prior, with a uniform prior, and this: true loss 0.4 against ε = 0.05: 8, 8, 9; 0.2: 35, 32, 35; 0.1: 265, 271, 223;
+0.07: 1631, 1720, 1213; 0.05 against ε = 0.02: 345, 367, 272.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A change detector: says when the loss has left the level it was certified at, with a stated false-alarm rate.
 
 The Shiryaev–Roberts e-detector of Shin, Ramdas and Rinaldo, "E-detectors: a nonparametric framework for sequential
-change detection", New England J. Statist. Data Sci. 2 (2024), sections 2 and 4: a gambler who bets that losses are
-above the baseline starts afresh at every time, and M is the sum of all their wealths, Mₜ = (Mₜ₋₁ + 1)·Lₜ with
-Lₜ = (1 − f) + f·Xₜ/baseline; the mean of M over a grid of stakes f is again an e-detector (section 4, mixtures). An
-alarm is raised at M ≥ `arl`. While the mean loss, given the past, is at most the baseline, Mₜ − t is a supermartingale:
+change detection", New England J. Statist. Data Sci. 2 (2024), section 2: a gambler who bets that losses are above the
+baseline starts afresh at every time, and M is the sum of all their wealths, Mₜ = (Mₜ₋₁ + 1)·Lₜ with
+Lₜ = (1 − f) + f·Xₜ/baseline; the mean of M over a grid of stakes f is again an e-detector (their mixtures). An alarm is
+raised at M ≥ `arl`. While the mean loss, given the past, is at most the baseline, Mₜ − t is a supermartingale:
 
 - the expected number of audits to a false alarm is at least `arl`;
 - the chance of any false alarm within the first T audits is at most T/`arl`.

@@ -4,7 +4,7 @@ Each threshold is one hypothesis, "the loss per served request is ε or more". T
 the certify data are seen, each at the whole of δ, and the first one that is not rejected ends the walk. Then the chance
 of rejecting any true hypothesis is at most δ: the first true one in the order must be rejected for that. Maurer,
 Hothorn and Lehmacher (1995); Angelopoulos, Bates, Candès, Jordan and Lei, "Learn then Test", Ann. Appl. Statist. 19
-(2025), section 2.3 (fixed-sequence testing) and proposition 1.
+(2025), section 2 (fixed-sequence testing).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from freehold.domain.errors import EvidenceError, RequestError
 from freehold.stats import betting_p_value, binomial_p_value
+from freehold.stats.betting import betting_order
 
 EPSILON, DELTA, SAMPLES, SIZE = 0.05, 0.05, 1200, 200
 NOISE = 3 * (DELTA * (1 - DELTA) / SAMPLES) ** 0.5
@@ -66,9 +67,25 @@ def test_it_is_a_probability_and_rescaling_changes_nothing(losses: list[float], 
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.data())
-def test_a_smaller_last_loss_is_never_held_against_it(losses: list[float], data: st.DataObject) -> None:
-    smaller = [*losses[:-1], data.draw(st.floats(0, losses[-1]))]
+def test_a_smaller_loss_at_the_last_bet_is_never_held_against_it(losses: list[float], data: st.DataObject) -> None:
+    smaller = list(losses)
+    smaller[betting_order(len(losses))[-1]] = data.draw(st.floats(0, losses[betting_order(len(losses))[-1]]))
     assert betting_p_value(smaller, 0.1) <= betting_p_value(losses, 0.1)
+
+
+@pytest.mark.parametrize("falling", [False, True])
+def test_a_drift_within_the_sample_is_not_mistaken_for_a_low_mean(falling: bool) -> None:
+    rates = EPSILON * np.linspace(0.2, 1.8, 400)[:: -1 if falling else 1]
+    losses = (np.random.default_rng(15).random((SAMPLES, 400)) < rates).astype(float)
+    assert np.mean([betting_p_value(row, EPSILON) <= DELTA for row in losses]) <= DELTA + NOISE
+
+
+@given(st.integers(0, 500))
+def test_the_betting_order_is_a_permutation_that_spans_the_sample_early(n: int) -> None:
+    order = betting_order(n)
+    assert sorted(order) == list(range(n))
+    if n >= 20:
+        assert order[: n // 4].min() < n / 4 and order[: n // 4].max() > 3 * n / 4
 
 
 def test_bad_input_is_refused() -> None:
