@@ -79,7 +79,8 @@ class Classifier:
         self._weights = tensors["weights"].astype(np.float32)
         self._bias = tensors["bias"].astype(np.float32)
         self._log_counts = tensors["log_counts"].astype(np.float32)
-        self._second = tensors["second"].astype(np.float32)
+        second = tensors["second"].astype(np.float32)
+        self._slopes, self._offsets = second[:, :-1], second[:, -1]
 
     def input_tokens(self, prompt: str) -> int:
         """About as many tokens as the incumbent counts for a request with this prompt, instructions included."""
@@ -96,12 +97,13 @@ class Classifier:
         words = features.word_weights @ self._weights[features.words] + self._bias[0]
         characters = features.character_weights @ self._weights[features.characters] + self._bias[1]
         choice, shape = score_shape(words.reshape(heads, -1), characters.reshape(heads, -1), features, self._log_counts)
-        logits = np.einsum("hf,hf->h", shape, self._second[:, :-1]) + self._second[:, -1]
-        signal = math.prod(1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, float(logit))))) for logit in logits)
+        logits: list[float] = ((shape * self._slopes).sum(1) + self._offsets).tolist()
+        signal = math.prod(1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, logit)))) for logit in logits)
+        chosen: list[int] = choice.tolist()
         values = {
-            head.path: head.values[int(best)]
-            for head, best in zip(self.manifest.heads, choice, strict=True)
-            if head.values[int(best)] != ABSENT or head.path == ()
+            head.path: value
+            for head, best in zip(self.manifest.heads, chosen, strict=True)
+            if (value := head.values[best]) != ABSENT or head.path == ()
         }
         return StudentAnswer(render(self.manifest.style, values), signal, features.novelty)
 
@@ -120,22 +122,26 @@ def score_shape(
         The index of the best value per head, (H,), and 14 figures per head, (H, 14), for the second stage.
     """
     both = words + characters
-    rows = np.arange(len(both))
+    heads, width = both.shape
+    rows: npt.NDArray[np.int64] = np.arange(heads)
     best = both.argmax(1)
-    top = np.partition(both, both.shape[1] - 3, axis=1)[:, -3:]
-    top.sort(axis=1)
-    first, second, third = top[:, 2], top[:, 1], top[:, 0]
-    sharp = 1 / np.exp(4 * (both - first[:, None])).sum(1)
-    soft = np.log(1 / np.exp(2 * (both - first[:, None])).sum(1))
-    shape = np.empty((len(both), _SIGNALS), np.float32)
-    shape[:, :5] = np.stack((first - second, first, first - third, sharp, soft), 1)
+    top = np.partition(both, (width - 3, width - 2, width - 1), axis=1)
+    third, second, first = top[:, -3], top[:, -2], top[:, -1]
+    soft = np.exp(2 * (both - first[:, None]))
+    shape = np.empty((heads, _SIGNALS), np.float32)
+    shape[:, 0] = first - second
+    shape[:, 1] = first
+    shape[:, 2] = first - third
+    shape[:, 3] = 1 / (soft * soft).sum(1)
+    shape[:, 4] = -np.log(soft.sum(1))
     shape[:, 5] = features.unknown_grams
     shape[:, 6] = math.log1p(features.size)
     shape[:, 7] = log_counts[rows, best]
     for column, view in ((8, words), (11, characters)):
         own = view[rows, best]
-        two = np.partition(view, view.shape[1] - 2, axis=1)[:, -2:]
-        margin = np.where(own >= two[:, 1], own - two[:, 0], own - two[:, 1])
+        others = view.copy()
+        others[rows, best] = -np.inf
+        margin = own - others.max(1)
         shape[:, column] = own
         shape[:, column + 1] = margin
         shape[:, column + 2] = margin >= 0

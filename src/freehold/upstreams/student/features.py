@@ -8,6 +8,7 @@ Buckley, "Term-weighting approaches in automatic text retrieval", 1988).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -124,13 +125,11 @@ class Featuriser:
 
     def _unit(self, columns: list[int]) -> tuple[Indices, Floats]:
         """Sublinear TF-IDF of the known columns, scaled to unit length."""
-        counts: dict[int, int] = {}
-        for column in columns:
-            counts[column] = counts.get(column, 0) + 1
+        counts = Counter(columns)
         counts.pop(-1, None)
-        found = np.fromiter(counts.keys(), np.int64, len(counts))
+        found = np.array(list(counts), np.int64)
         weights = self._idf[found]
         if len(counts) < len(columns):
-            weights = weights * (1 + np.log(np.fromiter(counts.values(), np.float32, len(counts))))
+            weights = weights * (1 + np.log(np.array(list(counts.values()), np.float32)))
         length = float(weights @ weights) ** 0.5
         return found, weights / np.float32(length) if length > 0 else weights
