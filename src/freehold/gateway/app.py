@@ -12,7 +12,7 @@ from freehold.gateway.feedback import feedback
 from freehold.gateway.health import healthz, metrics, readyz
 from freehold.gateway.models import models
 from freehold.gateway.passthrough import passthrough
-from freehold.gateway.replies import ASGIApp, Message, Receive, Scope, Send, reply_error
+from freehold.gateway.replies import ASGIApp, Receive, Scope, Send, reply_error
 from freehold.gateway.runtime import Runtime
 
 Handler = Callable[[Runtime, Scope, Receive, Send], Awaitable[None]]
@@ -49,23 +49,11 @@ def create_app(runtime: Runtime, fallback: ASGIApp | None = None) -> ASGIApp:
 
 
 async def _handle(handler: Handler, runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
-    started = False
-
-    async def note_start(message: Message) -> None:
-        nonlocal started
-        started = True
-        await send(message)
-
+    """Only a handler that has sent nothing yet raises a FreeholdError; uvicorn logs any other and answers 500."""
     try:
-        await handler(runtime, scope, receive, note_start)
+        await handler(runtime, scope, receive, send)
     except FreeholdError as error:
-        if started:
-            raise
         await reply_error(send, error)
-    except Exception:  # noqa: BLE001 - the edge: logged whole, told in short
-        _log.exception("request-failed", path=scope["path"])
-        if not started:
-            await reply_error(send, FreeholdError("The gateway failed.", "Its log says why; try again."))
 
 
 async def _unknown(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:

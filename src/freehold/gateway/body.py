@@ -51,21 +51,47 @@ async def read_body(receive: Receive, limit: int) -> bytes:
             return b"".join(parts)
 
 
+class Watchman:
+    """Starts the watches of answers that take long: one timer for all of them, since a timer each costs more."""
+
+    def __init__(self) -> None:
+        self._new: set[ClientWatch] = set()
+        self._old: set[ClientWatch] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, watch: ClientWatch) -> None:
+        """Start `watch` one to two grace times from now, if it is still here."""
+        self._new.add(watch)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._round)
+
+    def discard(self, watch: ClientWatch) -> None:
+        """Forget `watch`."""
+        self._new.discard(watch)
+        self._old.discard(watch)
+
+    def _round(self) -> None:
+        for watch in self._old:
+            watch.begin()
+        self._old, self._new = self._new, set()
+        waiting = self._old or self._new
+        self._timer = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._round) if waiting else None
+
+
 class ClientWatch:
     """Raises `ClientGone` inside its block when the caller disconnects: an `asyncio.timeout` for people leaving."""
 
-    __slots__ = ("_gone", "_receive", "_task", "_timer", "_watcher")
+    __slots__ = ("_gone", "_receive", "_task", "_watcher", "_watchman")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, watchman: Watchman) -> None:
         self._receive = receive
+        self._watchman = watchman
         self._gone = False
-        self._task: asyncio.Task[object] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._task = asyncio.current_task()
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> ClientWatch:
-        self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._start)
+        self._watchman.add(self)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -75,14 +101,13 @@ class ClientWatch:
 
     def stop(self) -> None:
         """Watch no longer: the last bytes are about to be sent."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._watchman.discard(self)
         if self._watcher is not None:
             self._watcher.cancel()
             self._watcher = None
 
-    def _start(self) -> None:
+    def begin(self) -> None:
+        """Watch from now on."""
         self._watcher = asyncio.get_running_loop().create_task(self._wait())
 
     async def _wait(self) -> None:

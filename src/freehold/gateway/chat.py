@@ -53,7 +53,7 @@ async def _answer(
         if decision.rung is not None:
             await _answer_owned(runtime, exchange, request, decision, watch, send)
         else:
-            exchange.reason = decision.reason
+            exchange.reason, exchange.audit_probability = decision.reason, decision.audit_probability
             await pass_on(runtime, exchange, caller, upstream, body, watch, send)
         _follow_up(runtime, exchange, caller, decision, upstream, body)
     else:

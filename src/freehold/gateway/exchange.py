@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Kind, Trace
 from freehold.gateway.metrics import Metrics
@@ -86,24 +88,18 @@ class Exchange:
 
     def _trace(self, seconds: float) -> Trace:
         first = self._first_byte - self._began if self._first_byte else 0.0
-        return Trace(
+        trace = Trace(
             trace_id=self.trace_id,
             at_ns=self.at_ns,
-            kind=self.kind,
-            of=self.of,
             task=self.task,
             task_name=self.task_name,
             fingerprint=self.fingerprint,
             model=self.model,
             answered_by=self.answered_by,
-            owned=self.owned,
             policy=self.policy,
-            certificate=self.certificate,
             reason=self.reason,
             signal=self.signal,
             novelty=self.novelty,
-            audit_probability=self.audit_probability,
-            audited=self.audited,
             status=self.status,
             error=self.error,
             stream=self.stream,
@@ -113,6 +109,21 @@ class Exchange:
             first_byte_us=int(first * 1e6),
             duration_us=int(seconds * 1e6),
             attempts=tuple(self.attempts) if len(self.attempts) > 1 else (),
+        )
+        if self.owned or self.of is not None or self.episode is not None or self.parent is not None:
+            return self._with_rest(trace)
+        return trace
+
+    def _with_rest(self, trace: Trace) -> Trace:
+        """The fields that most exchanges leave at their defaults, kept out of the way of those."""
+        return msgspec.structs.replace(
+            trace,
+            kind=self.kind,
+            of=self.of,
+            owned=self.owned,
+            certificate=self.certificate,
+            audit_probability=self.audit_probability,
+            audited=self.audited,
             episode=self.episode,
             parent=self.parent,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from freehold.domain.errors import FreeholdError
 from freehold.gateway.body import ClientGone, ClientWatch, check_length, read_body
 from freehold.gateway.caller import Caller
@@ -13,6 +15,8 @@ from freehold.gateway.relay import relay
 from freehold.gateway.replies import Receive, Send, error_body, reply_error
 from freehold.gateway.runtime import Runtime
 from freehold.upstreams.base import UpstreamRequest
+
+_log = structlog.get_logger()
 
 Answer = Callable[[Runtime, Exchange, Caller, bytes, ClientWatch, Send], Awaitable[None]]
 
@@ -25,7 +29,7 @@ async def guarded(
     try:
         check_length(caller.content_length, limit)
         body = exchange.request = await read_body(receive, limit)
-        async with ClientWatch(receive) as watch:
+        async with ClientWatch(receive, runtime.watchman) as watch:
             await answer(runtime, exchange, caller, body, watch, send)
     except ClientGone:
         exchange.failed("client_closed", "The caller closed the connection before the end of the answer.")
@@ -38,9 +42,12 @@ async def guarded(
     except asyncio.CancelledError:
         exchange.failed("gateway_stopped", "The gateway stopped before the end of the answer.")
         raise
-    except BaseException as error:
+    except Exception as error:
         exchange.failed("internal_error", type(error).__name__)
-        raise
+        _log.exception("request-failed", trace_id=exchange.trace_id)
+        if exchange.status:  # some of an answer is out: let the server cut it
+            raise
+        raise FreeholdError("The gateway failed.", "Its log says why; try again.") from error
     finally:
         exchange.finish()
 

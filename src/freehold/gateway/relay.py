@@ -43,21 +43,22 @@ async def relay(exchange: Exchange, response: UpstreamResponse, watch: ClientWat
     connection. `limit`: bytes of the body that the trace keeps.
     """
     copy = Copy(limit)
-    headers = response.headers + exchange.headers()
+    start = {"type": "http.response.start", "status": response.status, "headers": response.headers + exchange.headers()}
     try:
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        while True:
+        await send(start)
+        at_end = False
+        while not at_end:
             chunk = await response.read()
+            at_end = response.at_end
             copy.add(chunk)
             # Clients stop reading at [DONE]: for them that is the end, so what must be true at the end must be now.
-            if response.at_end or copy.tail.rstrip().endswith(b"data: [DONE]"):
-                _check_ending(exchange, response, copy)
+            if at_end or (exchange.stream and copy.tail.rstrip().endswith(b"data: [DONE]")):
+                if exchange.stream:
+                    _check_ending(exchange, response, copy)
                 copy.store(exchange)
                 watch.stop()
                 exchange.finish()
-            await send({"type": "http.response.body", "body": chunk, "more_body": not response.at_end})
-            if response.at_end:
-                return
+            await send({"type": "http.response.body", "body": chunk, "more_body": not at_end})
     except UpstreamError as error:
         exchange.failed(error.code, error.message)
     finally:

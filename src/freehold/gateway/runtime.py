@@ -10,6 +10,7 @@ from freehold.domain.errors import ConfigError
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Kind
 from freehold.gateway.audits import Audits
+from freehold.gateway.body import Watchman
 from freehold.gateway.caller import Caller, KeyCheck
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.metrics import Metrics
@@ -44,6 +45,7 @@ class Runtime:
         self.journal = JournalWriter(settings.data / "journal" / worker)
         self.recorder = Recorder(self.journal)
         self.identifier = Identifier()
+        self.watchman = Watchman()
         self.upstreams = build_directory(settings.upstreams)
         self.watch = PolicyWatch(
             lambda: ControlStore.open(settings.control_url),

@@ -79,6 +79,7 @@ def uvicorn_config(app: Callable[..., object], *, workers: int = 1, factory: boo
         access_log=False,
         date_header=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
         timeout_keep_alive=75,
         backlog=2048,

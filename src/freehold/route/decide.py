@@ -38,6 +38,7 @@ class Decision:
         self.audit = False
         """Ask the incumbent too, in the background."""
         self.audit_probability = 0.0
+        """The audit rate, for an owned answer and for an escalated request alike: samples are thinned to it."""
         self.repeat = False
         """Ask the incumbent a second time, in the background."""
         self.failure: Exception | None = None
@@ -69,10 +70,11 @@ def decide(
     if task is None:
         return Decision("no-rung")
     decision = _walk(view, task, identity.fingerprint, request)
+    if decision.reason in ("accepted", "novel", "uncertain"):
+        decision.audit_probability = task.audit_rate
     if decision.rung is None:
         decision.repeat = task.repeat_rate > 0 and chance() < task.repeat_rate
     else:
-        decision.audit_probability = task.audit_rate
         decision.audit = chance() < task.audit_rate
     return decision
 
