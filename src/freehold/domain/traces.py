@@ -42,7 +42,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_default
     signal: float | None = None
     novelty: float | None = None
     audit_probability: float = 0.0
-    """The probability with which this owned answer was to be audited (its propensity)."""
+    """The probability with which this owned answer was to be audited (its propensity); for a request that a rung
+    escalated, the audit rate at the time, to which such requests are thinned where a fair sample is wanted."""
     audited: bool = False
     status: int = 0
     """HTTP status sent to the caller; 0 if the caller left before a status was sent."""

@@ -122,8 +122,8 @@ def score_shape(
         The index of the best value per head, (H,), and 14 figures per head, (H, 14), for the second stage.
     """
     both = words + characters
-    heads, width = both.shape
-    rows: npt.NDArray[np.int64] = np.arange(heads)
+    heads, width = len(both), both.shape[1]
+    rows = np.arange(heads)
     best = both.argmax(1)
     top = np.partition(both, (width - 3, width - 2, width - 1), axis=1)
     third, second, first = top[:, -3], top[:, -2], top[:, -1]
