@@ -14,7 +14,7 @@ here starts from ε(1 − ε), the largest it can be, counted as `PRIOR` observa
 Chosen by measurement (share of 1,500 samples rejected at δ = 0.05; exact binomial, aGRAPA, predictable plug-in of
 section 3.2, mixture of 40 fixed bets, this): Bernoulli 0.03 against ε = 0.05, n = 1,000: .94, .73, .80, .59, .90;
 Bernoulli 0.02, n = 300: .83, .63, .71, .40, .76; Beta mean 0.043, n = 1,000: –, .37, .80, .36, .88; signed with 10%
-harm and 10% gain, n = 300: –, .29, .42, .20, .57. For 0/1 losses the exact binomial stays the better test.
+harm and 10% gain, n = 300: –, .29, .42, .20, .55. For 0/1 losses the exact binomial stays the better test.
 
 Bets learn as they go, so the order of losses matters. They are taken in a fixed scattered order (`betting_order`), in
 which every prefix spans the whole sample: for independent draws any order fixed beforehand is valid, and where losses

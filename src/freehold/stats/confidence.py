@@ -157,6 +157,22 @@ class ConfidenceSequence:
         sequence._knots, sequence._counts, sequence._observations = knots, counts, state.observations
         return sequence
 
+    @classmethod
+    def from_totals(cls, delta: float, observations: int, loss_sum: float) -> ConfidenceSequence:
+        """Go on from a count and a sum of losses in [0, 1]: the whole state of 0/1 losses.
+
+        Graded losses may be given so too: the bounds stay valid, but know nothing of their variance.
+
+        Raises:
+            EvidenceError: not 0 ≤ loss_sum ≤ observations.
+        """
+        if not 0.0 <= loss_sum <= observations:
+            raise EvidenceError(f"{observations} losses cannot sum to {loss_sum}.", "Count the stored audits again.")
+        sequence = cls(delta)
+        sequence._counts[0], sequence._counts[-1] = observations - loss_sum, loss_sum
+        sequence._observations = observations
+        return sequence
+
     def _count(self, values: FloatArray, times: float = 1.0) -> None:
         shares = (values - self._low) / (self._high - self._low)
         right = np.clip(np.searchsorted(self._knots, shares), 1, self._knots.size - 1)

@@ -118,6 +118,17 @@ def test_each_bound_moves_with_the_evidence() -> None:
     assert sequence.lower > before
 
 
+def test_totals_are_the_whole_state_of_errors_and_safe_for_graded_losses() -> None:
+    errors, graded = ConfidenceSequence(0.05), ConfidenceSequence(0.05)
+    errors.update(np.arange(300) % 10 == 0)
+    assert ConfidenceSequence.from_totals(0.05, 300, 30).state() == errors.state()
+    graded.update(np.full(300, 0.1))
+    assert errors.lower < graded.lower < 0.1 < graded.upper < errors.upper
+    for observations, loss_sum in ((5, 6.0), (5, -1.0), (5, float("nan"))):
+        with pytest.raises(EvidenceError):
+            ConfidenceSequence.from_totals(0.05, observations, loss_sum)
+
+
 def test_unaudited_requests_count_as_zeros() -> None:
     weighted, plain = ConfidenceSequence(0.05, high=20.0), ConfidenceSequence(0.05, high=20.0)
     weighted.update([1.0, 0.0], [20.0, 20.0], unaudited=38)
