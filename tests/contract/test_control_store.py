@@ -260,8 +260,9 @@ def test_an_unreachable_or_unknown_database_is_said(tmp_path: Path) -> None:
         ControlStore.open(f"postgresql://freehold:hunter2@127.0.0.1:{port}/none")
     assert time.monotonic() - began < 10
     assert "hunter2" not in str(caught.value)
-    with pytest.raises(ConfigError):
-        ControlStore.open("mysql://localhost/x")
+    for unusable in ("mysql://localhost/x", "sqlite://", "no url"):
+        with pytest.raises(ConfigError):
+            ControlStore.open(unusable)
     (tmp_path / "damaged.sqlite").write_bytes(b"this is not a database" * 100)
     with pytest.raises(StoreError, match="damaged"):
         ControlStore.open(f"sqlite:///{tmp_path / 'damaged.sqlite'}")

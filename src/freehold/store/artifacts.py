@@ -72,12 +72,9 @@ def write_dataset(folder: Path, samples: list[Sample]) -> str:
 
     import polars as pl
 
-    columns = {name: [getattr(sample, name) for sample in samples] for name in Sample.__struct_fields__}
-    types = (
-        dict.fromkeys(columns, pl.String)
-        | dict.fromkeys(("at_ns", "input_tokens", "output_tokens"), pl.Int64)
-        | {"uniform": pl.Boolean}
-    )
+    known: dict[Any, Any] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
+    types = {field.name: known.get(field.type, pl.String) for field in msgspec.structs.fields(Sample)}
+    columns = {name: [getattr(sample, name) for sample in samples] for name in types}
     buffer = io.BytesIO()
     pl.DataFrame(columns, schema=types).write_parquet(buffer, compression="zstd")
     _write_folder(folder, {SAMPLES: buffer.getvalue()}, SAMPLES)

@@ -138,13 +138,15 @@ def _parse(url: str) -> URL:
     backend = parsed.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
         raise ConfigError(f"control.url names the database {backend!r}.", "Use sqlite or postgresql.")
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise ConfigError("control.url names a database in memory.", "Name a file: sqlite:////path/control.sqlite.")
     return parsed.set(drivername="postgresql+psycopg") if parsed.drivername == "postgresql" else parsed
 
 
 def _sqlite_file(url: URL) -> Path | None:
-    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+    if url.get_backend_name() != "sqlite":
         return None
-    return Path(url.database)
+    return Path(url.database or "")
 
 
 def _engine(url: URL) -> Engine:

@@ -112,8 +112,8 @@ class DeltaLog:
         """
         return self.snapshot().scan()
 
-    def compact(self, *, small_files: int = SMALL_FILES) -> bool:
-        """Merge small files if there are at least `small_files`, and remove what earlier merges replaced long ago.
+    def compact(self) -> bool:
+        """Merge small files if there are at least `SMALL_FILES`, and remove what earlier merges replaced long ago.
 
         Raises:
             StoreError: the table cannot be read or written.
@@ -121,7 +121,7 @@ class DeltaLog:
         table = self._open()
         with _translated(self.uri):
             sizes = pl.DataFrame(table.get_add_actions(flatten=True)).get_column("size_bytes")
-            if int((sizes < TARGET_FILE_BYTES // 2).sum()) < small_files:
+            if int((sizes < TARGET_FILE_BYTES // 2).sum()) < SMALL_FILES:
                 return False
             table.optimize.compact(target_size=TARGET_FILE_BYTES, writer_properties=_WRITER)
             table.vacuum(retention_hours=KEEP_HOURS, enforce_retention_duration=False, dry_run=False)
@@ -135,6 +135,7 @@ class DeltaLog:
             settings = {
                 "delta.dataSkippingStatsColumns": self._indexed,
                 "delta.logRetentionDuration": "interval 1 days",
+                "delta.checkpointInterval": "20",  # small commits come often: opening reads all since the last one
             }
             return DeltaTable.create(self.uri, DeltaSchema(fields), mode="ignore", configuration=settings)
 
