@@ -45,6 +45,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     delta: float = 0.05
     attempts: int = 0
     """Certification attempts so far: attempt i may spend δ·6/(π²i²)."""
+    rows_at_attempt: int = 0
+    """How many certify rows the last attempt had; 0 before the first and after a rollback."""
     evidence_since_ns: int = 0
     """Evidence older than this is not used: set by a rollback, because the traffic has changed since."""
     samples_at_look: int = 0

@@ -35,14 +35,15 @@ class Attempt(msgspec.Struct, frozen=True):
     reason: str
 
 
-def begin_attempt(store: Store, task_id: str, now_ns: int) -> int:
+def begin_attempt(store: Store, view: Outlook, now_ns: int) -> int:
     """Count an attempt before its data are looked at, so that a crash can never buy a second look at one price."""
     with store.control.transaction():
-        task = store.control.tasks.get(task_id)
+        task = store.control.tasks.get(view.task)
         if task is None:
-            raise EvidenceError(f"There is no task {task_id} to certify.", "`freehold tasks` lists them.")
+            raise EvidenceError(f"There is no task {view.task} to certify.", "`freehold tasks` lists them.")
         number = task.attempts + 1
-        store.control.tasks.put(msgspec.structs.replace(task, attempts=number, updated_ns=now_ns))
+        counted = msgspec.structs.replace(task, attempts=number, rows_at_attempt=view.certify_rows, updated_ns=now_ns)
+        store.control.tasks.put(counted)
     return number
 
 

@@ -26,6 +26,10 @@ from freehold.train import train_student
 
 StepName = Literal["curate", "train", "evaluate", "begin", "certify", "promote"]
 STEPS: tuple[StepName, ...] = ("curate", "train", "evaluate", "begin", "certify", "promote")
+MIN_CHANCE = 0.6
+"""An attempt spends some of δ for good: it is made when it will probably succeed."""
+MIN_GROWTH = 1.5
+"""After an attempt, the next wants this many times as many certify rows."""
 MIN_GAIN = 0.03
 """A new student replaces one in force only if it is predicted to answer at least this much more."""
 _log = structlog.get_logger()
@@ -133,9 +137,12 @@ class Move:
         """Why certifying is not worth an attempt now; empty if it is."""
         if not view.above_floor:
             return f"ε is {view.epsilon:.1%}, but the incumbent differs from itself in {view.floor:.1%}: not tried."
-        if view.chance < 0.5:
+        if view.chance < MIN_CHANCE:
             more = f"about {view.needed} more certify rows" if view.needed else "a better student"
             return f"Not enough evidence yet: {view.agreement:.0%} agreement, wants {more}."
+        before = self._task().rows_at_attempt
+        if view.certify_rows < MIN_GROWTH * before:
+            return f"The last attempt had {before} certify rows; the next wants {MIN_GROWTH * before:.0f}."
         in_force = self._store.control.current_policy().tasks.get(view.task)
         if in_force is not None and in_force.rungs:
             certificate = self._store.control.certificates.get(in_force.rungs[0].certificate)
@@ -145,11 +152,13 @@ class Move:
         return ""
 
     def _begin(self) -> dict[str, Any]:
-        return {"attempt": begin_attempt(self._store, self.job.task, time.time_ns())}
+        return {"attempt": begin_attempt(self._store, self._view(), time.time_ns())}
+
+    def _view(self) -> Outlook:
+        return msgspec.convert(self.result("evaluate")["view"], Outlook)
 
     def _certify(self) -> Attempt:
-        view = msgspec.convert(self.result("evaluate")["view"], Outlook)
-        attempt = certify(self._store, view, self.result("begin")["attempt"], time.time_ns())
+        attempt = certify(self._store, self._view(), self.result("begin")["attempt"], time.time_ns())
         task = self._task()
         if attempt.certificate is None:
             self._event("not-certified", f"{task.name}: attempt {attempt.number}: {attempt.reason}", {})

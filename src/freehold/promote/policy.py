@@ -71,7 +71,7 @@ def roll_back(
     in_force = store.control.current_policy().tasks.get(task_id)
     if task is None or in_force is None or not in_force.rungs:
         raise NotFound(f"Task {task_id} has no student in force.", "`freehold tasks` shows which have.")
-    task = msgspec.structs.replace(task, evidence_since_ns=now_ns, samples_at_look=0)
+    task = msgspec.structs.replace(task, evidence_since_ns=now_ns, samples_at_look=0, rows_at_attempt=0)
     details = {**evidence, "certificate": in_force.rungs[0].certificate, "student": in_force.rungs[0].student}
     message = f"{task.name}: back to the incumbent. {reason}"
     return _publish(store, settings, task, (), "rolled_back", "rolled-back", message, details, now_ns)
