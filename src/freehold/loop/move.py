@@ -29,7 +29,7 @@ STEPS: tuple[StepName, ...] = ("curate", "train", "evaluate", "begin", "certify"
 MIN_CHANCE = 0.6
 """An attempt spends some of δ for good: it is made when it will probably succeed."""
 MIN_GROWTH = 1.5
-"""After an attempt, the next wants this many times as many certify rows."""
+"""After an attempt that failed, the next wants this many times as many certify rows."""
 MIN_GAIN = 0.03
 """A new student replaces one in force only if it is predicted to answer at least this much more."""
 _log = structlog.get_logger()
@@ -140,15 +140,16 @@ class Move:
         if view.chance < MIN_CHANCE:
             more = f"about {view.needed} more certify rows" if view.needed else "a better student"
             return f"Not enough evidence yet: {view.agreement:.0%} agreement, wants {more}."
-        before = self._task().rows_at_attempt
-        if view.certify_rows < MIN_GROWTH * before:
-            return f"The last attempt had {before} certify rows; the next wants {MIN_GROWTH * before:.0f}."
         in_force = self._store.control.current_policy().tasks.get(view.task)
         if in_force is not None and in_force.rungs:
             certificate = self._store.control.certificates.get(in_force.rungs[0].certificate)
             covered = certificate.coverage if certificate else 0.0
             if view.coverage < covered + MIN_GAIN:
                 return f"In force: {covered:.0%} of requests; a new student would answer {view.coverage:.0%}."
+            return ""
+        before = self._task().rows_at_attempt
+        if view.certify_rows < MIN_GROWTH * before:
+            return f"The last attempt had {before} certify rows; the next wants {MIN_GROWTH * before:.0f}."
         return ""
 
     def _begin(self) -> dict[str, Any]:
