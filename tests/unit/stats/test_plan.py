@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
+from scipy.special import bdtr
 
 from freehold.domain.errors import EvidenceError, RequestError
 from freehold.stats import allowed_errors, binomial_p_value, needed_samples, predicted_outcome
@@ -22,10 +22,11 @@ def test_allowed_errors_is_the_edge_of_the_test(n: int, epsilon: float, delta: f
 
 
 def power(n: int, error_rate: float, epsilon: float, delta: float) -> float:
-    return float(stats.binom.cdf(allowed_errors(n, epsilon, delta), n, error_rate))
+    most = allowed_errors(n, epsilon, delta)
+    return float(bdtr(most, n, error_rate)) if most >= 0 else 0.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.floats(0.0, 0.6), st.sampled_from([0.02, 0.05, 0.1]), st.sampled_from([0.5, 0.8, 0.95]))
 def test_needed_samples_is_the_first_from_which_power_stays(share: float, epsilon: float, wanted: float) -> None:
     needed = needed_samples(share * epsilon, 1.0, epsilon, 0.05, wanted)
