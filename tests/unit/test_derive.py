@@ -95,6 +95,22 @@ def test_an_unknown_price_is_not_made_up_and_an_owned_answer_is_free() -> None:
     assert owned.answer == "card"
 
 
+def test_an_owned_answer_is_priced_as_the_model_that_was_asked_for_at_its_own_upstream() -> None:
+    first = UpstreamSettings(base_url="http://x/v1", prices={"*": Price(9.0, 9.0)})  # takes any model
+    glob = UpstreamSettings(base_url="http://y/v1", models=("gpt-*",), prices={"*": Price(2.0, 10.0)})
+    exact = UpstreamSettings(base_url="http://z/v1", models=("gpt-4o",), prices={"*": Price(3.0, 1.0)})
+    derive = Deriver({"first": first, "glob": glob, "exact": exact})
+    tokens = {"prompt_tokens": 1000, "completion_tokens": 10}
+    for model, wanted in (("gpt-4o-mini", 2_100_000), ("gpt-4o", 3_010_000), ("other", 9_090_000)):
+        owned = derive(_trace(_completion(usage=tokens), model=model, answered_by="student/st_1", owned=True))
+        assert (owned.incumbent_cost_nanousd, owned.incumbent_price_source) == (wanted, "config")
+        assert (owned.cost_nanousd, owned.tokens_source) == (0, "estimated")
+    unknown = Deriver({})(_trace(_completion(), model="our-own-thing", answered_by="student/st_1", owned=True))
+    assert (unknown.incumbent_cost_nanousd, unknown.incumbent_price_source) == (0, "none")
+    rented = derive(_trace(_completion()))
+    assert (rented.incumbent_cost_nanousd, rented.incumbent_price_source) == (0, "none")
+
+
 def test_a_stream_is_joined_and_half_a_stream_says_that_it_did_not_finish() -> None:
     whole = read_answer(STREAM, stream=True)
     assert (whole.text, whole.finish_reason, whole.model) == ("card ☃", "stop", "m-1")

@@ -13,7 +13,8 @@ from freehold.domain.errors import FreeholdError, UpstreamError, UpstreamProtoco
 from freehold.gateway.replies import Receive, Scope, Send, reply
 from freehold.gateway.runtime import Runtime
 from freehold.upstreams.base import UpstreamRequest
-from freehold.upstreams.directory import Entry, is_glob
+from freehold.upstreams.directory import Entry
+from freehold.upstreams.matching import is_glob
 
 SECONDS = 10.0
 """An upstream that takes longer to list its models is left out."""

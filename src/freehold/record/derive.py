@@ -13,6 +13,7 @@ from freehold.domain.traces import Trace
 from freehold.record.answers import Answer, read_answer
 from freehold.record.prices import PriceList
 from freehold.store.derived import Derived
+from freehold.upstreams.matching import ModelMap
 
 BYTES_PER_TOKEN = 4
 """Where the upstream did not say how many tokens there were."""
@@ -23,6 +24,7 @@ class Deriver:
 
     def __init__(self, upstreams: Mapping[str, UpstreamSettings]) -> None:
         self._prices = PriceList(upstreams)
+        self._models = ModelMap({name: settings.models for name, settings in upstreams.items()})
 
     def __call__(self, trace: Trace) -> Derived:
         """The derived columns of `trace`. Never raises: what cannot be read stays empty."""
@@ -41,7 +43,7 @@ class Deriver:
 
     def _with_cost(self, derived: Derived, trace: Trace, model: str) -> Derived:
         if trace.owned:
-            return msgspec.structs.replace(derived, price_source="owned")
+            return self._with_incumbent_cost(msgspec.structs.replace(derived, price_source="owned"), trace)
         if not derived.tokens_source:
             return derived
         names = tuple(dict.fromkeys(name for name in (model, derived.answer_model, trace.model) if name))
@@ -54,6 +56,20 @@ class Deriver:
             at_ns=trace.at_ns,
         )
         return msgspec.structs.replace(derived, cost_nanousd=cost, price_source=source)
+
+    def _with_incumbent_cost(self, derived: Derived, trace: Trace) -> Derived:
+        """What the model that was asked for would have cost at its upstream, had no student answered."""
+        if not (derived.tokens_source and trace.model):
+            return derived
+        cost, source = self._prices.cost(
+            self._models.find(trace.model) or "",
+            (trace.model,),
+            input=derived.input_tokens,
+            cached=derived.cached_input_tokens,
+            output=derived.output_tokens,
+            at_ns=trace.at_ns,
+        )
+        return msgspec.structs.replace(derived, incumbent_cost_nanousd=cost, incumbent_price_source=source)
 
 
 def _with_tokens(derived: Derived, trace: Trace, answer: Answer) -> Derived:

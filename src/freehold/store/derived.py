@@ -24,6 +24,10 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
     price_source: Literal["config", "quoted", "owned", "none"] = "none"
     """config: the price in the settings; quoted: genai-prices' list price; owned: a student answered, at no price
     here; none: nobody answered, or the price is unknown and the cost is not counted."""
+    incumbent_cost_nanousd: int = 0
+    """10⁻⁹ dollars that the incumbent would have cost for an owned answer; 0 for any other."""
+    incumbent_price_source: Literal["config", "quoted", "none"] = "none"
+    """Whose price that is; none: the answer was not owned, or the price is unknown and the saving is not counted."""
     upstream: str = ""
     answer_model: str = ""
     """The model that says it answered, else the one that was asked."""

@@ -57,6 +57,8 @@ DERIVED_FIELDS: dict[str, Any] = {
     "tokens_source": pl.String,
     "cost_nanousd": pl.Int64,
     "price_source": pl.String,
+    "incumbent_cost_nanousd": pl.Int64,
+    "incumbent_price_source": pl.String,
     "upstream": pl.String,
     "answer_model": pl.String,
 }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 from freehold.domain.errors import ModelNotFound, UpstreamError
 from freehold.upstreams.base import RETRYABLE, Upstream, UpstreamRequest, UpstreamResponse
+from freehold.upstreams.matching import ModelMap
 
 
 class Entry:
@@ -25,20 +25,12 @@ class UpstreamDirectory:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = {entry.upstream.name: entry for entry in entries}
-        self._exact: dict[str, str] = {}
-        self._globs: list[tuple[str, str]] = []
-        for name, entry in self.entries.items():
-            for model in entry.models:
-                if is_glob(model):
-                    self._globs.append((model, name))
-                else:
-                    self._exact.setdefault(model, name)
-        self._any = next((name for name, entry in self.entries.items() if not entry.models), None)
+        self._map = ModelMap({name: entry.models for name, entry in self.entries.items()})
 
     @property
     def default(self) -> str | None:
         """Where a request that names no known model goes: the one that takes any, else the only one."""
-        return self._any or (next(iter(self.entries)) if len(self.entries) == 1 else None)
+        return self._map.any or (next(iter(self.entries)) if len(self.entries) == 1 else None)
 
     def find(self, model: str) -> str:
         """The name of the upstream that serves `model`.
@@ -46,18 +38,13 @@ class UpstreamDirectory:
         Raises:
             ModelNotFound: no upstream does; the message lists the models there are.
         """
-        exact = self._exact.get(model)
-        if exact is not None:
-            return exact
-        for pattern, name in self._globs:
-            if fnmatchcase(model, pattern):
-                return name
-        if self._any is None:
+        name = self._map.find(model)
+        if name is None:
             known = sorted({model for entry in self.entries.values() for model in entry.models})
             raise ModelNotFound(
                 f"No upstream serves the model {model!r}.", f"Models here: {', '.join(known) or 'none'}."
             )
-        return self._any
+        return name
 
     async def send(self, name: str, request: UpstreamRequest) -> tuple[str, UpstreamResponse]:
         """Send to `name`, then to its fallbacks in order while the answer is one that another may cure.
@@ -89,8 +76,3 @@ class UpstreamDirectory:
         """Close every upstream."""
         for entry in self.entries.values():
             await entry.upstream.aclose()
-
-
-def is_glob(model: str) -> bool:
-    """Whether a configured model is a pattern."""
-    return any(character in model for character in "*?[")

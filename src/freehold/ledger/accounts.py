@@ -1,0 +1,151 @@
+"""Adds up the trace table. Needs polars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from freehold.ledger.money import EstimateCheck, Ledger, Line, Money
+from freehold.store.read_traces import Derive, read_traces
+
+if TYPE_CHECKING:
+    from freehold.store import Store
+
+COLUMNS = (
+    "trace_id",
+    "of",
+    "at_ns",
+    "kind",
+    "task",
+    "model",
+    "answered_by",
+    "owned",
+    "status",
+    "input_tokens",
+    "output_tokens",
+    "tokens_source",
+    "cost_nanousd",
+    "price_source",
+    "incumbent_cost_nanousd",
+    "incumbent_price_source",
+)
+_BASES = ("measured", "quoted", "assumed")
+_COUNTS = ("requests", "failed", "owned", "input_tokens", "output_tokens", "owned_tokens", "unpriced")
+_AMOUNTS = ("spent", "would_have", "audits", "repeats")
+
+
+def ledger(
+    store: Store, since_ns: int | None = None, until_ns: int | None = None, *, derive: Derive | None = None
+) -> Ledger:
+    """Every dollar of traces with since_ns ≤ at_ns < until_ns.
+
+    Audits and repeats count for the time they were made at, for the task and the model they were made about.
+
+    Args:
+        store: where the traces are.
+        since_ns: earliest, unix nanoseconds; None: from the beginning.
+        until_ns: end, unix nanoseconds, not included; None: until now.
+        derive: `freehold.record.derive.Deriver`, to count traces that are not sealed yet too; None: sealed ones only.
+
+    Raises:
+        StoreError: the table, a journal or the control store cannot be read.
+    """
+    traces = read_traces(store, since_ns=since_ns, until_ns=until_ns, columns=COLUMNS, derive=derive)
+    names = {task.task_id: task.name for task in store.control.tasks.list()}
+    return add_up(traces, names, since_ns, until_ns)
+
+
+def add_up(
+    traces: pl.DataFrame, task_names: Mapping[str, str], since_ns: int | None = None, until_ns: int | None = None
+) -> Ledger:
+    """The ledger of these rows (`COLUMNS`); `task_names` says what people call a task id."""
+    rows = _with_accounts(traces)
+    day = pl.from_epoch(pl.col("at_ns"), time_unit="ns").dt.strftime("%Y-%m-%d").alias("day")
+    return Ledger(
+        since_ns=since_ns,
+        until_ns=until_ns,
+        total=_line("total", "Total", rows.select(_sums()).row(0, named=True)),
+        tasks=_by_requests(_lines(rows, pl.col("task"), task_names)),
+        days=_lines(rows, day, {}),
+        models=_by_requests(_lines(rows, pl.col("model"), {})),
+        check=_check(traces),
+    )
+
+
+def _with_accounts(traces: pl.DataFrame) -> pl.DataFrame:
+    """Each row with the account it belongs to, its nano-dollars, and what they rest on."""
+    owned = pl.col("owned") & (pl.col("kind") == "request")
+    account = (
+        pl.when(pl.col("kind") == "audit")
+        .then(pl.lit("audits"))
+        .when(pl.col("kind") == "repeat")
+        .then(pl.lit("repeats"))
+        .when(owned)
+        .then(pl.lit("would_have"))
+        .otherwise(pl.lit("spent"))
+    )
+    source = pl.when(owned).then("incumbent_price_source").otherwise("price_source")
+    basis = (
+        pl.when(source == "none")
+        .then(pl.lit("unknown"))
+        .when(pl.col("tokens_source") == "estimated")
+        .then(pl.lit("assumed"))
+        .when(source == "quoted")
+        .then(pl.lit("quoted"))
+        .otherwise(pl.lit("measured"))
+    )
+    return traces.with_columns(
+        account=account,
+        basis=basis,
+        nano=pl.when(owned).then("incumbent_cost_nanousd").otherwise("cost_nanousd"),
+        answered=(pl.col("answered_by") != "") & pl.col("status").is_between(200, 399),
+    )
+
+
+def _sums() -> list[pl.Expr]:
+    request = pl.col("kind") == "request"
+    owned = request & pl.col("owned")
+    tokens = pl.col("input_tokens") + pl.col("output_tokens")
+    sums = [
+        request.sum().alias("requests"),
+        (request & ~pl.col("answered")).sum().alias("failed"),
+        owned.sum().alias("owned"),
+        pl.col("input_tokens").filter(request).sum(),
+        pl.col("output_tokens").filter(request).sum(),
+        tokens.filter(owned).sum().alias("owned_tokens"),
+        (pl.col("answered") & (pl.col("basis") == "unknown")).sum().alias("unpriced"),
+    ]
+    for account in _AMOUNTS:
+        for basis in _BASES:
+            chosen = (pl.col("account") == account) & (pl.col("basis") == basis)
+            sums.append(pl.col("nano").filter(chosen).sum().alias(f"{account}.{basis}"))
+    return sums
+
+
+def _lines(rows: pl.DataFrame, key: pl.Expr, names: Mapping[str, str]) -> tuple[Line, ...]:
+    grouped = rows.group_by(key.alias("key")).agg(_sums()).sort("key")
+    return tuple(_line(row["key"], names.get(row["key"], row["key"]), row) for row in grouped.iter_rows(named=True))
+
+
+def _line(key: str, name: str, row: Mapping[str, Any]) -> Line:
+    figures: dict[str, Any] = {count: int(row[count]) for count in _COUNTS}
+    figures |= {account: Money(*(int(row[f"{account}.{basis}"]) for basis in _BASES)) for account in _AMOUNTS}
+    return Line(key=key, name=name, **figures)
+
+
+def _by_requests(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    return tuple(sorted(lines, key=lambda line: (-line.requests, line.key)))
+
+
+def _check(traces: pl.DataFrame) -> EstimateCheck:
+    """Pairs of an owned answer with an estimated cost, and its audit with a billed one."""
+    owned = traces.filter(pl.col("owned") & (pl.col("incumbent_price_source") != "none"))
+    billed = traces.filter(
+        (pl.col("kind") == "audit") & (pl.col("tokens_source") == "measured") & (pl.col("price_source") != "none")
+    )
+    pairs = billed.select("of", "cost_nanousd").join(
+        owned.select(of="trace_id", estimated="incumbent_cost_nanousd"), on="of", how="inner"
+    )
+    return EstimateCheck(pairs.height, int(pairs["estimated"].sum()), int(pairs["cost_nanousd"].sum()))
