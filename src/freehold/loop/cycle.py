@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ from freehold.record.sealer import Sealer
 from freehold.runners import Runner, Running
 from freehold.store import Store
 
+MAX_CRASHES = 3
+"""A job whose process dies this often without a word is given up: it would never let another task have its turn."""
 _log = structlog.get_logger()
 
 
@@ -57,7 +60,7 @@ class Loop:
         self._runner = runner
         self._running: tuple[Job, Running] | None = None
         self._sealer = Sealer(store, settings.upstreams)
-        self._last_version = -1
+        self._crashes = Counter[str]()
 
     def turn(self) -> Turn:
         """Do one turn.
@@ -135,15 +138,19 @@ class Loop:
         return counts.answers >= max(50, self._settings.loop.growth * task.samples_at_look)
 
     def _looked_at(self, task: Task, counts: Seen) -> Task:
-        task = msgspec.structs.replace(task, samples_at_look=counts.answers, updated_ns=time.time_ns())
-        self._store.control.tasks.put(task)
-        return task
+        changed = self._store.control.tasks.change(
+            task.task_id, lambda fresh: msgspec.structs.replace(fresh, samples_at_look=counts.answers)
+        )
+        return changed or task
 
     def _enough_repeats(self, policy: Policy, task: Task) -> None:
         entry = policy.tasks.get(task.task_id)
         if entry is None or entry.repeat_rate == 0.0:
             return
-        if self_disagreement(self._store, task.task_id).pairs >= self._settings.loop.repeats_wanted:
+        if (
+            self_disagreement(self._store, task.task_id, task.evidence_since_ns).pairs
+            >= self._settings.loop.repeats_wanted
+        ):
             set_repeat_rate(self._store, task.task_id, 0.0)
 
     def _left_over(self) -> Job | None:
@@ -154,8 +161,8 @@ class Loop:
         if self._runner is None:
             try:
                 Move(self._store, self._settings, job).run()
-            except Conflict:
-                _log.info("policy changed meanwhile, will repeat", task=job.task)
+            except Conflict as error:
+                _log.info("somebody else was at it; the job will be carried on", task=job.task, error=str(error))
             except FreeholdError as error:
                 _log.warning("job failed", task=job.task, error=str(error))
             return job.task
@@ -172,5 +179,13 @@ class Loop:
         if code is None:
             return
         self._running = None
-        if code != 0:
-            _log.warning("job ended badly", job=job.job_id, task=job.task, exit_code=code)
+        if code in (0, Conflict.exit_code):
+            return
+        _log.warning("job ended badly", job=job.job_id, task=job.task, exit_code=code)
+        stored = self._store.control.jobs.get(job.job_id)
+        if stored is None or stored.state != "running":
+            return  # it failed and said why
+        self._crashes[job.job_id] += 1
+        if self._crashes[job.job_id] >= MAX_CRASHES:
+            reason = f"The job's process died {MAX_CRASHES} times, the last time with exit code {code}."
+            Move(self._store, self._settings, stored).fail(FreeholdError(reason, "See the loop's log for why."))

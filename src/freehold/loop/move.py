@@ -6,6 +6,7 @@ stored by the stage. A process that is killed leaves a job that any other can ca
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -15,17 +16,19 @@ import structlog
 
 from freehold.config import Settings
 from freehold.curate import build_dataset
-from freehold.domain.errors import EvidenceError, FreeholdError, NotFound, RightsError
+from freehold.domain.errors import Conflict, EvidenceError, FreeholdError, NotFound, RightsError
 from freehold.domain.events import Event, EventKind, Job, Step
 from freehold.domain.ids import new_id
 from freehold.domain.tasks import Task, TaskState
 from freehold.evaluate import Attempt, Outlook, begin_attempt, certify, outlook
 from freehold.promote import promote
-from freehold.store import Store
+from freehold.store import Store, exclusive
 from freehold.train import train_student
 
 StepName = Literal["curate", "train", "evaluate", "begin", "certify", "promote"]
 STEPS: tuple[StepName, ...] = ("curate", "train", "evaluate", "begin", "certify", "promote")
+_AT_ONCE: frozenset[StepName] = frozenset(("begin", "promote"))
+"""Steps whose work is a change of the control store: made in one transaction with the record that they are done."""
 MIN_CHANCE = 0.6
 """An attempt spends some of δ for good: it is made when it will probably succeed."""
 MIN_GROWTH = 1.5
@@ -48,14 +51,23 @@ class Move:
         self._store = store
         self._settings = settings
         self._eager = eager
+        self._told: list[Event] = []
         self.job = job
 
     def run(self, until: StepName = "promote") -> Job:
         """Do what is not done yet, up to and including `until`; the job's record tells how it ended.
 
         Raises:
+            Conflict: another process moves this task now (LeaseHeld), or changed the same thing first; the job stays
+                as it is, to be carried on.
             FreeholdError: a step failed; the job is stored as failed with the reason.
         """
+        # The lock outlives no process, and the job is read under it: two never do one step.
+        with exclusive(self._store.data / "locks" / f"move-{self.job.task}.lock"):
+            self.job = self._store.control.jobs.get(self.job.job_id) or self.job
+            return self._run(until) if self.job.state == "running" else self.job
+
+    def _run(self, until: StepName) -> Job:
         steps: dict[StepName, Callable[[], Any]] = {
             "curate": self._curate,
             "train": self._train,
@@ -69,8 +81,10 @@ class Move:
                 if self._stopped():
                     return self._finish("done")
                 self._step(name, steps[name])
+        except Conflict:
+            raise
         except FreeholdError as error:
-            self._note_failure(error)
+            self.fail(error)
             raise
         return self._finish("done") if until == "promote" or self._stopped() else self.job
 
@@ -81,13 +95,23 @@ class Move:
     def _step(self, name: StepName, work: Callable[[], Any]) -> None:
         if any(step.name == name for step in self.job.steps):
             return
+        self._told.clear()
         started = time.monotonic()
-        result = msgspec.to_builtins(work())
-        now = time.time_ns()
-        step = Step(name=name, result=result, at_ns=now, seconds=time.monotonic() - started)
-        self.job = msgspec.structs.replace(self.job, steps=(*self.job.steps, step), updated_ns=now)
-        self._store.control.jobs.put(self.job)
+        # Counting an attempt, or promoting, and then dying before it is recorded would do it twice.
+        with self._store.control.transaction() if name in _AT_ONCE else contextlib.nullcontext():
+            result = msgspec.to_builtins(work())
+            step = Step(name=name, result=result, at_ns=time.time_ns(), seconds=time.monotonic() - started)
+            job = self._recorded(step)
+        self.job = job
         _log.info("step finished", job=self.job.job_id, task=self.job.task, step=name, seconds=round(step.seconds, 2))
+
+    def _recorded(self, step: Step) -> Job:
+        job = msgspec.structs.replace(self.job, steps=(*self.job.steps, step), updated_ns=step.at_ns)
+        with self._store.control.transaction():
+            for event in self._told:
+                self._store.control.add_event(event)
+            self._store.control.jobs.put(job)
+        return job
 
     def _stopped(self) -> bool:
         """Whether a finished step said that there is no point in going on."""
@@ -130,7 +154,7 @@ class Move:
         task = self._task()
         self._event("evaluated", f"{task.name}: {message}", {"coverage": view.coverage, "chance": view.chance})
         if reason:
-            self._set_task(task, task.state, reason)
+            self._note(reason)
         return {"promising": not reason, "reason": reason, "view": msgspec.to_builtins(view)}
 
     def _why_not(self, view: Outlook) -> str:
@@ -153,7 +177,7 @@ class Move:
         return ""
 
     def _begin(self) -> dict[str, Any]:
-        return {"attempt": begin_attempt(self._store, self._view(), time.time_ns())}
+        return {"attempt": begin_attempt(self._store, self._view())}
 
     def _view(self) -> Outlook:
         return msgspec.convert(self.result("evaluate")["view"], Outlook)
@@ -163,7 +187,7 @@ class Move:
         task = self._task()
         if attempt.certificate is None:
             self._event("not-certified", f"{task.name}: attempt {attempt.number}: {attempt.reason}", {})
-            self._set_task(task, task.state, f"Attempt {attempt.number} was not certified: {attempt.reason}")
+            self._note(f"Attempt {attempt.number} was not certified: {attempt.reason}")
         else:
             message = f"{task.name}: attempt {attempt.number} certified, {len(attempt.tested)} thresholds tested."
             self._event("certified", message, {"certificate": attempt.certificate})
@@ -173,23 +197,28 @@ class Move:
         policy = promote(self._store, self._settings, self.result("certify")["certificate"], time.time_ns())
         return {"policy": policy.version}
 
-    def _note_failure(self, error: FreeholdError) -> None:
-        self._finish("failed", str(error))
+    def fail(self, error: FreeholdError) -> None:
+        """Store the job as failed, and say why where people look: in the task's note, and as an event."""
+        self._told.clear()
         task = self._store.control.tasks.get(self.job.task)
-        if task is None:
-            return
-        state: TaskState = "blocked" if isinstance(error, RightsError) and task.state != "owned" else task.state
-        self._set_task(task, state, str(error))
-        if isinstance(error, RightsError):
-            self._event("rights-blocked", f"{task.name}: {error}", {})
-        elif not isinstance(error, EvidenceError):
-            self._event("job-failed", f"{task.name}: {error}", {"job": self.job.job_id})
+        with self._store.control.transaction():
+            if task is not None and isinstance(error, RightsError):
+                self._note(str(error), "blocked" if task.state != "owned" else None)
+                self._event("rights-blocked", f"{task.name}: {error}", {})
+            elif task is not None:
+                self._note(str(error))
+                if not isinstance(error, EvidenceError):
+                    self._event("job-failed", f"{task.name}: {error}", {"job": self.job.job_id})
+            for event in self._told:
+                self._store.control.add_event(event)
+            self._finish("failed", str(error))
 
-    def _set_task(self, task: Task, state: TaskState, note: str) -> None:
-        changed = msgspec.structs.replace(task, state=state, note=note, updated_ns=time.time_ns())
-        self._store.control.tasks.put(changed)
+    def _note(self, note: str, state: TaskState | None = None) -> None:
+        changes: dict[str, Any] = {"note": note} if state is None else {"note": note, "state": state}
+        self._store.control.tasks.change(self.job.task, lambda task: msgspec.structs.replace(task, **changes))
 
     def _event(self, kind: EventKind, message: str, evidence: dict[str, Any]) -> None:
+        """Say what happened; stored together with the step's record, so that it is said once."""
         event = Event(
             event_id=new_id("ev"),
             at_ns=time.time_ns(),
@@ -198,7 +227,7 @@ class Move:
             message=message,
             evidence=evidence,
         )
-        self._store.control.add_event(event)
+        self._told.append(event)
 
 
 def new_move(store: Store, task_id: str) -> Job:
@@ -213,3 +242,13 @@ def open_move(store: Store, task_id: str) -> Job | None:
     """The newest unfinished job of a task, to carry on with; None if there is none."""
     jobs = [job for job in store.control.jobs.list(newest_first=True) if job.task == task_id]
     return jobs[0] if jobs and jobs[0].state == "running" else None
+
+
+def latest_outlook(store: Store, task_id: str) -> Outlook | None:
+    """What was expected of the task's newest student that was evaluated; None before the first."""
+    for job in store.control.jobs.list(newest_first=True):
+        if job.task == task_id:
+            for step in job.steps:
+                if step.name == "evaluate":
+                    return msgspec.convert(step.result["view"], Outlook)
+    return None

@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from freehold.config import Settings
-from freehold.domain.errors import StoreError
+from freehold.domain.errors import FreeholdError
 from freehold.loop.cycle import Loop
 from freehold.runners import LocalRunner
 from freehold.store import Store
@@ -18,7 +18,7 @@ _log = structlog.get_logger()
 
 
 def run_loop(settings: Settings, config: Path, stop: threading.Event) -> None:
-    """Turn until `stop` is set. A turn that fails for want of the store is said and tried again.
+    """Turn until `stop` is set. A turn that fails (the store is locked, say) is logged and tried again.
 
     Raises:
         LeaseHeld: another loop works on this data folder.
@@ -31,7 +31,7 @@ def run_loop(settings: Settings, config: Path, stop: threading.Event) -> None:
             while not stop.is_set():
                 try:
                     loop.turn()
-                except StoreError as error:
+                except FreeholdError as error:
                     _log.warning("a turn of the loop failed and will be tried again", error=str(error))
                 stop.wait(settings.loop.interval_seconds)
         finally:

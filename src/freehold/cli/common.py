@@ -1,0 +1,110 @@
+"""What commands share: options, opening the store, printing for people or for scripts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+from freehold.config import Settings, find_config, load_settings
+from freehold.domain.errors import NotFound
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from freehold.domain.tasks import Task
+    from freehold.store import Store
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def config_option(command: Command) -> Command:
+    """`--config FILE`."""
+    return click.option(
+        "--config", "config", metavar="FILE", help="Configuration file [default: $FREEHOLD_CONFIG or freehold.toml]."
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """`--json`: one JSON document on standard output instead of tables."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(command)
+
+
+def settings_at(config: str | None) -> tuple[Path, Settings]:
+    """The configuration file and what it says.
+
+    Raises:
+        ConfigError: there is none, or it cannot be used.
+    """
+    path = find_config(config)
+    return path, load_settings(path)
+
+
+def open_store(settings: Settings) -> Store:
+    """The store below the data folder.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    from freehold.store import Store
+
+    settings.data.mkdir(parents=True, exist_ok=True)
+    return Store.open(settings.data, settings.control_url)
+
+
+def find_task(store: Store, wanted: str) -> Task:
+    """The task with this id, this name, or an id that begins so.
+
+    Raises:
+        NotFound: none, or several (the message names them).
+    """
+    tasks = store.control.tasks.list()
+    exact = [task for task in tasks if wanted in (task.task_id, task.name)]
+    found = exact or [task for task in tasks if task.task_id.removeprefix("task_").startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(task.task_id for task in found)
+        raise NotFound(f"{wanted!r} could be any of {names}.", "Give the whole id.")
+    raise NotFound(f"There is no task {wanted!r}.", "`freehold tasks` lists them.")
+
+
+def console() -> Console:
+    """A console on standard output; $COLUMNS bounds its width."""
+    from rich.console import Console
+
+    return Console(width=int(os.environ["COLUMNS"]) if os.environ.get("COLUMNS", "").isdigit() else None)
+
+
+def table(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table; `right`: the columns that hold figures."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, header_style="dim")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
+
+
+def echo_json(value: Any) -> None:
+    """Print a value (structs included) as one line of JSON."""
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def when(at_ns: int) -> str:
+    """Local time of a Unix time in nanoseconds, to the second."""
+    import datetime
+
+    return datetime.datetime.fromtimestamp(at_ns / 1e9).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def dollars(nano: int) -> str:
+    """Nano-dollars for people: cents, or more digits where there are no whole cents."""
+    amount = nano / 1e9
+    return f"${amount:,.2f}" if abs(amount) >= 1 or not nano else f"${amount:,.4f}"

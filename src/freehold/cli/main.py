@@ -1,0 +1,85 @@
+"""The `freehold` command and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import import_module
+
+import click
+
+from freehold import __version__
+from freehold.domain.errors import FreeholdError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("freehold.cli.init", "Write a commented freehold.toml."),
+    "up": ("freehold.cli.serve", "Run everything: gateway, loop and dashboard."),
+    "serve": ("freehold.cli.serve", "Run the gateway only."),
+    "loop": ("freehold.cli.serve", "Run the loop only: find tasks, train, certify, promote, watch."),
+    "tasks": ("freehold.cli.tasks", "List the tasks found in the traffic, or show one."),
+    "plan": ("freehold.cli.tasks", "Say what each task still needs before it can move."),
+    "curate": ("freehold.cli.moves", "Build a task's dataset."),
+    "train": ("freehold.cli.moves", "Train a task's student."),
+    "evaluate": ("freehold.cli.moves", "Predict what certifying a task's student would give."),
+    "certify": ("freehold.cli.moves", "Test a task's student on the certify part and sign a certificate."),
+    "promote": ("freehold.cli.moves", "Move a task to its certified student."),
+    "rollback": ("freehold.cli.moves", "Move a task back to the incumbent."),
+    "ledger": ("freehold.cli.data", "Show what ownership saves and costs."),
+    "traces": ("freehold.cli.data", "Show recent traces, or one whole."),
+    "events": ("freehold.cli.data", "Show what happened, newest last."),
+    "doctor": ("freehold.cli.doctor", "Check configuration, store, upstreams and students."),
+    "demo": ("freehold.cli.demo", "Play a support desk's traffic through the real thing."),
+}
+"""Name → module with a click command of that name, and its help line. `up_command` is the attribute of `up`."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of the loop."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command; None if there is no such command."""
+        if cmd_name not in COMMANDS:
+            return None
+        return getattr(import_module(COMMANDS[cmd_name][0]), f"{cmd_name}_command")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List commands by their help lines, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="freehold")
+def freehold() -> None:
+    """Own your AI instead of renting it.
+
+    Start with `freehold demo`, or `freehold init` and `freehold up`.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; a FreeholdError becomes a message, a hint and its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        freehold.main(args=given, prog_name="freehold", standalone_mode=False)
+    except FreeholdError as error:
+        if "--json" in given:
+            click.echo(json.dumps({"error": {"code": error.code, "message": error.message, "hint": error.hint}}))
+        else:
+            click.secho(f"Error: {error.message}", fg="red", err=True)
+            if error.hint:
+                click.echo(f"  {error.hint}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""`freehold up`, `serve` and `loop`: the processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from freehold.cli.common import config_option, echo_json, json_option, open_store, settings_at
+from freehold.config import Settings, configure_logs
+
+if TYPE_CHECKING:
+    from freehold.gateway.replies import ASGIApp
+
+_GRACE_SECONDS = 10.0
+_log_level = click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="How much to log.",
+)
+_workers = click.option(
+    "--workers", type=click.IntRange(1), help="Gateway processes [default: from the configuration]."
+)
+
+
+def dashboard_of(settings: Settings) -> ASGIApp:
+    """The dashboard for one gateway worker."""
+    from freehold.dashboard import create_dashboard
+
+    return create_dashboard(settings)
+
+
+@click.command("up")
+@config_option
+@_workers
+@_log_level
+def up_command(config: str | None, workers: int | None, log_level: str) -> None:
+    """Run everything on this machine: the gateway, the loop beside it, and the dashboard at /."""
+    from freehold.gateway import serve
+
+    path, _ = settings_at(config)
+    configure_logs(log_level)
+    with _loop_beside(path, log_level):
+        serve(path, workers=workers, fallback_factory=dashboard_of, on_listening=_say, log_level=log_level)
+
+
+@click.command("serve")
+@config_option
+@_workers
+@_log_level
+def serve_command(config: str | None, workers: int | None, log_level: str) -> None:
+    """Run the gateway only: it passes through, records, and follows the policy in force."""
+    from freehold.gateway import serve
+
+    path, _ = settings_at(config)
+    configure_logs(log_level)
+    serve(path, workers=workers, on_listening=_say, log_level=log_level)
+
+
+@click.command("loop")
+@config_option
+@click.option("--once", is_flag=True, help="Work until nothing is due, then end.")
+@json_option
+@_log_level
+def loop_command(config: str | None, once: bool, as_json: bool, log_level: str) -> None:
+    """Run the loop: seal, find tasks, train, certify, promote, watch audits, roll back."""
+    path, settings = settings_at(config)
+    configure_logs(log_level)
+    if once:
+        _loop_once(settings, as_json)
+        return
+    from freehold.loop import run_loop
+
+    stop = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    run_loop(settings, path, stop)
+
+
+def _loop_once(settings: Settings, as_json: bool) -> None:
+    from freehold.loop import Loop
+    from freehold.store.locks import exclusive
+
+    store = open_store(settings)
+    with exclusive(settings.data / "loop.lock"):
+        jobs = Loop(store, settings).until_idle()
+    tasks = store.control.tasks.list()
+    owned = [task.name for task in tasks if task.state == "owned"]
+    if as_json:
+        echo_json({"jobs": jobs, "tasks": len(tasks), "owned": owned})
+    else:
+        click.echo(f"{jobs} job(s) done; {len(tasks)} task(s), {len(owned)} owned. See `freehold tasks`.")
+
+
+@contextlib.contextmanager
+def _loop_beside(config: Path, log_level: str) -> Generator[None, None, None]:
+    """The loop as a child process: if it dies, traffic still flows, and it is started again."""
+    stop = threading.Event()
+    keeper = threading.Thread(target=_keep_loop, args=(config, log_level, stop), name="loop-keeper", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        keeper.join(_GRACE_SECONDS + 5)
+
+
+def _keep_loop(config: Path, log_level: str, stop: threading.Event) -> None:
+    command = [sys.executable, "-m", "freehold.cli.main", "loop", "--config", str(config), "--log-level", log_level]
+    pause = 1.0
+    while not stop.is_set():
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=os.environ)
+        while child.poll() is None and not stop.wait(0.2):
+            pass
+        if stop.is_set():
+            child.terminate()
+            try:
+                child.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            return
+        click.echo(f"The loop ended with exit code {child.returncode}; traffic flows, starting it again.", err=True)
+        stop.wait(pause)
+        pause = min(60.0, pause * 2)
+
+
+def _say(url: str) -> None:
+    click.echo(f"Freehold listens at {url}: point your client's base_url at {url}/v1")

@@ -1,0 +1,144 @@
+"""`freehold tasks` and `plan`: what the traffic is made of, and what stands between it and you."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from freehold.cli.common import (
+    config_option,
+    console,
+    echo_json,
+    find_task,
+    json_option,
+    open_store,
+    settings_at,
+    table,
+)
+
+if TYPE_CHECKING:
+    from freehold.domain.evidence import Certificate
+    from freehold.domain.tasks import Task
+    from freehold.store import Store
+
+
+@click.command("tasks")
+@click.argument("task", required=False)
+@config_option
+@json_option
+def tasks_command(task: str | None, config: str | None, as_json: bool) -> None:
+    """List the tasks, or show TASK whole."""
+    _, settings = settings_at(config)
+    store = open_store(settings)
+    if task is not None:
+        _show_one(store, find_task(store, task), as_json)
+        return
+    tasks = store.control.tasks.list()
+    if as_json:
+        echo_json([{**_row(store, item), "note": item.note} for item in tasks])
+        return
+    if not tasks:
+        click.echo("No tasks yet: they are found once requests have passed through and `freehold loop` has run.")
+        return
+    made = table("Tasks", "id", "name", "state", "answers", "covers", "loss ≤", "ε", right=("covers", "loss ≤", "ε"))
+    for item in tasks:
+        row = _row(store, item)
+        made.add_row(
+            item.task_id.removeprefix("task_")[:8],
+            item.name,
+            item.state,
+            item.form.kind if item.form else "?",
+            _percent(row["coverage"]),
+            _percent(row["loss_upper"], 2),
+            _percent(item.epsilon, 2),
+        )
+    console().print(made)
+
+
+@click.command("plan")
+@click.argument("task", required=False)
+@config_option
+@json_option
+def plan_command(task: str | None, config: str | None, as_json: bool) -> None:
+    """Say what each task (or TASK) still needs before it can move, and what would be owned."""
+    from freehold.loop import latest_outlook
+
+    _, settings = settings_at(config)
+    store = open_store(settings)
+    tasks = [find_task(store, task)] if task else store.control.tasks.list()
+    rows: list[dict[str, Any]] = []
+    for item in tasks:
+        view = latest_outlook(store, item.task_id)
+        rows.append(
+            {
+                "task": item.task_id,
+                "name": item.name,
+                "state": item.state,
+                "agreement": view.agreement if view else None,
+                "coverage": view.coverage if view else None,
+                "chance": view.chance if view else None,
+                "certify_rows": view.certify_rows if view else 0,
+                "certify_rows_needed": view.needed if view else None,
+                "note": item.note,
+            }
+        )
+    if as_json:
+        echo_json(rows)
+        return
+    made = table("Plan", "task", "state", "agreement", "would cover", "chance", "what stands in the way",
+                 right=("agreement", "would cover", "chance"))  # fmt: skip
+    for row in rows:
+        figures = [_percent(row[key]) for key in ("agreement", "coverage", "chance")]
+        made.add_row(row["name"], row["state"], *figures, row["note"])
+    console().print(made)
+
+
+def _show_one(store: Store, task: Task, as_json: bool) -> None:
+    certificate = _certificate(store, task)
+    monitor = store.control.monitors.get(certificate.certificate_id) if certificate else None
+    if as_json:
+        echo_json({"task": task, "certificate": certificate, "monitor": monitor})
+        return
+    made = table(task.name, "", "")
+    rows: list[tuple[str, str]] = [
+        ("id", task.task_id),
+        ("state", task.state),
+        ("answers", task.form.reason if task.form else "not known yet"),
+        ("allowed", f"loss ε = {task.epsilon:.2%} per served request, with confidence 1 − δ = {1 - task.delta:.0%}"),
+        ("attempts", str(task.attempts)),
+    ]
+    if certificate is not None:
+        bound = f"{certificate.errors} of {certificate.accepted} differed: loss ≤ {certificate.loss_upper:.2%}"
+        rows += [("certificate", certificate.certificate_id), ("certified", bound)]
+        rows += [("covers", f"{certificate.coverage:.1%} of requests")]
+    if monitor is not None:
+        interval = f"{monitor.lower:.2%} to {monitor.upper:.2%} from {monitor.audits} audits"
+        rows.append(("loss while serving", interval))
+    for name, value in [*rows, ("now", task.note)]:
+        made.add_row(name, value)
+    console().print(made)
+
+
+def _certificate(store: Store, task: Task) -> Certificate | None:
+    entry = store.control.current_policy().tasks.get(task.task_id)
+    return store.control.certificates.get(entry.rungs[0].certificate) if entry and entry.rungs else None
+
+
+def _row(store: Store, task: Task) -> dict[str, Any]:
+    certificate = _certificate(store, task)
+    return {
+        "task": task.task_id,
+        "name": task.name,
+        "state": task.state,
+        "form": task.form.kind if task.form else None,
+        "epsilon": task.epsilon,
+        "coverage": certificate.coverage if certificate else None,
+        "loss_upper": certificate.loss_upper if certificate else None,
+        "certificate": certificate.certificate_id if certificate else None,
+        "attempts": task.attempts,
+    }
+
+
+def _percent(value: float | None, digits: int = 0) -> str:
+    return "–" if value is None else f"{value:.{digits}%}"
