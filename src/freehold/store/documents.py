@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -75,6 +76,26 @@ class Collection(Generic[T]):
                 raise Conflict(
                     f"{self._kind.__name__} {row['id']} was changed by somebody else.", "Read it again and repeat."
                 )
+        return fresh
+
+    def change(self, item_id: str, how: Callable[[T], T]) -> T | None:
+        """Read, change and put one item as one step, so that no change by another process is lost.
+
+        Returns:
+            The item as stored, with a newer `updated_ns`; None if there is none of this id.
+
+        Raises:
+            StoreError: the database cannot be read or written.
+        """
+        query = select(self._table.c.body).where(self._table.c.id == item_id).with_for_update()
+        with self._database.write() as connection:
+            body = connection.execute(query).scalar()
+            if body is None:
+                return None
+            before: Any = self._decode(item_id, body)
+            changes: dict[str, Any] = {"updated_ns": max(time.time_ns(), before.updated_ns + 1)}
+            fresh = msgspec.structs.replace(how(before), **changes)
+            self.put(fresh)
         return fresh
 
     def get(self, item_id: str) -> T | None:

@@ -24,7 +24,7 @@ MAX_PAYLOAD_BYTES = MAX_RECORD_BYTES + MAX_RECORD_BYTES // 128
 """Largest payload: what cannot be compressed grows a little."""
 LEVEL = -1
 """zstd level. A segment lives only until it is sealed, so CPU counts more than size: measured on 4 KB records, an
-append costs 27 µs of CPU at level -1, 36 at 1 and 51 at 3, for 2.8, 2.0 and 2.0 KB."""
+append costs 24–27 µs of CPU at level -1, 31–36 at 1 and 38–51 at 3, for 2.8, 2.0 and 2.0 KB."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)
