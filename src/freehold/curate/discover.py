@@ -61,7 +61,9 @@ def discover(store: Store, settings: Settings, now_ns: int) -> dict[str, Seen]:
             name=pl.col("task_name").last(),
             fingerprints=pl.col("fingerprint").unique().sort(),
             example=pl.col("trace_id").last(),
+            last=pl.col("at_ns").last(),
         )
+        .sort("last", "task")
     )
     seen: dict[str, Seen] = {}
     strays: list[str] = []
@@ -80,7 +82,10 @@ def _store_task(store: Store, settings: Settings, task: Task | None, row: dict[s
     fingerprints = tuple[str, ...](row["fingerprints"])
     if task is not None:
         if set(fingerprints) - set(task.fingerprints):
-            store.control.tasks.put(msgspec.structs.replace(task, fingerprints=fingerprints, updated_ns=now_ns))
+            # A job may change the task at the same time: only this field is put.
+            store.control.tasks.change(
+                task.task_id, lambda fresh: msgspec.structs.replace(fresh, fingerprints=fingerprints)
+            )
         return
     name = str(row["name"])
     title = name or _title(store, str(row["example"]))
@@ -102,32 +107,32 @@ def _store_task(store: Store, settings: Settings, task: Task | None, row: dict[s
 
 
 def _title(store: Store, trace_id: str) -> str:
-    shape = _shape(store, trace_id)
+    trace = get_trace(store, trace_id)
+    shape = _shape(trace.request) if trace is not None else None
     if shape is None:
         return trace_id
     words = shape.masked.removeprefix("(lead) ").split(" ")
     return " ".join(words[:_TITLE_WORDS]).rstrip(".,:;") + (" …" if len(words) > _TITLE_WORDS else "")
 
 
-def _shape(store: Store, trace_id: str) -> Shape | None:
-    trace = get_trace(store, trace_id)
-    if trace is None:
-        return None
+def _shape(request: bytes) -> Shape | None:
     try:
-        return shape_of(parse_chat(trace.request))
+        return shape_of(parse_chat(request))
     except RequestError:
         return None
 
 
 def _gather_strays(store: Store, examples: list[str], now_ns: int) -> None:
-    shapes = [shape for trace_id in examples if (shape := _shape(store, trace_id)) is not None]
-    policy = store.control.current_policy()
-    known = {template.task for template in policy.templates}
-    new: list[Template] = [template for template in find_templates(shapes) if template.task not in known]
-    if not new:
-        return
-    message = f"{len(new)} call(s) whose instructions vary were gathered."
+    requests = read_traces(store, trace_ids=examples, columns=("request",)).get_column("request")
+    shapes = [shape for body in requests if (shape := _shape(body)) is not None]
+    found = find_templates(shapes)
     with store.control.transaction():
+        policy = store.control.current_policy()
+        known = {template.task for template in policy.templates}
+        new: list[Template] = [template for template in found if template.task not in known]
+        if not new:
+            return
+        message = f"{len(new)} call(s) whose instructions vary were gathered."
         store.control.publish_policy(
             msgspec.structs.replace(policy, reason=message, templates=(*policy.templates, *new)), policy.version
         )
@@ -157,23 +162,20 @@ def look_at_form(store: Store, settings: Settings, task: Task, now_ns: int) -> T
     if form is None:
         return task
     closed = form.kind != "open"
-    changed = msgspec.structs.replace(
-        task,
-        form=form,
-        state="learning" if closed else "unscorable",
-        note="" if closed else f"Stays with the incumbent: nothing can score it. {form.reason}",
-        updated_ns=now_ns,
-    )
-    if task.form is not None and task.form.kind == form.kind:
-        store.control.tasks.put(changed)
-        return changed
-    event = _event("form-recognised", changed, f"{task.name}: {form.reason}", now_ns)
-    policy = store.control.current_policy()
-    entry = policy.tasks.get(task.task_id, TaskPolicy(task=task.task_id))
-    entry = msgspec.structs.replace(entry, repeat_rate=settings.loop.repeat_rate if closed else 0.0)
+    changes: dict[str, Any] = {
+        "form": form,
+        "state": "learning" if closed else "unscorable",
+        "note": "" if closed else f"Stays with the incumbent: nothing can score it. {form.reason}",
+    }
     with store.control.transaction():
-        store.control.tasks.put(changed)
+        changed = store.control.tasks.change(task.task_id, lambda fresh: msgspec.structs.replace(fresh, **changes))
+        if changed is None or (task.form is not None and task.form.kind == form.kind):
+            return changed or task
+        event = _event("form-recognised", changed, f"{task.name}: {form.reason}", now_ns)
         store.control.add_event(event)
+        policy = store.control.current_policy()
+        entry = policy.tasks.get(task.task_id, TaskPolicy(task=task.task_id))
+        entry = msgspec.structs.replace(entry, repeat_rate=settings.loop.repeat_rate if closed else 0.0)
         store.control.publish_policy(
             msgspec.structs.replace(policy, reason=event.message, tasks={**policy.tasks, task.task_id: entry}),
             policy.version,

@@ -32,8 +32,7 @@ def find_templates(shapes: Iterable[Shape]) -> list[Template]:
     found: dict[str, Template] = {}
     for (context, _), members in sorted(groups.items()):
         for cluster in _clusters(members):
-            words = _slots(cluster)
-            if words is not None:
+            for words in _slots(cluster):
                 template = Template(task="", context=context, words=words)
                 task = task_id_of_fingerprint(template.fingerprint)
                 found.setdefault(task, msgspec.structs.replace(template, task=task))
@@ -53,17 +52,21 @@ def _clusters(members: Sequence[list[str]]) -> list[list[list[str]]]:
     return [cluster for cluster in clusters if len(cluster) >= MIN_VARIANTS]
 
 
-def _slots(variants: Sequence[list[str]]) -> tuple[str | None, ...] | None:
-    """The words with slots (None; neighbouring slots are one), or None if some place varies but is not a slot."""
+def _slots(variants: Sequence[list[str]]) -> list[tuple[str | None, ...]]:
+    """The words with slots (None; neighbouring slots are one). A place that varies but is no slot tells calls apart."""
+    places = [Counter(values) for values in zip(*variants, strict=True)]
+    for place, counts in enumerate(places):
+        if len(counts) > 1 and not _is_slot(counts):
+            parts = [[words for words in variants if words[place] == value] for value in sorted(counts)]
+            return [found for part in parts if len(part) >= MIN_VARIANTS for found in _slots(part)]
     words: list[str | None] = []
-    for values in zip(*variants, strict=True):
-        counts = Counter(values)
+    for counts in places:
         if len(counts) == 1:
-            words.append(values[0])
-            continue
-        commonest = counts.most_common(1)[0][1]
-        if len(counts) < MIN_SLOT_VALUES or commonest > MAX_REPEATS * len(variants):
-            return None
-        if not words or words[-1] is not None:
+            words.extend(counts)
+        elif not words or words[-1] is not None:
             words.append(None)
-    return tuple(words) if None in words else None
+    return [tuple(words)] if None in words else []
+
+
+def _is_slot(counts: Counter[str]) -> bool:
+    return len(counts) >= MIN_SLOT_VALUES and max(counts.values()) <= MAX_REPEATS * counts.total()
