@@ -35,6 +35,9 @@ def _label_form(labels: Sequence[str]) -> AnswerForm:
     counts = Counter(labels)
     longest = max(map(len, counts))
     missing = _missing_mass(counts)
+    blank = counts[""] / len(labels)
+    if blank > MAX_MISSING_MASS:
+        return AnswerForm(kind="open", reason=f"{blank:.0%} of the answers hold no text (tool calls, say).")
     figures = (
         f"{len(counts)} different answers in {len(labels)}, longest {longest} characters, missing mass {missing:.1%}"
     )
@@ -52,6 +55,8 @@ def _json_form(rows: Sequence[dict[tuple[str, ...], str]]) -> AnswerForm:
     for row in rows:
         for path, value in row.items():
             by_path.setdefault(path, Counter())[value] += 1
+    if not by_path:
+        return AnswerForm(kind="open", reason="Every answer is an empty object: there is nothing to learn.")
     open_paths = [
         ".".join(path)
         for path, counts in by_path.items()

@@ -72,7 +72,7 @@ def collect_samples(
                 trace_id=row["trace_id"],
                 at_ns=row["at_ns"],
                 prompt=prompt,
-                answer=row["answer"] or "",
+                answer=row["answer"],
                 part=part,
                 terms=terms,
                 input_tokens=row["input_tokens"] or 0,
@@ -124,6 +124,10 @@ def _usable(row: Mapping[str, Any], model: str) -> tuple[str, bool]:
         return "failed", False
     if row["truncated"]:
         return "recorded in part", False
+    if row["answer"] is None:
+        return "no text in the answer", False
+    if row["finish_reason"] != "stop":
+        return f"not finished ({row['finish_reason'] or 'broken off'})", False
     if row["model"] != model:
         return "another model", False
     if row["kind"] == "audit" or row["reason"] in _UNSELECTED:

@@ -54,12 +54,24 @@ def _audits(store: Store, certificate: Certificate) -> pl.DataFrame:
         task=certificate.task,
         kinds=("request", "audit"),
         since_ns=certificate.issued_ns,
-        columns=("trace_id", "of", "kind", "at_ns", "status", "error", "certificate", "audited", "answer"),
+        columns=(
+            "trace_id",
+            "of",
+            "kind",
+            "at_ns",
+            "status",
+            "error",
+            "certificate",
+            "audited",
+            "answer",
+            "finish_reason",
+        ),
     )
     owned = traces.filter(
         pl.col("audited") & (pl.col("kind") == "request") & (pl.col("certificate") == certificate.certificate_id)
     )
-    answered = traces.filter((pl.col("kind") == "audit") & (pl.col("status") == 200) & pl.col("error").is_null())
+    whole = (pl.col("status") == 200) & pl.col("error").is_null() & (pl.col("finish_reason") == "stop")
+    answered = traces.filter((pl.col("kind") == "audit") & whole)
     pairs = answered.join(owned.select(of="trace_id", owned_answer="answer"), on="of", how="inner")
     return pairs.with_columns(pl.col("owned_answer", "answer").fill_null("")).sort("at_ns", "trace_id")
 
