@@ -50,11 +50,11 @@ def disagreement(answer: str, reference: str) -> float:
 
 
 def leaves(value: dict[str, Any]) -> dict[tuple[str, ...], str]:
-    """Path of keys → canonical JSON of the value there. Objects are walked; lists and empty objects are values."""
+    """Path of keys → canonical JSON of the value there. Objects are walked; lists and inner `{}` are values."""
     found: dict[tuple[str, ...], str] = {}
 
     def walk(node: object, path: tuple[str, ...]) -> None:
-        if isinstance(node, dict) and node:
+        if isinstance(node, dict) and (node or not path):
             for key, child in cast("dict[str, Any]", node).items():
                 walk(child, (*path, key))
         else:

@@ -98,7 +98,9 @@ def _heads(answers: Sequence[dict[tuple[str, ...], str]]) -> tuple[Head, ...]:
         for path, value in answer.items():
             counts.setdefault(path, Counter())[value] += 1
     return tuple(
-        Head(path=path, values=tuple(sorted(v for v, n in values.items() if n >= _MIN_ROWS_PER_VALUE)) or ("null",))
+        Head(
+            path=path, values=tuple(sorted(v for v, n in values.items() if n >= _MIN_ROWS_PER_VALUE)) or (max(values),)
+        )
         for path, values in sorted(counts.items())
     )
 

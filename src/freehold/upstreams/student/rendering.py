@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -48,5 +48,10 @@ def render(style: Style, values: Mapping[Path, str]) -> str:
 
 def _put(root: dict[str, Any], path: Path, value: object) -> None:
     for key in path[:-1]:
-        root = root.setdefault(key, {})
+        child = root.get(key)
+        if not isinstance(
+            child, dict
+        ):  # where a field is sometimes null and sometimes an object, the object's parts win
+            child = root[key] = {}
+        root = cast("dict[str, Any]", child)
     root[path[-1]] = value
