@@ -35,16 +35,19 @@ class Attempt(msgspec.Struct, frozen=True):
     reason: str
 
 
-def begin_attempt(store: Store, view: Outlook, now_ns: int) -> int:
-    """Count an attempt before its data are looked at, so that a crash can never buy a second look at one price."""
-    with store.control.transaction():
-        task = store.control.tasks.get(view.task)
-        if task is None:
-            raise EvidenceError(f"There is no task {view.task} to certify.", "`freehold tasks` lists them.")
-        number = task.attempts + 1
-        counted = msgspec.structs.replace(task, attempts=number, rows_at_attempt=view.certify_rows, updated_ns=now_ns)
-        store.control.tasks.put(counted)
-    return number
+def begin_attempt(store: Store, view: Outlook) -> int:
+    """Count an attempt before its data are looked at, so that a crash can never buy a second look at one price.
+
+    Raises:
+        EvidenceError: the task is gone.
+    """
+    task = store.control.tasks.change(
+        view.task,
+        lambda task: msgspec.structs.replace(task, attempts=task.attempts + 1, rows_at_attempt=view.certify_rows),
+    )
+    if task is None:
+        raise EvidenceError(f"There is no task {view.task} to certify.", "`freehold tasks` lists them.")
+    return task.attempts
 
 
 def certify(store: Store, view: Outlook, attempt: int, now_ns: int) -> Attempt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,7 +12,7 @@ from freehold.domain.events import Event, EventKind
 from freehold.domain.evidence import Certificate, Student, signed_bytes
 from freehold.domain.ids import new_id
 from freehold.domain.policy import Policy, Rung, TaskPolicy
-from freehold.domain.tasks import Task, TaskState
+from freehold.domain.tasks import Task
 from freehold.store.keys import verify
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
 
     Raises:
         NotFound: no such certificate, student or task.
-        EvidenceError: the certificate's signature does not hold, or it is for another student than the stored one.
+        EvidenceError: the certificate's signature does not hold, it is for another student than the stored one, or it
+            rests on evidence from before the task's last rollback.
         RightsError: a verdict on the student does not permit its use.
         Conflict: somebody else published a policy meanwhile.
     """
@@ -34,6 +35,7 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
     if certificate is None or student is None or task is None:
         raise NotFound(f"Certificate {certificate_id}, its student or its task is not stored.", "Run `freehold tasks`.")
     _check(store, certificate, student)
+    _check_evidence(store, certificate, task)
     rung = Rung(
         student=student.student_id,
         path=student.path,
@@ -54,8 +56,7 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
         "epsilon": certificate.epsilon,
         "attempt": certificate.attempt,
     }
-    rungs = (rung,)
-    return _publish(store, settings, task, rungs, "owned", "promoted", message, evidence, now_ns)
+    return _publish(store, settings, task, (rung,), {"state": "owned"}, "promoted", message, evidence, now_ns)
 
 
 def roll_back(
@@ -71,10 +72,10 @@ def roll_back(
     in_force = store.control.current_policy().tasks.get(task_id)
     if task is None or in_force is None or not in_force.rungs:
         raise NotFound(f"Task {task_id} has no student in force.", "`freehold tasks` shows which have.")
-    task = msgspec.structs.replace(task, evidence_since_ns=now_ns, samples_at_look=0, rows_at_attempt=0)
+    changes = {"state": "rolled_back", "evidence_since_ns": now_ns, "samples_at_look": 0, "rows_at_attempt": 0}
     details = {**evidence, "certificate": in_force.rungs[0].certificate, "student": in_force.rungs[0].student}
     message = f"{task.name}: back to the incumbent. {reason}"
-    return _publish(store, settings, task, (), "rolled_back", "rolled-back", message, details, now_ns)
+    return _publish(store, settings, task, (), changes, "rolled-back", message, details, now_ns)
 
 
 def set_repeat_rate(store: Store, task_id: str, rate: float) -> Policy:
@@ -83,12 +84,13 @@ def set_repeat_rate(store: Store, task_id: str, rate: float) -> Policy:
     Raises:
         Conflict: somebody else published a policy meanwhile.
     """
-    current = store.control.current_policy()
-    entry = msgspec.structs.replace(current.tasks.get(task_id, TaskPolicy(task=task_id)), repeat_rate=rate)
     reason = f"The incumbent is asked twice about {rate:.1%} of requests."
-    return store.control.publish_policy(
-        msgspec.structs.replace(current, reason=reason, tasks={**current.tasks, task_id: entry}), current.version
-    )
+    with store.control.transaction():
+        current = store.control.current_policy()
+        entry = msgspec.structs.replace(current.tasks.get(task_id, TaskPolicy(task=task_id)), repeat_rate=rate)
+        return store.control.publish_policy(
+            msgspec.structs.replace(current, reason=reason, tasks={**current.tasks, task_id: entry}), current.version
+        )
 
 
 def _check(store: Store, certificate: Certificate, student: Student) -> None:
@@ -108,28 +110,39 @@ def _check(store: Store, certificate: Certificate, student: Student) -> None:
             raise RightsError(f"{student.student_id} may not serve: {verdict.reason}", "See `[[counsel]]`.")
 
 
+def _check_evidence(store: Store, certificate: Certificate, task: Task) -> None:
+    """A job that was under way when its task was rolled back must not bring the old evidence into force again."""
+    dataset = store.control.datasets.get(certificate.dataset_id)
+    if dataset is None or dataset.since_ns < task.evidence_since_ns:
+        raise EvidenceError(
+            f"Certificate {certificate.certificate_id} rests on evidence from before {task.name!r} was rolled back.",
+            "Let new traffic pass through; the loop trains and certifies on it.",
+        )
+
+
 def _publish(
     store: Store,
     settings: Settings,
     task: Task,
     rungs: tuple[Rung, ...],
-    state: TaskState,
+    changes: dict[str, Any],
     kind: EventKind,
     message: str,
     evidence: dict[str, object],
     now_ns: int,
 ) -> Policy:
-    current = store.control.current_policy()
     own = settings.tasks.get(task.name) or settings.tasks.get(task.task_id)
-    before = current.tasks.get(task.task_id, TaskPolicy(task=task.task_id))
     rate = own.audit_rate if own and own.audit_rate is not None else settings.loop.audit_rate
-    entry = msgspec.structs.replace(before, rungs=rungs, audit_rate=rate)
     event = Event(event_id=new_id("ev"), at_ns=now_ns, kind=kind, task=task.task_id, message=message, evidence=evidence)
-    policy = msgspec.structs.replace(
-        current, created_ns=now_ns, reason=message, tasks={**current.tasks, task.task_id: entry}
-    )
-    task = msgspec.structs.replace(task, state=state, note=message, updated_ns=now_ns)
     with store.control.transaction():
-        store.control.tasks.put(task)
+        current = store.control.current_policy()
+        before = current.tasks.get(task.task_id, TaskPolicy(task=task.task_id))
+        entry = msgspec.structs.replace(before, rungs=rungs, audit_rate=rate)
+        if not rungs:  # the incumbent may be another by now: ask it twice again
+            entry = msgspec.structs.replace(entry, repeat_rate=settings.loop.repeat_rate)
+        store.control.tasks.change(task.task_id, lambda fresh: msgspec.structs.replace(fresh, note=message, **changes))
         store.control.add_event(event)
+        policy = msgspec.structs.replace(
+            current, created_ns=now_ns, reason=message, tasks={**current.tasks, task.task_id: entry}
+        )
         return store.control.publish_policy(policy, current.version)
