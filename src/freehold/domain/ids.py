@@ -9,7 +9,7 @@ import time
 
 _rng = random.SystemRandom()
 _random = random.Random(_rng.getrandbits(128))  # seeded by the OS per process: unique, not secret
-_ID = re.compile(r"[a-z]{2,3}_[0-9a-f]{8,64}")
+_ID = re.compile(r"[a-z]{2,4}_[0-9a-f]{8,64}")
 
 
 def new_id(prefix: str) -> str:
