@@ -1,4 +1,8 @@
-"""Before the certify part is looked at: which thresholds to test, and what the test will probably say."""
+"""Before the certify part is looked at: which thresholds to test, and what the test will probably say.
+
+What is expected of a row is the mean of whether its cross-fitted answer was wrong and of what the signal says: counted
+errors alone flatter the threshold that is chosen for having few of them.
+"""
 
 from __future__ import annotations
 
@@ -78,8 +82,9 @@ def outlook(store: Store, student_id: str) -> Outlook:
     )
     delta = spent_delta(task.delta, task.attempts + 1)
     floor = self_disagreement(store, task.task_id, task.evidence_since_ns)
-    grid = _grid(signals, wrong, task.epsilon, certify_rows)
-    chances = [_chance(signals, wrong, threshold, certify_rows, task.epsilon, delta) for threshold in grid]
+    expected = (wrong + 1.0 - np.clip(signals, 0.0, 1.0)) / 2
+    grid = _grid(signals, expected, task.epsilon, certify_rows)
+    chances = [_chance(signals, expected, threshold, certify_rows, task.epsilon, delta) for threshold in grid]
     passing = [threshold for threshold, chance in zip(grid, chances, strict=True) if chance >= MIN_CHANCE]
     accepted = signals >= (passing[-1] if passing else grid[0] if grid else np.inf)
     coverage, loss = float(accepted.mean()), float(wrong[accepted].mean()) if accepted.any() else 0.0
@@ -98,7 +103,7 @@ def outlook(store: Store, student_id: str) -> Outlook:
         coverage=coverage,
         loss=loss,
         chance=max(chances[:1], default=0.0),
-        needed=_needed(signals, wrong, task.epsilon, delta, certify_rows),
+        needed=_needed(signals, expected, task.epsilon, delta, certify_rows),
         **_floor(floor, task),
     )
 
@@ -122,16 +127,18 @@ def _floor(floor: Floor, task: Task) -> dict[str, Any]:
 
 
 def _grid(
-    signals: npt.NDArray[np.float64], wrong: npt.NDArray[np.float64], epsilon: float, certify_rows: int
+    signals: npt.NDArray[np.float64], expected: npt.NDArray[np.float64], epsilon: float, certify_rows: int
 ) -> tuple[float, ...]:
     if not len(signals) or certify_rows < 1:
         return ()
-    return tuple(threshold for threshold in threshold_grid(signals, wrong, epsilon, certify_rows) if threshold > NEVER)
+    return tuple(
+        threshold for threshold in threshold_grid(signals, expected, epsilon, certify_rows) if threshold > NEVER
+    )
 
 
 def _chance(
     signals: npt.NDArray[np.float64],
-    wrong: npt.NDArray[np.float64],
+    expected: npt.NDArray[np.float64],
     threshold: float,
     certify_rows: int,
     epsilon: float,
@@ -139,13 +146,13 @@ def _chance(
 ) -> float:
     accepted = signals >= threshold
     return predicted_outcome(
-        int(wrong[accepted].sum()), int(accepted.sum()), len(signals), certify_rows, epsilon, delta
+        round(float(expected[accepted].sum())), int(accepted.sum()), len(signals), certify_rows, epsilon, delta
     )
 
 
 def _needed(
     signals: npt.NDArray[np.float64],
-    wrong: npt.NDArray[np.float64],
+    expected: npt.NDArray[np.float64],
     epsilon: float,
     delta: float,
     certify_rows: int,
@@ -158,7 +165,7 @@ def _needed(
             break
         accepted = signals >= max(order[max(0, int(share * len(order)) - 1)], NEVER + 1e-9)
         if accepted.any():
-            rate = (float(wrong[accepted].sum()) + 0.5) / (float(accepted.sum()) + 1.0)
+            rate = (float(expected[accepted].sum()) + 0.5) / (float(accepted.sum()) + 1.0)
             needed = needed_samples(rate, float(accepted.mean()), epsilon, delta, have=certify_rows)
             plans += [] if needed is None else [needed]
     return min(plans, default=None)

@@ -29,7 +29,7 @@ StepName = Literal["curate", "train", "evaluate", "begin", "certify", "promote"]
 STEPS: tuple[StepName, ...] = ("curate", "train", "evaluate", "begin", "certify", "promote")
 _AT_ONCE: frozenset[StepName] = frozenset(("begin", "promote"))
 """Steps whose work is a change of the control store: made in one transaction with the record that they are done."""
-MIN_CHANCE = 0.6
+MIN_CHANCE = 0.5
 """An attempt spends some of δ for good: it is made when it will probably succeed."""
 MIN_GROWTH = 1.5
 """After an attempt that failed, the next wants this many times as many certify rows."""

@@ -2,7 +2,9 @@
 
 Fit and tune rows are cross-fitted: the second stage, the thresholds' grid and the novelty limit rest on scores that
 each row was given by models which had not seen it (Stone, "Cross-validatory choice and assessment of statistical
-predictions", 1974). Certify rows are not touched.
+predictions", 1974). The student is the mean of those models (Breiman, "Bagging predictors", 1996): its scores keep the
+scale that the second stage was fitted to, where a model fitted to all rows would be surer than it may be. Certify rows
+are not touched.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ Array = npt.NDArray[np.float32]
 Matrix: TypeAlias = Any
 """A SciPy sparse matrix, float32; SciPy has no types for it."""
 MAX_COLUMNS = 80_000
-FOLDS = 4
+FOLDS = 5
 MISSING = -1.5
 """Score of a value that a fold's model has never seen."""
 _MIN_ROWS_PER_VALUE = 2
@@ -72,10 +74,58 @@ def fit_classifier(prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...
     fold = np.random.default_rng(seed).integers(0, FOLDS, len(prompts))
     width = max(MIN_WIDTH, *(len(head.values) for head in heads))
     out_words, out_characters = (np.full((len(rows), len(heads), width), PAD, np.float32) for _ in range(2))
+    mean_weights = [np.zeros((len(idf), len(heads) * width), np.float32) for _ in range(2)]
+    mean_bias = [np.zeros(len(heads) * width, np.float32) for _ in range(2)]
     for held_out in (fold == number for number in range(FOLDS)):
-        for view, out in ((words, out_words), (characters, out_characters)):
+        for number, (view, out) in enumerate(((words, out_words), (characters, out_characters))):
             weights, bias = _linear(view[~held_out], targets[~held_out], heads, width, seed)
             out[held_out] = (view[held_out] @ weights + bias).reshape(-1, len(heads), width)
+            mean_weights[number] += weights / FOLDS
+            mean_bias[number] += bias / FOLDS
+    log_counts = _log_counts(targets, heads, width)
+    second, signals, wrong = _second_stage(rows, out_words, out_characters, log_counts, targets)
+    tensors: dict[str, npt.NDArray[np.generic]]
+    signals: Array
+    """Cross-fitted signal per row, (rows,)."""
+    wrong: npt.NDArray[np.bool_]
+    """Whether the cross-fitted answer differs from the incumbent's, (rows,)."""
+    novelty: Array
+    """Cross-fitted novelty per row, (rows,)."""
+
+
+def field_values(kind: str, paths: Sequence[tuple[str, ...]], answer: str) -> dict[tuple[str, ...], str] | None:
+    """Path → value of a closed answer; None if the answer has not the form."""
+    if kind == "label":
+        return {(): answer.strip()}
+    parsed = parse_object(answer)
+    if parsed is None:
+        return None
+    found = leaves(parsed)
+    return {path: found.get(path, ABSENT) for path in paths} if set(found) <= set(paths) else None
+
+
+def fit_classifier(prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...], str] | None], seed: int) -> Fitted:
+    """Fit on prompts and their closed answers (None where an answer had not the form: it counts as never right).
+
+    The same rows in the same order and the same seed give the same arrays on one kind of machine.
+    """
+    tokens = [tokens_of(prompt) for prompt in prompts]
+    heads = _heads([answer for answer in answers if answer is not None])
+    targets = _targets(heads, answers)
+    featuriser, vocabulary, idf = _vocabulary(tokens)
+    rows = [featuriser(prompt) for prompt in prompts]
+    words, characters = _matrices(rows, len(idf))
+    fold = np.random.default_rng(seed).integers(0, FOLDS, len(prompts))
+    width = max(MIN_WIDTH, *(len(head.values) for head in heads))
+    out_words, out_characters = (np.full((len(rows), len(heads), width), PAD, np.float32) for _ in range(2))
+    mean_weights = [np.zeros((len(idf), len(heads) * width), np.float32) for _ in range(2)]
+    mean_bias = [np.zeros(len(heads) * width, np.float32) for _ in range(2)]
+    for held_out in (fold == number for number in range(FOLDS)):
+        for number, (view, out) in enumerate(((words, out_words), (characters, out_characters))):
+            weights, bias = _linear(view[~held_out], targets[~held_out], heads, width, seed)
+            out[held_out] = (view[held_out] @ weights + bias).reshape(-1, len(heads), width)
+            mean_weights[number] += weights / FOLDS
+            mean_bias[number] += bias / FOLDS
     log_counts = _log_counts(targets, heads, width)
     second, signals, wrong = _second_stage(rows, out_words, out_characters, log_counts, targets)
     word_weights, word_bias = _linear(words, targets, heads, width, seed)
@@ -84,8 +134,8 @@ def fit_classifier(prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...
         "vocabulary": np.frombuffer("\n".join(vocabulary).encode(), np.uint8),
         "idf": idf,
         # A gram belongs to one view, so each row of one of the two is zero and their sum holds both.
-        "weights": (word_weights + character_weights).astype(np.float16),
-        "bias": np.stack((word_bias, character_bias)).astype(np.float32),
+        "weights": (mean_weights[0] + mean_weights[1]).astype(np.float16),
+        "bias": np.stack(mean_bias).astype(np.float32),
         "log_counts": log_counts,
         "second": second,
     }
