@@ -84,52 +84,6 @@ def fit_classifier(prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...
             mean_bias[number] += bias / FOLDS
     log_counts = _log_counts(targets, heads, width)
     second, signals, wrong = _second_stage(rows, out_words, out_characters, log_counts, targets)
-    tensors: dict[str, npt.NDArray[np.generic]]
-    signals: Array
-    """Cross-fitted signal per row, (rows,)."""
-    wrong: npt.NDArray[np.bool_]
-    """Whether the cross-fitted answer differs from the incumbent's, (rows,)."""
-    novelty: Array
-    """Cross-fitted novelty per row, (rows,)."""
-
-
-def field_values(kind: str, paths: Sequence[tuple[str, ...]], answer: str) -> dict[tuple[str, ...], str] | None:
-    """Path → value of a closed answer; None if the answer has not the form."""
-    if kind == "label":
-        return {(): answer.strip()}
-    parsed = parse_object(answer)
-    if parsed is None:
-        return None
-    found = leaves(parsed)
-    return {path: found.get(path, ABSENT) for path in paths} if set(found) <= set(paths) else None
-
-
-def fit_classifier(prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...], str] | None], seed: int) -> Fitted:
-    """Fit on prompts and their closed answers (None where an answer had not the form: it counts as never right).
-
-    The same rows in the same order and the same seed give the same arrays on one kind of machine.
-    """
-    tokens = [tokens_of(prompt) for prompt in prompts]
-    heads = _heads([answer for answer in answers if answer is not None])
-    targets = _targets(heads, answers)
-    featuriser, vocabulary, idf = _vocabulary(tokens)
-    rows = [featuriser(prompt) for prompt in prompts]
-    words, characters = _matrices(rows, len(idf))
-    fold = np.random.default_rng(seed).integers(0, FOLDS, len(prompts))
-    width = max(MIN_WIDTH, *(len(head.values) for head in heads))
-    out_words, out_characters = (np.full((len(rows), len(heads), width), PAD, np.float32) for _ in range(2))
-    mean_weights = [np.zeros((len(idf), len(heads) * width), np.float32) for _ in range(2)]
-    mean_bias = [np.zeros(len(heads) * width, np.float32) for _ in range(2)]
-    for held_out in (fold == number for number in range(FOLDS)):
-        for number, (view, out) in enumerate(((words, out_words), (characters, out_characters))):
-            weights, bias = _linear(view[~held_out], targets[~held_out], heads, width, seed)
-            out[held_out] = (view[held_out] @ weights + bias).reshape(-1, len(heads), width)
-            mean_weights[number] += weights / FOLDS
-            mean_bias[number] += bias / FOLDS
-    log_counts = _log_counts(targets, heads, width)
-    second, signals, wrong = _second_stage(rows, out_words, out_characters, log_counts, targets)
-    word_weights, word_bias = _linear(words, targets, heads, width, seed)
-    character_weights, character_bias = _linear(characters, targets, heads, width, seed)
     tensors: dict[str, npt.NDArray[np.generic]] = {
         "vocabulary": np.frombuffer("\n".join(vocabulary).encode(), np.uint8),
         "idf": idf,
