@@ -58,12 +58,20 @@ class Watchman:
         self._new: set[ClientWatch] = set()
         self._old: set[ClientWatch] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop, asked for once: asking costs a system call in Python 3.11."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
 
     def add(self, watch: ClientWatch) -> None:
         """Start `watch` one to two grace times from now, if it is still here."""
         self._new.add(watch)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._round)
+            self._timer = self.loop.call_later(GRACE_SECONDS, self._round)
 
     def discard(self, watch: ClientWatch) -> None:
         """Forget `watch`."""
@@ -75,7 +83,7 @@ class Watchman:
             watch.begin()
         self._old, self._new = self._new, set()
         waiting = self._old or self._new
-        self._timer = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._round) if waiting else None
+        self._timer = self.loop.call_later(GRACE_SECONDS, self._round) if waiting else None
 
 
 class ClientWatch:
@@ -87,7 +95,7 @@ class ClientWatch:
         self._receive = receive
         self._watchman = watchman
         self._gone = False
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(watchman.loop)
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> ClientWatch:
@@ -108,7 +116,7 @@ class ClientWatch:
 
     def begin(self) -> None:
         """Watch from now on."""
-        self._watcher = asyncio.get_running_loop().create_task(self._wait())
+        self._watcher = self._watchman.loop.create_task(self._wait())
 
     async def _wait(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -1,5 +1,5 @@
 """One folder per wire protocol, and the seam they share.
 
 `base` is the seam (`Upstream`: a request in, an answer's bytes out); `openai` speaks HTTP to providers; `recorded` is a
-real HTTP server over recorded answers; `student` answers in this process.
+real HTTP server over recorded answers; `student` answers in this process. `directory` finds the upstream of a model.
 """

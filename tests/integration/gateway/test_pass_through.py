@@ -25,6 +25,7 @@ from gateway_fixtures import (
 
 from freehold.domain.traces import Feedback
 from freehold.gateway import serve_in_thread
+from freehold.gateway.replies import Receive, Scope, Send
 
 BODY = b'{ "model":"m", "messages":[{"role":"user","content":"hi \xc3\xa9"}],"temperature" : 0.10, "zzz":null}'
 SSE_BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}'
@@ -203,3 +204,17 @@ def test_models_are_merged_and_health_is_told(tmp_path: Path) -> None:
         assert b'le="+Inf"} 1' in text
         status, body = get("/nowhere")
         assert (status, json.loads(body)["error"]["code"]) == (404, "not_found")
+
+
+def test_other_paths_are_the_dashboards(tmp_path: Path) -> None:
+    async def dashboard(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"hi"})
+
+    chosen = settings(tmp_path, {"main": upstream("http://127.0.0.1:9/v1")})
+    with serve_in_thread(chosen, fallback=dashboard) as gateway:
+        answers = {
+            path: split(raw(gateway.url, f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode()))[0]
+            for path in ("/", "/tasks/x", "/healthz", "/v1/feedback", "/v1/anything")
+        }
+        assert answers == {"/": 200, "/tasks/x": 200, "/healthz": 200, "/v1/feedback": 404, "/v1/anything": 502}
