@@ -162,6 +162,8 @@ def test_what_a_student_may_not_answer_goes_to_the_incumbent_with_the_reason(
             found, answer = run.ask(text, headers, **more)
             assert answer == JSON_ANSWER and found["x-freehold-answered-by"] == "main/m"
         assert [trace.reason for trace in traces(tmp_path)] == [case[0] for case in cases]
+        drawn = {trace.reason for trace in traces(tmp_path) if trace.audit_probability == 0.001}
+        assert drawn == {"uncertain", "novel"}, "samples are thinned by the rate that is recorded with them"
         assert run.ask("0.9 0.1 x", "x-freehold-record: off\r\n")[1] == JSON_ANSWER
         assert len(traces(tmp_path)) == len(cases)
         run.publish(policy(fingerprints=("f" * 24,)))
