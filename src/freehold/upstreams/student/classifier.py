@@ -156,6 +156,7 @@ def build_classifier(manifest: dict[str, object], tensors: dict[str, npt.NDArray
     """
     try:
         known = msgspec.convert(manifest, Manifest)
+        _check_shapes(known, tensors)
         classifier = Classifier(known, tensors)
         classifier.answer("")
     except (msgspec.ValidationError, KeyError, ValueError, IndexError, UnicodeDecodeError) as error:
@@ -163,3 +164,20 @@ def build_classifier(manifest: dict[str, object], tensors: dict[str, npt.NDArray
             f"The student's files do not fit together: {error}.", "Train it again with `freehold train`."
         ) from error
     return classifier
+
+
+def _check_shapes(manifest: Manifest, tensors: dict[str, npt.NDArray[np.generic]]) -> None:
+    heads, width = tensors["log_counts"].shape
+    columns = len(tensors["idf"])
+    if heads != len(manifest.heads) or width < max(MIN_WIDTH, *(len(head.values) for head in manifest.heads)):
+        raise ValueError(f"{len(manifest.heads)} fields, but log_counts for {heads} of at most {width} values")
+    wanted = {
+        "weights": (columns, heads * width),
+        "bias": (2, heads * width),
+        "second": (heads, _SIGNALS + 1),
+    }
+    for name, shape in wanted.items():
+        if tensors[name].shape != shape:
+            raise ValueError(f"{name} has the shape {tensors[name].shape}, not {shape}")
+    if bytes(tensors["vocabulary"].astype(np.uint8)).count(b"\n") + 1 != columns:
+        raise ValueError(f"the vocabulary has not {columns} grams")
