@@ -102,9 +102,3 @@ def when(at_ns: int) -> str:
     import datetime
 
     return datetime.datetime.fromtimestamp(at_ns / 1e9).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def dollars(nano: int) -> str:
-    """Nano-dollars for people: cents, or more digits where there are no whole cents."""
-    amount = nano / 1e9
-    return f"${amount:,.2f}" if abs(amount) >= 1 or not nano else f"${amount:,.4f}"

@@ -9,7 +9,6 @@ import click
 from freehold.cli.common import (
     config_option,
     console,
-    dollars,
     echo_json,
     find_task,
     json_option,
@@ -18,7 +17,7 @@ from freehold.cli.common import (
     table,
     when,
 )
-from freehold.domain.errors import NotFound
+from freehold.domain.errors import NotFound, RequestError
 
 _BODY_SHOWN = 4_000
 
@@ -31,6 +30,7 @@ _BODY_SHOWN = 4_000
 @json_option
 def traces_command(trace: str | None, task: str | None, limit: int, config: str | None, as_json: bool) -> None:
     """Show recent traces, or TRACE whole."""
+    from freehold.ledger import dollars
     from freehold.record.derive import Deriver
     from freehold.store.read_traces import read_traces
 
@@ -99,3 +99,45 @@ def events_command(task: str | None, limit: int, config: str | None, as_json: bo
     for event in reversed(events):
         made.add_row(when(event.at_ns), event.kind, event.message)
     console().print(made)
+
+
+@click.command("ledger")
+@click.option("--since", metavar="DATE", help="From this day on (YYYY-MM-DD, UTC).")
+@click.option("--by", type=click.Choice(["task", "day", "model"]), default="task", show_default=True)
+@config_option
+@json_option
+def ledger_command(since: str | None, by: str, config: str | None, as_json: bool) -> None:
+    """Show what was spent, what ownership saved, and what proving it cost."""
+    from freehold.ledger import dollars, ledger
+    from freehold.record.derive import Deriver
+
+    _, settings = settings_at(config)
+    since_ns = None if since is None else _day(since)
+    accounts = ledger(open_store(settings), since_ns, derive=Deriver(settings.upstreams))
+    if as_json:
+        echo_json(accounts)
+        return
+    figures = ("requests", "owned", "spent", "would have cost", "audits", "repeats", "saved")
+    made = table("Ledger", by, *figures, right=figures)
+    lines = {"task": accounts.tasks, "day": accounts.days, "model": accounts.models}[by]
+    for line in (*lines, accounts.total):
+        amounts = (line.spent, line.would_have, line.audits, line.repeats, line.saved)
+        made.add_row(
+            line.name, f"{line.requests:,}", f"{line.owned_share:.0%}", *(dollars(money.total) for money in amounts)
+        )
+    console().print(made)
+    saved = accounts.total.saved
+    click.echo(
+        f"Saved {dollars(saved.total)} net of audits and repeats: {dollars(saved.measured)} measured, "
+        f"{dollars(saved.quoted)} at list prices, {dollars(saved.assumed)} from estimated tokens."
+    )
+
+
+def _day(text: str) -> int:
+    import datetime
+
+    try:
+        day = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
+    except ValueError as error:
+        raise RequestError(f"{text!r} is not a day.", "Write it as 2026-01-31.") from error
+    return int(day.timestamp()) * 1_000_000_000

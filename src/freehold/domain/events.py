@@ -70,5 +70,7 @@ class Monitor(msgspec.Struct, frozen=True, kw_only=True):
     losses: float = 0.0
     lower: float = 0.0
     upper: float = 1.0
+    drift_at: int | None = None
+    """The audit at which the change detector raised its alarm."""
     last_trace_ns: int = 0
     updated_ns: int = 0

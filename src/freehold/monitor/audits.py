@@ -13,8 +13,11 @@ import polars as pl
 from freehold.domain.answers import disagreement
 from freehold.domain.events import Monitor
 from freehold.domain.evidence import Certificate
-from freehold.stats import ConfidenceSequence
+from freehold.stats import ChangeDetector, ConfidenceSequence
 from freehold.store.read_traces import read_traces
+
+FALSE_ALARM_AUDITS = 10_000.0
+"""Mean number of audits between false alarms of the change detector, at the least."""
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -31,6 +34,8 @@ def watch(store: Store, certificate: Certificate, now_ns: int) -> Monitor:
     ]
     sequence = ConfidenceSequence(certificate.delta)
     sequence.update(losses)
+    detector = ChangeDetector(certificate.loss_upper, certificate.epsilon, arl=FALSE_ALARM_AUDITS)
+    detector.update(losses)
     monitor = Monitor(
         certificate=certificate.certificate_id,
         task=certificate.task,
@@ -40,6 +45,7 @@ def watch(store: Store, certificate: Certificate, now_ns: int) -> Monitor:
         losses=sum(losses),
         lower=sequence.lower,
         upper=sequence.upper,
+        drift_at=detector.alarm_at,
         last_trace_ns=audits.item(-1, "at_ns") if losses else 0,
         updated_ns=now_ns,
     )
@@ -77,10 +83,20 @@ def _audits(store: Store, certificate: Certificate) -> pl.DataFrame:
 
 
 def breached(monitor: Monitor) -> str | None:
-    """Why the rung must be rolled back, or None: its loss is above ε with confidence 1 − δ, at any time."""
-    if monitor.lower <= monitor.epsilon:
-        return None
-    return (
-        f"{monitor.losses:.0f} of {monitor.audits} audited answers differ from the incumbent's: the loss is above "
-        f"{monitor.lower:.2%}, more than the {monitor.epsilon:.2%} allowed (confidence {1 - monitor.delta:.0%})."
-    )
+    """Why the rung must be rolled back, or None.
+
+    Either its loss over all audits is above ε with confidence 1 − δ, at any time; or it has changed: a rise that is
+    still small in the mean over all audits, since those from before count as well.
+    """
+    seen = f"{monitor.losses:.0f} of {monitor.audits} audited answers differ from the incumbent's"
+    if monitor.lower > monitor.epsilon:
+        return (
+            f"{seen}: the loss is above {monitor.lower:.2%}, more than the {monitor.epsilon:.2%} allowed "
+            f"(confidence {1 - monitor.delta:.0%})."
+        )
+    if monitor.drift_at is not None:
+        return (
+            f"{seen}, and lately more than before: the loss has risen above what was certified "
+            f"(alarm at audit {monitor.drift_at}; a false one comes once in {FALSE_ALARM_AUDITS:,.0f} audits or rarer)."
+        )
+    return None

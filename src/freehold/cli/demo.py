@@ -1,0 +1,126 @@
+"""`freehold demo`: the whole loop on a support desk's traffic, without key, network or GPU."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from freehold.cli.common import console, echo_json, json_option
+from freehold.config import configure_logs, load_settings
+from freehold.domain.errors import FreeholdError
+
+if TYPE_CHECKING:
+    from freehold.demo.grammar import Message
+    from freehold.demo.result import Figures, Tally
+    from freehold.store import Store
+
+REQUESTS = 9_000
+SECONDS = 62.0
+_SETTLE_SECONDS = 6.0
+
+
+@click.command("demo")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the traffic.")
+@click.option("--requests", type=click.IntRange(200), default=REQUESTS, show_default=True, help="How many to play.")
+@click.option("--seconds", type=click.FloatRange(5.0), default=SECONDS, show_default=True, help="Over which time.")
+@click.option("--keep", is_flag=True, help="Go on serving the dashboard at the end, until Enter or Ctrl-C.")
+@json_option
+def demo_command(seed: int, requests: int, seconds: float, keep: bool, as_json: bool) -> None:
+    """Play a support desk's traffic through the real gateway and loop, in a temporary folder.
+
+    The incumbent is a stand-in that replays our own grammar's answers, wrong in 2% of cases, at a frontier model's
+    price. Half-way the traffic of one task drifts, so that its student decays and is rolled back.
+    """
+    from freehold.demo.grammar import traffic
+
+    configure_logs("error")
+    started = time.monotonic()
+    messages = traffic(seed, requests, drift_task="urgency", drift_at=0.5)
+    with tempfile.TemporaryDirectory(prefix="freehold-demo-") as folder:
+        result = _run(Path(folder), messages, seed, seconds, started, live=not as_json, keep=keep)
+    if as_json:
+        from freehold.demo.result import as_document
+
+        echo_json(as_document(result))
+
+
+def _run(
+    folder: Path, messages: list[Message], seed: int, seconds: float, started: float, *, live: bool, keep: bool
+) -> Figures:
+    from freehold.demo.play import Player, freehold_up, stand_in, write_config
+    from freehold.demo.result import figures
+    from freehold.demo.view import View, final_table
+    from freehold.store import Store
+    from freehold.upstreams.recorded import serve_in_thread
+
+    with serve_in_thread(stand_in(messages, seed)) as incumbent:
+        config = write_config(folder, incumbent.base_url)
+        settings = load_settings(config)
+        settings.data.mkdir(parents=True, exist_ok=True)
+        store = Store.open(settings.data, settings.control_url)
+        with freehold_up(config) as url:
+            view = View(store, len(messages), url)
+            tally = (
+                _play_live(view, messages, url, seconds)
+                if live
+                else asyncio.run(Player(url, messages, seconds, lambda _: None).play())
+            )
+            saved = _settled_saving(store, tally)
+            result = figures(tally, store, saved, time.monotonic() - started)
+            if tally.failed:
+                raise FreeholdError(f"{tally.failed} of the demo's requests failed.", f"See {folder}/freehold.log.")
+            if live:
+                console().print(final_table(result))
+                from freehold.ledger import dollars
+
+                click.echo(
+                    f"{result.requests:,} requests in {result.seconds:.0f} s, {result.owned_share:.0%} owned, "
+                    f"{dollars(saved)} saved net of audits (at the stand-in's price).\nDashboard: {url}/"
+                )
+                _linger(keep)
+    return result
+
+
+def _play_live(view: object, messages: list[Message], url: str, seconds: float) -> Tally:
+    from rich.live import Live
+
+    from freehold.demo.play import Player
+    from freehold.demo.view import View
+
+    assert isinstance(view, View)
+    screen = console()
+    if not screen.is_terminal:
+        click.echo(f"Playing {len(messages):,} requests over {seconds:.0f} s. Dashboard: {url}/", err=True)
+        return asyncio.run(Player(url, messages, seconds, lambda _: None).play())
+    with Live(console=screen, refresh_per_second=8, transient=True) as live:
+        return asyncio.run(Player(url, messages, seconds, lambda tally: live.update(view.draw(tally))).play())
+
+
+def _settled_saving(store: Store, tally: Tally) -> int:
+    """Net saving in nano-dollars, once the running loop has sealed every request (or after a few seconds)."""
+    from freehold.ledger import ledger
+
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while True:
+        accounts = ledger(store)
+        if accounts.total.requests >= tally.requests.total() or time.monotonic() > deadline:
+            return accounts.total.saved.total
+        _pause()
+
+
+def _pause() -> None:
+    import threading
+
+    threading.Event().wait(0.25)
+
+
+def _linger(keep: bool) -> None:
+    if keep or (sys.stdin.isatty() and sys.stdout.isatty()):
+        click.echo("The dashboard stays up until you press Enter.")
+        sys.stdin.readline()

@@ -1,0 +1,155 @@
+"""`freehold doctor`: look at everything that can be wrong before traffic meets it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import click
+
+from freehold.cli.common import config_option, console, echo_json, json_option, open_store, settings_at, table
+from freehold.config import Settings, UpstreamSettings
+from freehold.domain.errors import FreeholdError, LeaseHeld
+from freehold.rights import terms_of_url, terms_table
+
+LOW_DISK_BYTES = 1_000_000_000
+_CONNECT_SECONDS = 3.0
+
+
+class Check(NamedTuple):
+    """One thing that was looked at."""
+
+    what: str
+    level: str
+    """ok, warning or error."""
+    says: str
+
+
+@click.command("doctor")
+@config_option
+@json_option
+def doctor_command(config: str | None, as_json: bool) -> None:
+    """Check configuration, keys, store, upstreams, terms and students; exit code 1 if anything is broken."""
+    checks = list(_checks(config))
+    if as_json:
+        echo_json([check._asdict() for check in checks])
+    else:
+        made = table("Doctor", "", "what", "")
+        marks = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "error": "[red]error[/]"}
+        for check in checks:
+            made.add_row(marks[check.level], check.what, check.says)
+        console().print(made)
+    if any(check.level == "error" for check in checks):
+        raise SystemExit(1)
+
+
+def _checks(config: str | None) -> Iterator[Check]:
+    try:
+        path, settings = settings_at(config)
+    except FreeholdError as error:
+        yield Check("configuration", "error", str(error))
+        return
+    yield Check("configuration", "ok", str(path))
+    yield from _keys(settings)
+    for name, upstream in settings.upstreams.items():
+        yield from _upstream(name, upstream)
+    if not settings.upstreams:
+        yield Check("upstreams", "error", "None is configured: add a table [upstreams.NAME] with a base_url.")
+    yield from _data(settings)
+    yield from _store(settings)
+
+
+def _keys(settings: Settings) -> Iterator[Check]:
+    wanted = {settings.gateway.api_key_env: "gateway.api_key_env"} if settings.gateway.api_key_env else {}
+    wanted |= {
+        u.api_key_env: f"upstreams.{name}.api_key_env" for name, u in settings.upstreams.items() if u.api_key_env
+    }
+    for variable, setting in wanted.items():
+        if os.environ.get(variable):
+            yield Check(setting, "ok", f"${variable} is set")
+        else:
+            yield Check(setting, "error", f"${variable} is not set: `export {variable}=…`")
+
+
+def _upstream(name: str, upstream: UpstreamSettings) -> Iterator[Check]:
+    split = urlsplit(upstream.base_url)
+    port = split.port or (443 if split.scheme == "https" else 80)
+    try:
+        with socket.create_connection((split.hostname or "", port), _CONNECT_SECONDS):
+            yield Check(f"upstream {name}", "ok", f"{split.hostname}:{port} accepts connections")
+    except OSError as error:
+        yield Check(f"upstream {name}", "error", f"{split.hostname}:{port} cannot be reached: {error}")
+    terms = upstream.terms or terms_of_url(upstream.base_url)
+    known = terms_table().get(terms)
+    if known is None:
+        yield Check(
+            f"terms of {name}",
+            "warning",
+            f"Not known, so nothing may be trained. Known: {', '.join(sorted(terms_table()))}",
+        )
+        return
+    level = "ok" if known.train_classifier in ("allow", "duties") else "warning"
+    duties = f" Duties: {'; '.join(known.duties)}." if known.duties else ""
+    says = (
+        f"{known.title}: classifiers {known.train_classifier}. {known.reason}{duties} ({known.date}; not legal advice)"
+    )
+    yield Check(f"terms of {name}", level, says)
+
+
+def _data(settings: Settings) -> Iterator[Check]:
+    folder = settings.data
+    present = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(present).free
+    if not os.access(present, os.W_OK):
+        yield Check("data folder", "error", f"{present} is not writable")
+    elif free < LOW_DISK_BYTES:
+        yield Check("data folder", "warning", f"{folder}: only {free / 1e6:.0f} MB free; recording stops when full")
+    else:
+        yield Check("data folder", "ok", f"{folder}, {free / 1e9:.0f} GB free")
+
+
+def _store(settings: Settings) -> Iterator[Check]:
+    if not settings.data.exists() and not settings.control.url:
+        yield Check("store", "ok", "nothing stored yet")
+        return
+    try:
+        store = open_store(settings)
+        version = store.control.policy_version()
+        yield Check("control store", "ok", f"policy {version} is in force")
+        for entry in store.control.current_policy().tasks.values():
+            for rung in entry.rungs:
+                yield _student(settings.data / rung.path, rung.sha256, rung.student)
+        damaged = [event for event in store.control.events(1000) if event.kind == "journal-damaged"]
+        if damaged:
+            yield Check("journal", "warning", f"{len(damaged)} damage(s) found; the last: {damaged[0].message}")
+        yield _loop(settings)
+    except FreeholdError as error:
+        yield Check("store", "error", str(error))
+
+
+def _student(folder: Path, sha256: str, name: str) -> Check:
+    from freehold.store.artifacts import read_student
+    from freehold.upstreams.student import build_classifier
+
+    try:
+        build_classifier(*read_student(folder, sha256))
+    except FreeholdError as error:
+        return Check(f"student {name}", "error", str(error))
+    return Check(f"student {name}", "ok", "every file's hash holds")
+
+
+def _loop(settings: Settings) -> Check:
+    from freehold.store.locks import exclusive
+
+    try:
+        with exclusive(settings.data / "loop.lock"):
+            return Check(
+                "loop", "warning", "No loop is running: nothing is watched or rolled back. Run `freehold loop`."
+            )
+    except LeaseHeld:
+        return Check("loop", "ok", "running")

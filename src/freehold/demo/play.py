@@ -1,0 +1,154 @@
+"""Play the support desk's traffic against the real gateway and loop, in processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+from freehold.demo.grammar import Message, chat_request
+from freehold.demo.incumbent import incumbent_answers
+from freehold.demo.result import Tally
+from freehold.domain.chat import instructions, parse_chat
+from freehold.domain.errors import FreeholdError
+from freehold.upstreams.base import UpstreamRequest
+from freehold.upstreams.openai import OpenAIUpstream
+from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers
+
+MODEL = "frontier-stand-in"
+EPSILON = 0.05
+CONCURRENCY = 16
+_STOP_SECONDS = 20.0
+_CONFIG = """# Written by `freehold demo`.
+data_dir = "data"
+
+[gateway]
+port = 0
+
+# The incumbent is a stand-in: it replays answers that the demo's grammar wrote, 2% of them wrong on purpose. Nobody's
+# terms bind them, so they count as our own; the price is a frontier model's, to show what it would cost.
+[upstreams.stand-in]
+base_url = "{base_url}"
+terms = "own"
+prices = {{ "{model}" = {{ input = 2.5, output = 10.0 }} }}
+
+[loop]
+epsilon = {epsilon}
+growth = 1.4
+interval_seconds = 0.5
+"""
+
+
+def stand_in(messages: list[Message], seed: int) -> RecordedAnswers:
+    """The incumbent: an answer recorded for every message, about 2% of them wrong."""
+    rows: list[RecordedAnswer] = []
+    for message, answer in zip(messages, incumbent_answers(messages, seed), strict=True):
+        request = parse_chat(json.dumps(chat_request(message, MODEL)).encode())
+        rows.append(
+            RecordedAnswer(prompt=message.user, response=answer, model=MODEL, instructions=instructions(request))
+        )
+    return RecordedAnswers(rows)
+
+
+def write_config(folder: Path, base_url: str) -> Path:
+    """The configuration of the demo's gateway and loop."""
+    path = folder / "freehold.toml"
+    path.write_text(_CONFIG.format(base_url=base_url, model=MODEL, epsilon=EPSILON), encoding="utf-8")
+    return path
+
+
+@contextlib.contextmanager
+def freehold_up(config: Path) -> Generator[str, None, None]:
+    """`freehold up` in a process of its own; yields its address. Its log is `freehold.log` beside the configuration.
+
+    Raises:
+        FreeholdError: it ended before it listened.
+    """
+    command = [sys.executable, "-m", "freehold.cli.main", "up", "--config", str(config), "--log-level", "warning"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (config.parent / "freehold.log").open("wb") as log:
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)
+        try:
+            assert child.stdout is not None
+            line = child.stdout.readline()
+            if not line:
+                raise FreeholdError("The demo's gateway did not start.", f"See {config.parent / 'freehold.log'}.")
+            yield line.split()[3].rstrip(":")
+        finally:
+            child.terminate()
+            try:
+                child.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+class Player:
+    """Sends the messages in order, evenly over a stretch of time, and counts what comes back.
+
+    Args:
+        url: the gateway's address.
+        messages: the traffic.
+        seconds: over which to spread it; where the machine is too slow for that, what is left is not sent.
+        on_progress: called about ten times a second.
+    """
+
+    def __init__(self, url: str, messages: list[Message], seconds: float, on_progress: Callable[[Tally], None]) -> None:
+        self.tally = Tally()
+        self._gateway = OpenAIUpstream("gateway", f"{url}/v1")
+        self._messages = messages
+        self._seconds = seconds
+        self._on_progress = on_progress
+
+    async def play(self) -> Tally:
+        """Send everything that fits into the time; returns the counts."""
+        started = time.monotonic()
+        waiting = iter(enumerate(self._messages))
+        pace = self._seconds / len(self._messages)
+
+        async def caller() -> None:
+            for number, message in waiting:
+                now = time.monotonic() - started
+                if now > self._seconds * 1.1:
+                    return
+                await asyncio.sleep(max(0.0, number * pace - now))
+                await self._ask(message)
+
+        async def watcher() -> None:
+            while True:
+                self._on_progress(self.tally)
+                await asyncio.sleep(0.1)
+
+        watching = asyncio.create_task(watcher())
+        try:
+            await asyncio.gather(*(caller() for _ in range(CONCURRENCY)))
+        finally:
+            watching.cancel()
+            await self._gateway.aclose()
+        self._on_progress(self.tally)
+        return self.tally
+
+    async def _ask(self, message: Message) -> None:
+        request = UpstreamRequest(
+            method=b"POST",
+            path=b"/chat/completions",
+            headers=[(b"content-type", b"application/json")],
+            body=json.dumps(chat_request(message, MODEL)).encode(),
+        )
+        response = await self._gateway.send(request)
+        parts: list[bytes] = []
+        while piece := await response.read():
+            parts.append(piece)
+        if response.status != 200:
+            self.tally.failed += 1
+            return
+        headers = dict(response.headers)
+        answer = json.loads(b"".join(parts))["choices"][0]["message"]["content"]
+        owned = headers[b"x-freehold-answered-by"].startswith(b"student/")
+        self.tally.add(message, answer, owned=owned, task_id=headers[b"x-freehold-task"].decode())
