@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from freehold.demo.result import Figures, Tally
     from freehold.store import Store
 
-REQUESTS = 9_000
+REQUESTS = 12_000
 SECONDS = 62.0
 _SETTLE_SECONDS = 6.0
+MIX = {"triage": 0.3, "urgency": 0.3, "extraction": 0.28, "reply": 0.12}
+"""Share of each task in the traffic."""
 
 
 @click.command("demo")
@@ -41,7 +43,7 @@ def demo_command(seed: int, requests: int, seconds: float, keep: bool, as_json: 
 
     configure_logs("error")
     started = time.monotonic()
-    messages = traffic(seed, requests, drift_task="urgency", drift_at=0.5)
+    messages = traffic(seed, requests, MIX, drift_task="urgency", drift_at=0.5)
     with tempfile.TemporaryDirectory(prefix="freehold-demo-") as folder:
         result = _run(Path(folder), messages, seed, seconds, started, live=not as_json, keep=keep)
     if as_json:

@@ -89,7 +89,7 @@ def loop_command(config: str | None, once: bool, as_json: bool, log_level: str) 
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    run_loop(settings, path, stop)
+    run_loop(settings, path, stop, log_level=log_level)
 
 
 def _loop_once(settings: Settings, as_json: bool) -> None:

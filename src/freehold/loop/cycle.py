@@ -51,13 +51,23 @@ class Loop:
         settings: as configured.
         config: the configuration file, handed to the jobs' processes.
         runner: where jobs run; None: in this process, one at a time, which is slower to roll back but repeatable.
+        log_level: of the jobs' processes.
     """
 
-    def __init__(self, store: Store, settings: Settings, config: Path | None = None, runner: Runner | None = None):
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        config: Path | None = None,
+        runner: Runner | None = None,
+        *,
+        log_level: str = "info",
+    ) -> None:
         self._store = store
         self._settings = settings
         self._config = config
         self._runner = runner
+        self._log_level = log_level
         self._running: tuple[Job, Running] | None = None
         self._sealer = Sealer(store, settings.upstreams)
         self._crashes = Counter[str]()
@@ -117,17 +127,17 @@ class Loop:
         if left_over is not None:
             return self._start(left_over)
         policy = self._store.control.current_policy()
-        for task_id, counts in sorted(seen.items(), key=lambda item: -item[1].answers):
-            task = self._store.control.tasks.get(task_id)
-            if task is None or not self._is_due(task, counts):
-                continue
+        known = {task.task_id: task for task in self._store.control.tasks.list()}
+        due = [(known[task_id], counts) for task_id, counts in seen.items() if self._is_due(known[task_id], counts)]
+        # The task whose answers have grown most since it was last looked at comes first: none starves.
+        for task, counts in sorted(due, key=lambda item: -item[1].answers / max(1, item[0].samples_at_look)):
             self._enough_repeats(policy, task)
             task = self._looked_at(task, counts)
             if task.state in ("observing", "unscorable"):
                 task = look_at_form(self._store, self._settings, task, time.time_ns())
             if task.state in ("observing", "unscorable") or counts.answers < self._settings.loop.min_samples:
                 continue
-            return self._start(new_move(self._store, task_id))
+            return self._start(new_move(self._store, task.task_id))
         return None
 
     def _is_due(self, task: Task, counts: Seen) -> bool:
@@ -166,7 +176,7 @@ class Loop:
             except FreeholdError as error:
                 _log.warning("job failed", task=job.task, error=str(error))
             return job.task
-        command = [sys.executable, "-m", "freehold.loop.worker", "--job", job.job_id]
+        command = [sys.executable, "-m", "freehold.loop.worker", "--job", job.job_id, "--log-level", self._log_level]
         if self._config is not None:
             command += ["--config", str(self._config)]
         self._running = (job, self._runner.start(command))

@@ -33,8 +33,9 @@ MIN_CHANCE = 0.5
 """An attempt spends some of δ for good: it is made when it will probably succeed."""
 MIN_GROWTH = 1.5
 """After an attempt that failed, the next wants this many times as many certify rows."""
-MIN_GAIN = 0.03
-"""A new student replaces one in force only if it is predicted to answer at least this much more."""
+MIN_GAIN = 0.05
+"""A new student is tried in place of one in force only if it is predicted to answer at least this much more than that
+one was predicted to. Predictions are cautious, so they are compared with each other and not with what was certified."""
 _log = structlog.get_logger()
 
 
@@ -166,14 +167,16 @@ class Move:
             return f"Not enough evidence yet: {view.agreement:.0%} agreement, wants {more}."
         in_force = self._store.control.current_policy().tasks.get(view.task)
         if in_force is not None and in_force.rungs:
-            certificate = self._store.control.certificates.get(in_force.rungs[0].certificate)
-            covered = certificate.coverage if certificate else 0.0
-            if view.coverage < covered + MIN_GAIN:
-                return f"In force: {covered:.0%} of requests; a new student would answer {view.coverage:.0%}."
+            before = outlook_of(self._store, in_force.rungs[0].certificate)
+            if before is not None and view.coverage < before.coverage + MIN_GAIN:
+                return (
+                    f"In force: a student that was predicted to answer {before.coverage:.0%} of requests; "
+                    f"a new one would answer {view.coverage:.0%}."
+                )
             return ""
-        before = self._task().rows_at_attempt
-        if view.certify_rows < MIN_GROWTH * before:
-            return f"The last attempt had {before} certify rows; the next wants {MIN_GROWTH * before:.0f}."
+        rows = self._task().rows_at_attempt
+        if view.certify_rows < MIN_GROWTH * rows:
+            return f"The last attempt had {rows} certify rows; the next wants {MIN_GROWTH * rows:.0f}."
         return ""
 
     def _begin(self) -> dict[str, Any]:
@@ -246,9 +249,17 @@ def open_move(store: Store, task_id: str) -> Job | None:
 
 def latest_outlook(store: Store, task_id: str) -> Outlook | None:
     """What was expected of the task's newest student that was evaluated; None before the first."""
+    jobs = (job for job in store.control.jobs.list(newest_first=True) if job.task == task_id)
+    return next((view for job in jobs if (view := _view_in(job)) is not None), None)
+
+
+def outlook_of(store: Store, certificate_id: str) -> Outlook | None:
+    """What was expected of a certified student before it was certified; None if its job is gone."""
     for job in store.control.jobs.list(newest_first=True):
-        if job.task == task_id:
-            for step in job.steps:
-                if step.name == "evaluate":
-                    return msgspec.convert(step.result["view"], Outlook)
+        if any(step.name == "certify" and step.result["certificate"] == certificate_id for step in job.steps):
+            return _view_in(job)
     return None
+
+
+def _view_in(job: Job) -> Outlook | None:
+    return next((msgspec.convert(step.result["view"], Outlook) for step in job.steps if step.name == "evaluate"), None)

@@ -17,7 +17,7 @@ from freehold.store.locks import exclusive
 _log = structlog.get_logger()
 
 
-def run_loop(settings: Settings, config: Path, stop: threading.Event) -> None:
+def run_loop(settings: Settings, config: Path, stop: threading.Event, *, log_level: str = "info") -> None:
     """Turn until `stop` is set. A turn that fails (the store is locked, say) is logged and tried again.
 
     Raises:
@@ -26,7 +26,7 @@ def run_loop(settings: Settings, config: Path, stop: threading.Event) -> None:
     settings.data.mkdir(parents=True, exist_ok=True)
     with exclusive(settings.data / "loop.lock"):
         store = Store.open(settings.data, settings.control_url)
-        loop = Loop(store, settings, config, LocalRunner())
+        loop = Loop(store, settings, config, LocalRunner(), log_level=log_level)
         try:
             while not stop.is_set():
                 try:

@@ -20,8 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="freehold.loop.worker")
     parser.add_argument("--job", required=True)
     parser.add_argument("--config")
+    parser.add_argument("--log-level", default="info")
     options = parser.parse_args(arguments)
-    configure_logs()
+    configure_logs(options.log_level)
     try:
         settings = load_settings(find_config(options.config))
         store = Store.open(settings.data, settings.control_url)
