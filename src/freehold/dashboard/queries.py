@@ -1,0 +1,188 @@
+"""What pages ask of the sealed trace table: aggregates and a screenful of rows, never whole tables. Needs polars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
+import polars as pl
+
+from freehold.domain.chat import parse_chat, student_input
+from freehold.domain.errors import RequestError
+from freehold.domain.traces import Trace
+from freehold.store.derived import Derived
+from freehold.store.rows import DERIVED_FIELDS, TRACE_COLUMNS, trace_of
+
+if TYPE_CHECKING:
+    from freehold.store import Store
+
+SECOND = 1_000_000_000
+BUCKETS = 60
+WIDTHS = tuple(
+    seconds * SECOND
+    for seconds in (1, 2, 5, 10, 30, 60, 300, 900, 3600, 3 * 3600, 6 * 3600, 86_400, 7 * 86_400, 30 * 86_400)
+)
+"""Widths a bucket of the chart may have, in nanoseconds."""
+PREVIEW = 140
+
+
+class Bucket(NamedTuple):
+    """Callers' requests in [at_ns, at_ns + width_ns)."""
+
+    at_ns: int
+    requests: int
+    owned: int
+
+
+class Series(NamedTuple):
+    """Buckets without gaps, oldest first; at most about `BUCKETS` unless the traffic spans many years."""
+
+    width_ns: int
+    buckets: tuple[Bucket, ...]
+
+
+class Row(NamedTuple):
+    """One line of a list of traces."""
+
+    trace_id: str
+    at_ns: int
+    kind: str
+    task: str
+    answered_by: str
+    owned: bool
+    audited: bool
+    reason: str
+    status: int
+    error: str | None
+    duration_us: int
+    input_tokens: int
+    output_tokens: int
+    cost_nanousd: int
+    price_source: str
+    asked: str
+    """The beginning of what was asked."""
+    answer: str
+
+
+class Wanted(NamedTuple):
+    """Which traces to list."""
+
+    task: str = ""
+    by: Literal["", "owned", "rented"] = ""
+    kind: Literal["request", "audit", "repeat"] = "request"
+    errors: bool = False
+    before_ns: int = 0
+    """Only older ones; 0: from the newest."""
+
+
+class Whole(NamedTuple):
+    """A trace with what is derived from it."""
+
+    trace: Trace
+    derived: Derived
+    sealed: bool
+
+
+_LISTED = list(Row._fields[:-2])  # the two texts are read for one screenful only
+_WHOLE = [name for name in TRACE_COLUMNS if name != "schema_version"]
+
+
+def owned_over_time(store: Store, since_ns: int | None, task: str | None = None) -> Series:
+    """Requests and owned ones over time, in buckets that fit the span there is.
+
+    Raises:
+        StoreError: the table cannot be opened.
+    """
+    wanted = pl.col("kind") == "request"
+    if since_ns is not None:
+        wanted &= pl.col("at_ns") >= since_ns
+    if task is not None:
+        wanted &= pl.col("task") == task
+    rows = store.traces.scan().filter(wanted)
+    ends = rows.select(first=pl.col("at_ns").min(), last=pl.col("at_ns").max()).collect().row(0)
+    first, last = ends
+    if first is None:
+        return Series(WIDTHS[0], ())
+    width = next((width for width in WIDTHS if (last - first) // width < BUCKETS), WIDTHS[-1])
+    start = pl.col("at_ns") // width * width
+    groups = rows.group_by(start.alias("start")).agg(requests=pl.len(), owned=pl.col("owned").sum()).collect()
+    found = {at: Bucket(at, requests, owned) for at, requests, owned in groups.iter_rows()}
+    starts = range(first // width * width, last + 1, width)
+    return Series(width, tuple(found.get(at, Bucket(at, 0, 0)) for at in starts))
+
+
+def list_traces(store: Store, wanted: Wanted, limit: int) -> list[Row]:
+    """The newest `limit` sealed traces that are wanted, newest first.
+
+    Raises:
+        StoreError: the table cannot be opened.
+    """
+    chosen = store.traces.scan().filter(_condition(wanted)).select(_LISTED)
+    rows = chosen.sort("at_ns", "trace_id", descending=True).head(limit).collect()
+    texts = _texts(store, rows)
+    return [Row._make((*row, *texts.get(row[0], ("", "")))) for row in rows.iter_rows()]
+
+
+def whole_trace(store: Store, trace_id: str) -> Whole | None:
+    """A sealed trace of this id with its derived columns, or None.
+
+    Raises:
+        StoreError: the table cannot be opened.
+    """
+    found = store.traces.scan().filter(pl.col("trace_id") == trace_id).head(1).select(_WHOLE).collect()
+    return _whole(found) if found.height else None
+
+
+def asked_about(store: Store, trace: Trace) -> list[Whole]:
+    """The audits and repeats of a trace, oldest first.
+
+    Raises:
+        StoreError: the table cannot be opened.
+    """
+    later = (pl.col("of") == trace.trace_id) & (pl.col("at_ns") >= trace.at_ns)
+    found = store.traces.scan().filter(later).sort("at_ns").head(10).select(_WHOLE).collect()
+    return [_whole(found.slice(index, 1)) for index in range(found.height)]
+
+
+def _whole(row: pl.DataFrame) -> Whole:
+    values = row.row(0, named=True)
+    derived = msgspec.convert({name: values[name] for name in DERIVED_FIELDS}, Derived)
+    return Whole(trace_of(values), derived, sealed=True)
+
+
+def _condition(wanted: Wanted) -> pl.Expr:
+    condition = pl.col("kind") == wanted.kind
+    if wanted.task:
+        condition &= pl.col("task") == wanted.task
+    if wanted.by:
+        condition &= pl.col("owned") == (wanted.by == "owned")
+    if wanted.errors:
+        condition &= pl.col("error").is_not_null() | (pl.col("status") >= 400)
+    if wanted.before_ns:
+        condition &= pl.col("at_ns") < wanted.before_ns
+    return condition
+
+
+def _texts(store: Store, rows: pl.DataFrame) -> dict[str, tuple[str, str]]:
+    """Trace id → beginnings of what was asked and answered; bodies are read for the rows of one screen only."""
+    if not rows.height:
+        return {}
+    ends = rows.select(first=pl.col("at_ns").min(), last=pl.col("at_ns").max()).row(0)
+    there = pl.col("at_ns").is_between(*ends) & pl.col("trace_id").is_in(rows["trace_id"].to_list())
+    bodies = store.traces.scan().filter(there).select("trace_id", "request", "answer").collect()
+    return {
+        trace_id: (_preview(_asked(request)), _preview(answer or ""))
+        for trace_id, request, answer in bodies.iter_rows()
+    }
+
+
+def _asked(request: bytes) -> str:
+    try:
+        return student_input(parse_chat(request)) or ""
+    except RequestError:
+        return ""
+
+
+def _preview(text: str) -> str:
+    line = " ".join(text[: 4 * PREVIEW].split())
+    return line if len(line) <= PREVIEW else line[:PREVIEW] + "…"

@@ -1,0 +1,113 @@
+"""Where a task stands: its state, its loss interval against ε and what that interval rests on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from freehold.dashboard.charts import LossBar, loss_bar
+from freehold.domain.events import Monitor
+from freehold.domain.evidence import Certificate, signed_bytes
+from freehold.domain.tasks import Task
+
+if TYPE_CHECKING:
+    from freehold.ledger import Ledger, Line
+    from freehold.store import ControlStore
+
+CERTIFICATES = 20
+
+
+class Loss(NamedTuple):
+    """What is known of the loss per served request."""
+
+    lower: float
+    upper: float
+    epsilon: float
+    source: Literal["audits", "certificate"]
+    about: str
+    """The figures behind the interval, in a sentence."""
+    bar: LossBar
+
+    @property
+    def breach(self) -> bool:
+        """Whether the loss is above ε for certain (at the stated confidence)."""
+        return self.lower > self.epsilon
+
+
+class Standing(NamedTuple):
+    """A line of the table of tasks."""
+
+    task: Task
+    line: Line | None
+    """Its figures in the window; None without traffic there."""
+    certificate: Certificate | None
+    """The one in force, else the newest there is."""
+    in_force: bool
+    loss: Loss | None
+    monitor: Monitor | None
+
+
+class Issued(NamedTuple):
+    """A certificate, as stored."""
+
+    certificate: Certificate
+    in_force: bool
+    signature_holds: bool
+    monitor: Monitor | None
+
+
+def standings(control: ControlStore, books: Ledger) -> list[Standing]:
+    """All tasks, those with most traffic first.
+
+    Raises:
+        StoreError: the control store cannot be read.
+    """
+    lines = {line.key: line for line in books.tasks}
+    found = [standing(control, task, lines.get(task.task_id)) for task in control.tasks.list()]
+    return sorted(found, key=lambda row: (-(row.line.requests if row.line else 0), row.task.name))
+
+
+def standing(control: ControlStore, task: Task, line: Line | None) -> Standing:
+    """One task.
+
+    Raises:
+        StoreError: the control store cannot be read.
+    """
+    issued = certificates(control, task.task_id)
+    chosen = next((item for item in issued if item.in_force), issued[0] if issued else None)
+    if chosen is None:
+        return Standing(task, line, None, in_force=False, loss=None, monitor=None)
+    loss = _loss(chosen.certificate, chosen.monitor)
+    return Standing(task, line, chosen.certificate, chosen.in_force, loss, chosen.monitor)
+
+
+def certificates(control: ControlStore, task_id: str) -> list[Issued]:
+    """A task's certificates, newest first.
+
+    Raises:
+        StoreError: the control store cannot be read.
+    """
+    from freehold.store.keys import verify
+
+    policy = control.current_policy().tasks.get(task_id)
+    in_force = {rung.certificate for rung in policy.rungs} if policy else set[str]()
+    return [
+        Issued(
+            certificate,
+            certificate.certificate_id in in_force,
+            verify(certificate.public_key, signed_bytes(certificate), certificate.signature),
+            control.monitors.get(certificate.certificate_id),
+        )
+        for certificate in control.certificates.list(task_id, CERTIFICATES, newest_first=True)
+    ]
+
+
+def _loss(certificate: Certificate, monitor: Monitor | None) -> Loss:
+    """The audits' interval once there are audits; until then the certificate's bound."""
+    epsilon = certificate.epsilon
+    if monitor is not None and monitor.audits:
+        lower, upper = monitor.lower, monitor.upper
+        about = f"{monitor.losses:.0f} of {monitor.audits} audited answers differ from the incumbent's."
+        return Loss(lower, upper, epsilon, "audits", about, loss_bar(lower, upper, epsilon))
+    upper = certificate.loss_upper
+    about = f"{certificate.errors} of {certificate.accepted} answers on the certify rows differ from the incumbent's."
+    return Loss(0.0, upper, epsilon, "certificate", about, loss_bar(0.0, upper, epsilon))
