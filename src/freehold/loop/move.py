@@ -31,6 +31,9 @@ _AT_ONCE: frozenset[StepName] = frozenset(("begin", "promote"))
 """Steps whose work is a change of the control store: made in one transaction with the record that they are done."""
 MIN_CHANCE = 0.5
 """An attempt spends some of δ for good: it is made when it will probably succeed."""
+ENOUGH_COVERAGE = 0.5
+STALLED_GAIN = 0.02
+"""A first promotion waits until the student would answer half of the requests, or has stopped getting better."""
 MIN_GROWTH = 1.5
 """After an attempt that failed, the next wants this many times as many certify rows."""
 MIN_GAIN = 0.05
@@ -174,10 +177,21 @@ class Move:
                     f"a new one would answer {view.coverage:.0%}."
                 )
             return ""
+        if view.coverage < ENOUGH_COVERAGE and view.coverage > self._coverage_before() + STALLED_GAIN:
+            return (
+                f"Would answer {view.coverage:.0%} of requests, and still grows: before a promotion every answer is "
+                "evidence, after it only audits are."
+            )
         rows = self._task().rows_at_attempt
         if view.certify_rows < MIN_GROWTH * rows:
             return f"The last attempt had {rows} certify rows; the next wants {MIN_GROWTH * rows:.0f}."
         return ""
+
+    def _coverage_before(self) -> float:
+        """The coverage predicted when the task was last looked at; 0 if it was not."""
+        jobs = self._store.control.jobs.list(newest_first=True)
+        earlier = (job for job in jobs if job.task == self.job.task and job.job_id != self.job.job_id)
+        return next((view.coverage for job in earlier if (view := _view_in(job)) is not None), 0.0)
 
     def _begin(self) -> dict[str, Any]:
         return {"attempt": begin_attempt(self._store, self._view())}
