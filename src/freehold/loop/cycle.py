@@ -81,7 +81,9 @@ class Loop:
         sealed = self._sealer.seal_once()
         seen = discover(self._store, self._settings, time.time_ns())
         rolled_back = self._watch()
-        return Turn(sealed.records, rolled_back, self._start_due(seen))
+        # What was seen of a task that was just rolled back no longer counts.
+        due = {task: counts for task, counts in seen.items() if task not in rolled_back}
+        return Turn(sealed.records, rolled_back, self._start_due(due))
 
     def until_idle(self, max_turns: int = 1000) -> int:
         """Take turns until one finds nothing to do; returns how many jobs ran. For one-shot use and tests."""
