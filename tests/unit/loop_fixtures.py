@@ -116,6 +116,12 @@ class Desk:
         """Of the one task that SYSTEM makes."""
         return incumbent_trace(0, "", "").task
 
+    @property
+    def rung(self) -> Rung | None:
+        """The rung in force for it."""
+        entry = self.store.control.current_policy().tasks.get(self.task_id)
+        return entry.rungs[0] if entry and entry.rungs else None
+
     def append(self, trace: Trace) -> None:
         """Record a trace as it is."""
         self._journal.append(trace)
@@ -175,7 +181,7 @@ def incumbent_audit(number: int, of: Trace, reference: str, **changes: Any) -> T
 
 @pytest.fixture(scope="session")
 def owned_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Desk]:
-    """A desk whose urgency task was promoted. Shared: tests read it and leave it as it is."""
+    """A desk whose urgency task was promoted. Shared: tests change nothing that is there."""
     desk = Desk(tmp_path_factory.mktemp("owned"), epsilon=0.1, delta=0.1, min_samples=600, growth=1.2)
     desk.send(urgency(1, 900))
     desk.loop.until_idle()

@@ -130,7 +130,8 @@ def test_any_text_gets_a_known_answer_and_a_bounded_signal(owned_desk: Desk, pro
 
 
 def test_a_stranger_is_novel_and_a_customer_is_not(owned_desk: Desk) -> None:
-    rung = owned_desk.store.control.current_policy().tasks[owned_desk.task_id].rungs[0]
+    rung = owned_desk.rung
+    assert rung is not None
     student = owned_desk.student(rung)
     assert student.answer("Quantum chromodynamics perturbs baryonic lattices.").novelty > rung.novelty_limit
     usual = [student.answer(prompt).novelty for prompt, _ in urgency(77, 100)]
@@ -149,12 +150,14 @@ def test_a_stranger_is_novel_and_a_customer_is_not(owned_desk: Desk) -> None:
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(owned_desk: Desk, damage: Any, what: str) -> None:
-    [known] = owned_desk.store.control.students.list()
-    manifest, tensors = read_student(owned_desk.store.data / known.path, known.sha256)
+    rung = owned_desk.rung
+    assert rung is not None
+    manifest, tensors = read_student(owned_desk.store.data / rung.path, rung.sha256)
     damage(manifest, tensors)
     with pytest.raises(StudentError, match="do not fit together"):
         build_classifier(manifest, tensors)
 
 
 def _promoted(desk: Desk) -> Classifier:
-    return desk.student(desk.store.control.current_policy().tasks[desk.task_id].rungs[0])
+    assert desk.rung is not None
+    return desk.student(desk.rung)
