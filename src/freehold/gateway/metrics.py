@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Upper bounds of the latency histogram, in seconds."""
@@ -34,44 +40,60 @@ class Metrics:
 
     def text(self, *, shed: int, stale: bool, policy: int) -> str:
         """The Prometheus exposition (text format 0.0.4). The worker is a label: a scrape reaches one of several."""
-        lines: list[str] = []
-        family = self._family
-        rows = [
-            ({"reason": reason or "none", "status": str(status)}, n) for (reason, status), n in self.requests.items()
-        ]
-        family(lines, "freehold_requests_total", "counter", "Requests by why this rung answered, and by status.", rows)
-        owned = sum(n for (reason, _), n in self.requests.items() if reason == "accepted")
-        family(lines, "freehold_owned_requests_total", "counter", "Requests answered by owned models.", [({}, owned)])
-        failed = [({"code": code}, n) for code, n in self.errors.items()]
-        family(lines, "freehold_errors_total", "counter", "Exchanges that went wrong, by code.", failed)
-        family(lines, "freehold_records_shed_total", "counter", "Records that could not be written.", [({}, shed)])
-        audits = [({"outcome": outcome}, self.audits[outcome]) for outcome in ("queued", "dropped", "done", "failed")]
-        family(lines, "freehold_audits_total", "counter", "Background questions to the incumbent.", audits)
-        raised = self.student_failures
-        family(
-            lines, "freehold_student_failures_total", "counter", "Students that raised while answering.", [({}, raised)]
-        )
-        family(lines, "freehold_policy_version", "gauge", "The policy in force.", [({}, policy)])
-        family(
-            lines, "freehold_policy_stale", "gauge", "1 while the control store is out of reach.", [({}, int(stale))]
-        )
-        self._histogram(lines)
-        return "\n".join(lines) + "\n"
+        # Only a scrape needs the library: a worker starts without it.
+        from prometheus_client import CollectorRegistry, generate_latest
 
-    def _family(
-        self, lines: list[str], name: str, kind: str, about: str, rows: list[tuple[dict[str, str], int]]
-    ) -> None:
-        lines += (f"# HELP {name} {about}", f"# TYPE {name} {kind}")
-        lines.extend(f"{name}{self._labels(labels)} {value}" for labels, value in rows)
+        registry = CollectorRegistry()
+        registry.register(_Snapshot(list(self._families(shed, stale, policy))))
+        return generate_latest(registry).decode()
 
-    def _histogram(self, lines: list[str]) -> None:
-        name = "freehold_request_seconds"
-        lines += (f"# HELP {name} Time from request read to answer recorded.", f"# TYPE {name} histogram")
-        total = 0
-        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self._latency, strict=True):
-            total += count
-            lines.append(f"{name}_bucket{self._labels({'le': bound})} {total}")
-        lines += (f"{name}_sum{self._labels({})} {self._seconds:.6f}", f"{name}_count{self._labels({})} {total}")
+    def _families(self, shed: int, stale: bool, policy: int) -> Iterator[Metric]:
+        by_reason = {(reason or "none", str(status)): count for (reason, status), count in self.requests.items()}
+        owned = sum(count for (reason, _), count in self.requests.items() if reason == "accepted")
+        audits = {(outcome,): self.audits[outcome] for outcome in ("queued", "dropped", "done", "failed")}
+        errors = {(code,): count for code, count in self.errors.items()}
+        counter, gauge = self._counter, self._gauge
+        yield counter("requests", "Requests by why this rung answered, and by status.", by_reason, "reason", "status")
+        yield counter("owned_requests", "Requests answered by owned models.", {(): owned})
+        yield counter("errors", "Exchanges that went wrong, by code.", errors, "code")
+        yield counter("records_shed", "Records that could not be written.", {(): shed})
+        yield counter("audits", "Background questions to the incumbent.", audits, "outcome")
+        yield counter("student_failures", "Students that raised while answering.", {(): self.student_failures})
+        yield gauge("policy_version", "The policy in force.", policy)
+        yield gauge("policy_stale", "1 while the control store is out of reach.", int(stale))
+        yield self._histogram()
 
-    def _labels(self, labels: dict[str, str]) -> str:
-        return "{" + ",".join(f'{key}="{value}"' for key, value in {"worker": self._worker, **labels}.items()) + "}"
+    def _counter(self, name: str, about: str, counts: Mapping[tuple[str, ...], int], *labels: str) -> Metric:
+        from prometheus_client.core import CounterMetricFamily
+
+        family = CounterMetricFamily(f"freehold_{name}", about, labels=["worker", *labels])
+        for values, count in counts.items():
+            family.add_metric([self._worker, *values], count)
+        return family
+
+    def _gauge(self, name: str, about: str, value: int) -> Metric:
+        from prometheus_client.core import GaugeMetricFamily
+
+        family = GaugeMetricFamily(f"freehold_{name}", about, labels=["worker"])
+        family.add_metric([self._worker], value)
+        return family
+
+    def _histogram(self) -> Metric:
+        from prometheus_client.core import HistogramMetricFamily
+
+        about = "Time from request read to answer recorded."
+        family = HistogramMetricFamily("freehold_request_seconds", about, labels=["worker"])
+        bounds = (*map(str, BUCKETS), "+Inf")
+        buckets = list(zip(bounds, accumulate(self._latency), strict=True))
+        family.add_metric([self._worker], buckets, self._seconds)
+        return family
+
+
+class _Snapshot:
+    """What the library's registry collects from."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
+import multiprocessing
+import os
+import signal
 import socket
 import threading
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, cast
 
@@ -59,11 +63,20 @@ def serve(
 
 def worker_app(config_path: Path, fallback_factory: FallbackFactory | None, log_level: str) -> ASGIApp:
     """Build one worker's application, in that worker."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), name="parent-watch", daemon=True).start()
     configure_logs(log_level)
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     settings = load_settings(config_path)
     fallback = None if fallback_factory is None else fallback_factory(settings)
     return create_app(Runtime(settings), fallback)
+
+
+def _end_with(sentinel: int) -> None:
+    """End this worker when its supervisor is gone: left alone it would hold the port, and nobody would restart it."""
+    wait([sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def uvicorn_config(app: Callable[..., object], *, workers: int = 1, factory: bool = True) -> uvicorn.Config:

@@ -22,6 +22,7 @@ from gateway_fixtures import (
     upstream,
     wait_for,
 )
+from prometheus_client.parser import text_string_to_metric_families
 
 from freehold.domain.traces import Feedback
 from freehold.gateway import serve_in_thread
@@ -200,8 +201,12 @@ def test_models_are_merged_and_health_is_told(tmp_path: Path) -> None:
         raw(gateway.url, post(BODY))
         status, text = get("/metrics")
         assert status == 200
-        assert b'reason="no-rung",status="200"} 1' in text
-        assert b'le="+Inf"} 1' in text
+        families = {family.name: family for family in text_string_to_metric_families(text.decode())}
+        told = families["freehold_requests"].samples[0]
+        assert (told.labels["reason"], told.labels["status"], told.value) == ("no-rung", "200", 1)
+        assert [
+            sample.value for sample in families["freehold_request_seconds"].samples if sample.labels.get("le") == "+Inf"
+        ] == [1]
         status, body = get("/nowhere")
         assert (status, json.loads(body)["error"]["code"]) == (404, "not_found")
 
