@@ -1,0 +1,121 @@
+"""The loop as a service: one per data folder, alive through store errors, watching audits while a job runs."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from importlib import import_module
+from typing import Any
+
+import msgspec
+import pytest
+from desk_fixtures import Office, office, wait_until
+
+from freehold.domain.errors import FreeholdError, LeaseHeld, StoreError
+from freehold.loop import Loop, run_loop
+from freehold.runners import LocalRunner
+
+__all__ = ["office"]
+service_module = import_module("freehold.loop.service")
+_LOOP = """
+import sys, threading
+from pathlib import Path
+from freehold.config import load_settings
+from freehold.domain.errors import FreeholdError
+from freehold.loop import run_loop
+config = Path(sys.argv[1])
+try:
+    run_loop(load_settings(config), config, threading.Event())
+except FreeholdError as error:
+    print(error.code, error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
+
+
+def test_a_second_loop_on_one_data_folder_says_so_and_a_dead_one_makes_room(office: Office) -> None:
+    first = office.start(_LOOP, str(office.config))
+    lock = office.settings.data / "loop.lock"
+    wait_until("the first loop to hold its lock", lambda: lock.exists() and lock.read_text().strip() == str(first.pid))
+    second = office.start(_LOOP, str(office.config))
+    _, said = second.communicate(timeout=60)
+    assert second.returncode == LeaseHeld.exit_code == 4
+    assert b"lease_held" in said and str(first.pid).encode() in said and b"data folder" in said
+    first.kill()
+    first.wait(10)
+    third = office.start(_LOOP, str(office.config))
+    wait_until("a third loop to take over", lambda: lock.read_text().strip() == str(third.pid))
+
+
+@pytest.mark.parametrize("error", [StoreError("locked"), LeaseHeld("sealing"), FreeholdError("no memory for a job")])
+def test_an_error_in_a_turn_does_not_end_the_service(
+    office: Office, monkeypatch: pytest.MonkeyPatch, error: FreeholdError
+) -> None:
+    turns: list[int] = []
+    stop = threading.Event()
+
+    class Failing(Loop):
+        def turn(self) -> Any:
+            turns.append(1)
+            if len(turns) <= 3:
+                raise error
+            stop.set()
+            return super().turn()
+
+    monkeypatch.setattr(service_module, "Loop", Failing)
+    settings = msgspec.structs.replace(
+        office.settings, loop=msgspec.structs.replace(office.settings.loop, interval_seconds=0.01)
+    )
+    office.send(1, 30)
+    run_loop(settings, office.config, stop)
+    assert len(turns) == 4 and office.store.control.tasks.list(), "the turn after the errors did its work"
+
+
+def test_a_control_database_locked_for_a_while_is_waited_for(office: Office) -> None:
+    office.send(1, 30)
+    stop = threading.Event()
+    holder = sqlite3.connect(office.settings.data / "control.sqlite", isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    service = threading.Thread(target=run_loop, args=(office.settings, office.config, stop), daemon=True)
+    release = threading.Timer(4.0, lambda: holder.execute("ROLLBACK"))
+    release.start()
+    store = office.store
+    service.start()
+    release.join()
+    try:
+        wait_until("the task to be found", lambda: bool(store.control.tasks.list()), 30)
+        assert service.is_alive()
+    finally:
+        stop.set()
+        service.join(30)
+        holder.close()
+    assert not service.is_alive()
+
+
+def test_audits_are_watched_while_a_job_runs(office: Office) -> None:
+    office.send(1, 450)
+    Loop(office.store, office.settings).until_idle()
+    owned_task = office.task
+    rung = office.store.control.current_policy().tasks[owned_task].rungs[0]
+    office.send(2, 450, system="Is the customer in a hurry? Answer yes or no.")
+    other_task = office.task
+
+    class Endless(LocalRunner):
+        def start(self, command: Any) -> Any:
+            return super().start(["sleep", "600"])
+
+    loop = Loop(office.store, office.settings, office.config, Endless())
+    try:
+        wait_until("a job to run", lambda: loop.turn().started == other_task)
+        system = "Is it urgent? Answer yes or no."
+        served: dict[str, Any] = {"owned": True, "audited": True, "reason": "accepted", "certificate": rung.certificate}
+        for number in range(60):
+            owned = office.append(f"owned {number}", system, f"question {number}", "yes", **served)
+            office.append(
+                f"audit {number}", system, f"question {number}", "no", kind="audit", of=owned.trace_id, reason=""
+            )
+        turn = loop.turn()
+        assert turn.rolled_back == (owned_task,) and turn.started is None
+        assert office.store.control.current_policy().tasks[owned_task].rungs == ()
+        assert [job.state for job in office.store.control.jobs.list()].count("running") == 1, "the job runs on"
+    finally:
+        loop.stop()
