@@ -76,8 +76,8 @@ def share_chart(series: Series) -> ShareChart | None:
 
 
 def loss_bar(lower: float, upper: float, epsilon: float) -> LossBar:
-    """The interval [lower, upper] and ε, on a scale that ends between 2ε and 4ε."""
-    scale = min(max(upper * 1.15, 2 * epsilon), 4 * epsilon)
+    """The interval [lower, upper] and ε. The scale ends at 2ε or more; a wide interval may go on beyond its end."""
+    scale = max(2 * epsilon, min(upper * 1.15, max(4 * epsilon, 3 * lower)))
     left, right = min(lower / scale, 1.0) * 100, min(upper / scale, 1.0) * 100
     return LossBar(
         x=round(min(left, 98.0), 2),

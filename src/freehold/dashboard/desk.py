@@ -58,14 +58,7 @@ class Desk:
             future.exception()  # looked at, so that a page nobody waits for any more is no unhandled failure
 
     def _run(self, page: Callable[[Store], str]) -> str:
-        from polars.exceptions import PolarsError
-
-        try:
-            return page(self._opened())
-        except (PolarsError, OSError) as error:
-            raise StoreError(
-                f"The trace table cannot be read: {error}.", "Check the data folder, its permissions and the disk."
-            ) from error
+        return page(self._opened())
 
     def _opened(self) -> Store:
         from freehold.store import Store

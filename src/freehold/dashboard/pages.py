@@ -66,7 +66,7 @@ def overview(store: Store, asked: Asked) -> str:
         chart=share_chart(owned_over_time(store, since)),
         standings=rows,
         tasks_owned=sum(row.task.state == "owned" for row in rows),
-        events=store.control.events(8),
+        events=store.control.events(6),
         names=_names(store),
         window=asked.window,
         windows=WINDOWS,

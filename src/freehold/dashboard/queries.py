@@ -10,6 +10,7 @@ import polars as pl
 from freehold.domain.chat import parse_chat, student_input
 from freehold.domain.errors import RequestError
 from freehold.domain.traces import Trace
+from freehold.store.delta import collect
 from freehold.store.derived import Derived
 from freehold.store.rows import DERIVED_FIELDS, TRACE_COLUMNS, trace_of
 
@@ -91,7 +92,7 @@ def owned_over_time(store: Store, since_ns: int | None, task: str | None = None)
     """Requests and owned ones over time, in buckets that fit the span there is.
 
     Raises:
-        StoreError: the table cannot be opened.
+        StoreError: the table cannot be read.
     """
     wanted = pl.col("kind") == "request"
     if since_ns is not None:
@@ -99,13 +100,13 @@ def owned_over_time(store: Store, since_ns: int | None, task: str | None = None)
     if task is not None:
         wanted &= pl.col("task") == task
     rows = store.traces.scan().filter(wanted)
-    ends = rows.select(first=pl.col("at_ns").min(), last=pl.col("at_ns").max()).collect().row(0)
+    ends = collect(rows.select(first=pl.col("at_ns").min(), last=pl.col("at_ns").max())).row(0)
     first, last = ends
     if first is None:
         return Series(WIDTHS[0], ())
     width = next((width for width in WIDTHS if (last - first) // width < BUCKETS), WIDTHS[-1])
     start = pl.col("at_ns") // width * width
-    groups = rows.group_by(start.alias("start")).agg(requests=pl.len(), owned=pl.col("owned").sum()).collect()
+    groups = collect(rows.group_by(start.alias("start")).agg(requests=pl.len(), owned=pl.col("owned").sum()))
     found = {at: Bucket(at, requests, owned) for at, requests, owned in groups.iter_rows()}
     starts = range(first // width * width, last + 1, width)
     return Series(width, tuple(found.get(at, Bucket(at, 0, 0)) for at in starts))
@@ -115,10 +116,10 @@ def list_traces(store: Store, wanted: Wanted, limit: int) -> list[Row]:
     """The newest `limit` sealed traces that are wanted, newest first.
 
     Raises:
-        StoreError: the table cannot be opened.
+        StoreError: the table cannot be read.
     """
     chosen = store.traces.scan().filter(_condition(wanted)).select(_LISTED)
-    rows = chosen.sort("at_ns", "trace_id", descending=True).head(limit).collect()
+    rows = collect(chosen.sort("at_ns", "trace_id", descending=True).head(limit))
     texts = _texts(store, rows)
     return [Row._make((*row, *texts.get(row[0], ("", "")))) for row in rows.iter_rows()]
 
@@ -127,9 +128,9 @@ def whole_trace(store: Store, trace_id: str) -> Whole | None:
     """A sealed trace of this id with its derived columns, or None.
 
     Raises:
-        StoreError: the table cannot be opened.
+        StoreError: the table cannot be read.
     """
-    found = store.traces.scan().filter(pl.col("trace_id") == trace_id).head(1).select(_WHOLE).collect()
+    found = collect(store.traces.scan().filter(pl.col("trace_id") == trace_id).head(1).select(_WHOLE))
     return _whole(found) if found.height else None
 
 
@@ -137,10 +138,10 @@ def asked_about(store: Store, trace: Trace) -> list[Whole]:
     """The audits and repeats of a trace, oldest first.
 
     Raises:
-        StoreError: the table cannot be opened.
+        StoreError: the table cannot be read.
     """
     later = (pl.col("of") == trace.trace_id) & (pl.col("at_ns") >= trace.at_ns)
-    found = store.traces.scan().filter(later).sort("at_ns").head(10).select(_WHOLE).collect()
+    found = collect(store.traces.scan().filter(later).sort("at_ns").head(10).select(_WHOLE))
     return [_whole(found.slice(index, 1)) for index in range(found.height)]
 
 
@@ -169,7 +170,7 @@ def _texts(store: Store, rows: pl.DataFrame) -> dict[str, tuple[str, str]]:
         return {}
     ends = rows.select(first=pl.col("at_ns").min(), last=pl.col("at_ns").max()).row(0)
     there = pl.col("at_ns").is_between(*ends) & pl.col("trace_id").is_in(rows["trace_id"].to_list())
-    bodies = store.traces.scan().filter(there).select("trace_id", "request", "answer").collect()
+    bodies = collect(store.traces.scan().filter(there).select("trace_id", "request", "answer"))
     return {
         trace_id: (_preview(_asked(request)), _preview(answer or ""))
         for trace_id, request, answer in bodies.iter_rows()

@@ -15,6 +15,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, WriterPropertie
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import ArrayType, Field, PrimitiveType
+from polars.exceptions import PanicException, PolarsError
 
 from freehold.domain.errors import Conflict, StoreError
 
@@ -138,6 +139,21 @@ class DeltaLog:
                 "delta.checkpointInterval": "20",  # small commits come often: opening reads all since the last one
             }
             return DeltaTable.create(self.uri, DeltaSchema(fields), mode="ignore", configuration=settings)
+
+
+def collect(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Run a query over a table's rows.
+
+    Raises:
+        StoreError: a file of the table is missing or damaged.
+    """
+    try:
+        return rows.collect()
+    except (PolarsError, PanicException, OSError) as error:  # over some damaged Parquet files polars panics
+        raise StoreError(
+            f"A file of the trace table cannot be read: {error}.",
+            "Check the data folder, its permissions and the disk.",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from freehold.domain.traces import Feedback, Kind, Record, Trace
-from freehold.store.delta import Snapshot
+from freehold.store.delta import Snapshot, collect
 from freehold.store.derived import Derived
 from freehold.store.journal_read import worker_journals
 from freehold.store.rows import TRACE_COLUMNS, feedback_frame, trace_frame, trace_of
@@ -51,7 +51,7 @@ def read_traces(
     # its position tells that it must not be counted in the tail.
     table = store.traces.snapshot()
     sealed = table.scan().filter(wanted)
-    parts = [sealed.select(names + ["at_ns"] * ("at_ns" not in names)).collect()]
+    parts = [collect(sealed.select(names + ["at_ns"] * ("at_ns" not in names)))]
     if derive is not None:
         fresh = [record for record in _beyond(table, tail) if isinstance(record, Trace)]
         frame = trace_frame(fresh, [derive(trace) for trace in fresh])
@@ -68,7 +68,7 @@ def get_trace(store: Store, trace_id: str) -> Trace | None:
     for _, _, record in _unsealed(store):
         if isinstance(record, Trace) and record.trace_id == trace_id:
             return record
-    found = store.traces.scan().filter(pl.col("trace_id") == trace_id).head(1).collect()
+    found = collect(store.traces.scan().filter(pl.col("trace_id") == trace_id).head(1))
     return trace_of(found.row(0, named=True)) if found.height else None
 
 
@@ -82,7 +82,7 @@ def read_feedback(store: Store, *, trace_ids: Sequence[str] | None = None) -> pl
     tail = _unsealed(store)
     table = store.feedback.snapshot()
     fresh = [record for record in _beyond(table, tail) if isinstance(record, Feedback)]
-    return pl.concat([table.scan().collect(), feedback_frame(fresh)]).filter(wanted).sort("at_ns", maintain_order=True)
+    return pl.concat([collect(table.scan()), feedback_frame(fresh)]).filter(wanted).sort("at_ns", maintain_order=True)
 
 
 def _unsealed(store: Store) -> list[tuple[str, int, Record]]:
