@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -26,6 +27,8 @@ WINDOWS: Mapping[str, tuple[str, int | None]] = {
 SCREENFUL = 50
 EVENTS = 200
 REFRESH_SECONDS = 5
+REFRESH_FACTOR = 40
+"""An open overview waits at least this many times as long as it took to make: large stores are not busy with it."""
 
 
 class Asked(NamedTuple):
@@ -57,13 +60,16 @@ def overview(store: Store, asked: Asked) -> str:
     from freehold.dashboard.standing import standings
     from freehold.ledger import ledger
 
+    started = time.perf_counter()
     since = asked.since_ns
     books = ledger(store, since)
     rows = standings(store.control, books)
+    chart = share_chart(owned_over_time(store, since))
+    pause = max(REFRESH_SECONDS, math.ceil(REFRESH_FACTOR * (time.perf_counter() - started)))
     return render(
         "overview.html",
         books=books,
-        chart=share_chart(owned_over_time(store, since)),
+        chart=chart,
         standings=rows,
         tasks_owned=sum(row.task.state == "owned" for row in rows),
         events=store.control.events(6),
@@ -71,7 +77,7 @@ def overview(store: Store, asked: Asked) -> str:
         window=asked.window,
         windows=WINDOWS,
         host=asked.host,
-        refresh=0 if asked.query.get("live") == "0" else REFRESH_SECONDS,
+        refresh=0 if asked.query.get("live") == "0" else pause,
     )
 
 

@@ -125,6 +125,7 @@ def test_the_figures_are_the_ledgers(url: str, desk: Desk) -> None:
         assert dollars(figure) in overview
     assert f"<strong>{books.total.owned_share:.0%}</strong>" in overview
     assert f"{books.total.owned:,} owned" in overview
+    assert 'http-equiv="refresh"' in overview and 'http-equiv="refresh"' not in get(url, "/?live=0")[2]
     _, _, page = get(url, "/ledger?window=all")
     for line in (*books.tasks, *books.days, *books.models):
         assert dollars(line.saved.total) in page
