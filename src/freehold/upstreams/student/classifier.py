@@ -137,14 +137,13 @@ def score_shape(
     shape[:, 5] = features.unknown_grams
     shape[:, 6] = math.log1p(features.size)
     shape[:, 7] = log_counts[rows, best]
-    for column, view in ((8, words), (11, characters)):
-        own = view[rows, best]
-        others = view.copy()
-        others[rows, best] = -np.inf
-        margin = own - others.max(1)
-        shape[:, column] = own
-        shape[:, column + 1] = margin
-        shape[:, column + 2] = margin >= 0
+    views = np.stack((words, characters))
+    own = views[:, rows, best]
+    views[:, rows, best] = -np.inf
+    margin = (own - views.max(2)).T
+    shape[:, 8::3] = own.T
+    shape[:, 9::3] = margin
+    shape[:, 10::3] = margin >= 0
     return best, shape
 
 

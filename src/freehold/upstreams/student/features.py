@@ -64,7 +64,10 @@ def _stem(word: str) -> str:
 
 def stem_grams(tokens: list[str]) -> list[str]:
     """Stems and pairs of neighbours; a one-letter prefix keeps the families of grams apart."""
-    stems = [_stem(token) for token in tokens]
+    return _grams_of([_stem(token) for token in tokens])
+
+
+def _grams_of(stems: list[str]) -> list[str]:
     return ["s " + stem for stem in stems] + [f"s {a} {b}" for a, b in pairwise(("^", *stems, "$"))]
 
 
@@ -93,25 +96,48 @@ class Featuriser:
         self._vocabulary = vocabulary
         self._idf = idf
         self._characters: dict[str, list[int]] = {}
+        near = [(*gram.split(" ")[1:], column) for gram, column in vocabulary.items() if gram.startswith("k ")]
+        stems = sorted({stem for a, b, _ in near for stem in (a, b)})
+        # Numbers in alphabetical order: a pair is looked up by one number, which is quicker than making its gram.
+        self._numbers = {stem: number for number, stem in enumerate(stems)}
+        self._pairs = {self._numbers[a] * len(stems) + self._numbers[b]: column for a, b, column in near}
 
     def __call__(self, text: str) -> Features:
         """The features of a text."""
         tokens = tokens_of(text)
         known = self._vocabulary
-        grams = stem_grams(tokens)
-        columns = [known.get(gram, -1) for gram in grams]
-        stems = dict(zip(grams[: len(tokens)], columns, strict=False))
-        first, first_weights = self._unit(columns)
-        second, second_weights = self._unit([known.get(gram, -1) for gram in near_grams(tokens)])
-        third, third_weights = self._unit([column for token in tokens for column in self._columns_of(token)])
+        stems = [_stem(token) for token in tokens]
+        columns = [known.get(gram, -1) for gram in _grams_of(stems)]
+        # Families share no column, so one count in the order stems, near pairs, characters holds them side by side.
+        counts = Counter(columns)
+        counts.pop(-1, None)
+        first = len(counts)
+        counts.update(self._columns_near(stems))
+        second = len(counts)
+        counts.update(column for token in tokens for column in self._columns_of(token))
+        found, weights = self._weighted(counts, (first, second))
+        weights[:second] *= _HALF
+        novel = dict(zip(stems, columns, strict=False))
         return Features(
-            words=np.concatenate((first, second)),
-            word_weights=np.concatenate((first_weights, second_weights)) * _HALF,
-            characters=third,
-            character_weights=third_weights,
+            words=found[:second],
+            word_weights=weights[:second],
+            characters=found[second:],
+            character_weights=weights[second:],
             unknown_grams=columns.count(-1) / max(1, len(columns)),
-            novelty=sum(column < 0 for column in stems.values()) / max(1, len(stems)),
+            novelty=sum(column < 0 for column in novel.values()) / max(1, len(novel)),
         )
+
+    def _columns_near(self, stems: list[str]) -> list[int]:
+        """Columns of the known grams of `near_grams`."""
+        numbers = [self._numbers.get(stem, -1) for stem in stems if stem.isalnum()]
+        pairs, size = self._pairs, len(self._numbers)
+        return [
+            column
+            for place, a in enumerate(numbers)
+            if a >= 0
+            for b in numbers[place + 1 : place + 1 + _NEAR]
+            if b >= 0 and (column := pairs.get(a * size + b if a < b else b * size + a, -1)) >= 0
+        ]
 
     def _columns_of(self, token: str) -> list[int]:
         """Columns of a word's character grams, remembered: most words of a text have been seen before."""
@@ -123,13 +149,14 @@ class Featuriser:
                 self._characters[token] = columns
         return columns
 
-    def _unit(self, columns: list[int]) -> tuple[Indices, Floats]:
-        """Sublinear TF-IDF of the known columns, scaled to unit length."""
-        counts = Counter(columns)
-        counts.pop(-1, None)
-        found = np.array(list(counts), np.int64)
-        weights = self._idf[found]
-        if len(counts) < len(columns):
-            weights = weights * (1 + np.log(np.array(list(counts.values()), np.float32)))
-        length = float(weights @ weights) ** 0.5
-        return found, weights / np.float32(length) if length > 0 else weights
+    def _weighted(self, counts: Counter[int], bounds: tuple[int, int]) -> tuple[Indices, Floats]:
+        """Sublinear TF-IDF of the counted columns, each of the families between `bounds` scaled to unit length."""
+        size = len(counts)
+        found = np.fromiter(counts, np.int64, size)
+        weights = self._idf[found] * (1 + np.log(np.fromiter(counts.values(), np.float32, size)))
+        for start, end in pairwise((0, *bounds, size)):
+            family = weights[start:end]
+            length = float(family @ family) ** 0.5
+            if length > 0:
+                family /= np.float32(length)
+        return found, weights
