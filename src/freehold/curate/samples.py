@@ -24,8 +24,8 @@ from freehold.rights import judge_training
 if TYPE_CHECKING:
     import polars as pl
 
-FIT_SHARE = 0.60
-TUNE_SHARE = 0.10
+FIT_SHARE = 0.62
+TUNE_SHARE = 0.08
 """The rest certifies."""
 _ESCALATED = frozenset(("novel", "uncertain"))
 _UNSELECTED = frozenset(("no-rung", "policy-stale", "student-missing"))

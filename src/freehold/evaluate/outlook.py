@@ -1,7 +1,8 @@
 """Before the certify part is looked at: which thresholds to test, and what the test will probably say.
 
 What is expected of a row is the mean of whether its cross-fitted answer was wrong and of what the signal says: counted
-errors alone flatter the threshold that is chosen for having few of them.
+errors alone flatter the threshold that is chosen for having few of them. Thresholds are chosen as shares of the fit
+rows, and placed where the student itself accepts such shares of the tune rows, which it has not seen.
 """
 
 from __future__ import annotations
@@ -23,15 +24,17 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 NOVELTY_KEPT = 0.995
-"""Share of the tuning texts that are not novel: the rest is what the gate costs."""
+"""Share of the fit texts that are not novel: the rest is what the gate costs."""
 NEVER = -1.0
 """The signal given to what the novelty gate turns away: below every threshold."""
+MIN_TUNE_ROWS = 20
+"""Fewer rows cannot place a threshold."""
 MIN_CHANCE = 0.5
 """The laxest threshold that will pass at least this probably is the one predicted."""
 
 
 class Outlook(msgspec.Struct, frozen=True):
-    """What is expected of a student, from cross-fitted answers to fit and tune rows alone."""
+    """What is expected of a student, from cross-fitted answers to fit rows and its own answers to tune rows."""
 
     student: str
     task: str
@@ -39,7 +42,7 @@ class Outlook(msgspec.Struct, frozen=True):
     attempt: int
     delta_spent: float
     rows: int
-    """Tuning rows it rests on: uniform draws from the task's traffic."""
+    """Fit rows it rests on: uniform draws from the task's traffic."""
     certify_rows: int
     agreement: float
     """With the incumbent, over all rows."""
@@ -71,11 +74,12 @@ def outlook(store: Store, student_id: str) -> Outlook:
     """
     student, dataset, task = evidence_of(store, student_id)
     _, tensors = read_student(store.data / student.path, student.sha256)
-    uniform = tensors["tuning_uniform"].astype(bool)
-    novelty = tensors["tuning_novelty"][uniform].astype(float)
-    wrong = tensors["tuning_wrong"][uniform].astype(float)
+    uniform = tensors["fit_uniform"].astype(bool)
+    novelty = tensors["fit_novelty"][uniform].astype(float)
+    wrong = tensors["fit_wrong"][uniform].astype(float)
     limit = float(np.quantile(novelty, NOVELTY_KEPT)) if len(novelty) else 0.0
-    signals = np.where(novelty <= limit, tensors["tuning_signals"][uniform].astype(float), NEVER)
+    signals = np.where(novelty <= limit, tensors["fit_signals"][uniform].astype(float), NEVER)
+    tune = np.where(tensors["tune_novelty"] <= limit, tensors["tune_signals"].astype(float), NEVER)
     certify_rows = sum(
         sample.part == "certify" and sample.uniform
         for sample in read_dataset(store.data / dataset.path, dataset.sha256)
@@ -99,10 +103,10 @@ def outlook(store: Store, student_id: str) -> Outlook:
         agreement=1.0 - float(wrong.mean()) if len(wrong) else 0.0,
         novelty_limit=limit,
         novelty_share=float((novelty > limit).mean()) if len(novelty) else 0.0,
-        thresholds=grid,
+        thresholds=_served(grid, signals, tune),
         coverage=coverage,
         loss=loss,
-        chance=max(chances[:1], default=0.0),
+        chance=max(chances[:1], default=0.0) if len(tune) >= MIN_TUNE_ROWS else 0.0,
         needed=_needed(signals, expected, task.epsilon, delta, certify_rows),
         **_floor(floor, task),
     )
@@ -134,6 +138,19 @@ def _grid(
     return tuple(
         threshold for threshold in threshold_grid(signals, expected, epsilon, certify_rows) if threshold > NEVER
     )
+
+
+def _served(
+    grid: tuple[float, ...], signals: npt.NDArray[np.float64], tune: npt.NDArray[np.float64]
+) -> tuple[float, ...]:
+    """The student's own thresholds that accept the same shares as `grid` does of the cross-fitted signals.
+
+    A student is surer than its folds, so one threshold accepts more of it; the shares are what both have in common.
+    """
+    ranked = np.sort(tune)[::-1]
+    wanted = (max(1, round(float((signals >= threshold).mean()) * len(tune))) for threshold in grid)
+    served = dict.fromkeys(float(ranked[count - 1]) for count in wanted if len(tune))
+    return tuple(threshold for threshold in served if threshold > NEVER)
 
 
 def _chance(

@@ -16,7 +16,7 @@ from freehold.domain.evidence import Dataset, Sample, Student
 from freehold.store.artifacts import read_dataset, write_student
 from freehold.train.classifier import field_values, fit_classifier
 from freehold.train.style import learn_style
-from freehold.upstreams.student.classifier import Manifest
+from freehold.upstreams.student.classifier import Classifier, Manifest
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -25,8 +25,9 @@ _ASSUMED_TOKENS_PER_CHARACTER = 0.25
 
 
 def train_student(store: Store, settings: Settings, dataset_id: str, now_ns: int) -> Student:
-    """Fit on the dataset's fit and tune parts; certify rows are never read here. The same dataset and seed give the
-    same student.
+    """Fit on the dataset's fit part and score its tune part; certify rows are never used here.
+
+    The same dataset and seed give the same student.
 
     Raises:
         NotFound: no such dataset.
@@ -39,7 +40,9 @@ def train_student(store: Store, settings: Settings, dataset_id: str, now_ns: int
         raise NotFound(f"There is no dataset {dataset_id}.", "Run `freehold curate TASK` first.")
     if not any(verdict.permits for verdict in dataset.verdicts):
         raise RightsError(f"No verdict on dataset {dataset_id} permits training.", "See its left-out rows.")
-    rows = [sample for sample in read_dataset(store.data / dataset.path, dataset.sha256) if sample.part != "certify"]
+    samples = read_dataset(store.data / dataset.path, dataset.sha256)
+    rows = [sample for sample in samples if sample.part == "fit"]
+    tune = [sample.prompt for sample in samples if sample.part == "tune" and sample.uniform]
     paths = [field.path for field in dataset.form.fields]
     answers = [field_values(dataset.form.kind, paths, row.answer) for row in rows]
     if sum(answer is not None for answer in answers) < 2:
@@ -58,12 +61,16 @@ def train_student(store: Store, settings: Settings, dataset_id: str, now_ns: int
         input_tokens_per_character=per_character,
         output_tokens_per_character=_output_tokens(rows),
     )
+    classifier = Classifier(manifest, fitted.tensors)
+    tuned = [classifier.answer(prompt) for prompt in tune]
     tensors = {
         **fitted.tensors,
-        "tuning_signals": fitted.signals,
-        "tuning_wrong": fitted.wrong,
-        "tuning_novelty": fitted.novelty,
-        "tuning_uniform": np.array([row.uniform for row in rows]),
+        "fit_signals": fitted.signals,
+        "fit_wrong": fitted.wrong,
+        "fit_novelty": fitted.novelty,
+        "fit_uniform": np.array([row.uniform for row in rows]),
+        "tune_signals": np.array([answer.signal for answer in tuned], np.float64),
+        "tune_novelty": np.array([answer.novelty for answer in tuned], np.float64),
     }
     return _stored(store, dataset, manifest, tensors, float(fitted.wrong.mean()), same_bytes, now_ns)
 

@@ -35,7 +35,7 @@ class _SaysItsSignal:
 
 
 class _Population(NamedTuple):
-    """Signals uniform in [0, 1]; the chance of being wrong at each, as certified and as the tuning rows claim."""
+    """Signals uniform in [0, 1]; the chance of being wrong at each, as certified and as the fit rows claim."""
 
     wrong_at: Rates
     claimed_at: Rates
@@ -70,10 +70,12 @@ def _promise(store: Store, monkeypatch: pytest.MonkeyPatch, population: _Populat
     for attempt in range(3):
         signals, wrong = population.draw(rng, 400, population.claimed_at)
         tensors = {
-            "tuning_uniform": np.ones(400, bool),
-            "tuning_novelty": np.zeros(400),
-            "tuning_wrong": wrong,
-            "tuning_signals": signals,
+            "fit_uniform": np.ones(400, bool),
+            "fit_novelty": np.zeros(400),
+            "fit_wrong": wrong,
+            "fit_signals": signals,
+            "tune_signals": population.draw(rng, 60, population.wrong_at)[0],
+            "tune_novelty": np.zeros(60),
         }
         certify_signals, certify_wrong = population.draw(rng, 300, population.wrong_at)
         rows = [
