@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from freehold.cli.common import echo_json, json_option
 from freehold.config import load_settings
 from freehold.domain.errors import ConfigError
 from freehold.rights import terms_of_url, terms_table
@@ -27,6 +28,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
 @click.option("--file", "target", type=click.Path(path_type=Path), default=Path("freehold.toml"), show_default=True)
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 @click.option("--print", "to_screen", is_flag=True, help="Print it instead of writing a file.")
+@json_option
 def init_command(
     base_url: str | None,
     key_env: str | None,
@@ -36,9 +38,10 @@ def init_command(
     target: Path,
     force: bool,
     to_screen: bool,
+    as_json: bool,
 ) -> None:
     """Write a commented freehold.toml. Asks for what no flag says, if it is run on a terminal."""
-    asking = sys.stdin.isatty() and not to_screen and base_url is None and key_env is None
+    asking = sys.stdin.isatty() and not to_screen and not as_json and base_url is None and key_env is None
     if asking:
         base_url = click.prompt("Address of the API you use now", default=OPENAI)
         key_env = click.prompt("Environment variable with its key (empty: callers send their own)", default="")
@@ -50,14 +53,27 @@ def init_command(
         raise ConfigError(f"Nothing is known of terms {terms!r}.", f"Known: {', '.join(sorted(terms_table()))}.")
     text = render(base_url, key_env or "", name, terms, port)
     if to_screen:
-        click.echo(text, nl=False)
+        if as_json:
+            echo_json({"text": text})
+        else:
+            click.echo(text, nl=False)
         return
     _write(target, text, force)
-    click.echo(f"Wrote {target}. Next: `freehold doctor`, then `freehold up`.")
+    open_points = _open_points(base_url, key_env, terms)
+    if as_json:
+        echo_json({"file": str(target.absolute()), "upstream": name, "open_points": open_points})
+    else:
+        click.echo("\n".join((f"Wrote {target}. Next: `freehold doctor`, then `freehold up`.", *open_points)))
+
+
+def _open_points(base_url: str, key_env: str | None, terms: str | None) -> list[str]:
+    """What is still to be done by hand, in sentences."""
+    found: list[str] = []
     if key_env and not os.environ.get(key_env):
-        click.echo(f"The environment variable {key_env} is not set yet: `export {key_env}=…`.")
+        found.append(f"The environment variable {key_env} is not set yet: `export {key_env}=…`.")
     if terms is None and terms_of_url(base_url) == "unknown":
-        click.echo(f"Whose terms {base_url} is under is not known: set `terms` before anything can be trained on it.")
+        found.append(f"Whose terms {base_url} is under is not known: set `terms` before anything can be trained on it.")
+    return found
 
 
 def render(base_url: str, key_env: str, name: str, terms: str | None, port: int) -> str:

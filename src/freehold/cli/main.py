@@ -59,6 +59,9 @@ def freehold() -> None:
 
     Start with `freehold demo`, or `freehold init` and `freehold up`.
     """
+    from freehold.config.logs import configure_logs
+
+    configure_logs("warning")  # standard output belongs to results; long-running commands set a level of their own
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -75,7 +78,11 @@ def main(arguments: list[str] | None = None) -> None:
                 click.echo(f"  {error.hint}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        if "--json" in given:
+            hint = "`freehold COMMAND --help` shows what it takes."
+            click.echo(json.dumps({"error": {"code": "usage_error", "message": error.format_message(), "hint": hint}}))
+        else:
+            error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)

@@ -50,7 +50,6 @@ def _advance(name: StepName, wanted: str, fresh: bool, config: str | None, as_js
     move = Move(store, settings, job or new_move(store, task.task_id), eager=name in ("certify", "promote"))
     if as_json:
         job = move.run(name)
-        echo_json({"task": task.task_id, "job": job.job_id, "steps": {step.name: step.result for step in job.steps}})
     else:
         with console().status(f"{name}: {task.name}"):
             job = move.run(name)
@@ -60,6 +59,8 @@ def _advance(name: StepName, wanted: str, fresh: bool, config: str | None, as_js
         raise EvidenceError(
             f"Not certified: {attempt['reason']}", "More traffic brings more evidence: `freehold plan`."
         )
+    if as_json:
+        echo_json({"task": task.task_id, "job": job.job_id, "steps": {step.name: step.result for step in job.steps}})
 
 
 def _show(job: Job, title: str) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -44,37 +43,44 @@ def dashboard_of(settings: Settings) -> ASGIApp:
 @click.command("up")
 @config_option
 @_workers
+@json_option
 @_log_level
-def up_command(config: str | None, workers: int | None, log_level: str) -> None:
+def up_command(config: str | None, workers: int | None, as_json: bool, log_level: str) -> None:
     """Run everything on this machine: the gateway, the loop beside it, and the dashboard at /."""
     from freehold.gateway import serve
 
     path, _ = settings_at(config)
     configure_logs(log_level)
+    _end_in_order()
     with _loop_beside(path, log_level):
-        serve(path, workers=workers, fallback_factory=dashboard_of, on_listening=_say, log_level=log_level)
+        serve(path, workers=workers, fallback_factory=dashboard_of, on_listening=_say(as_json), log_level=log_level)
 
 
 @click.command("serve")
 @config_option
 @_workers
+@json_option
 @_log_level
-def serve_command(config: str | None, workers: int | None, log_level: str) -> None:
+def serve_command(config: str | None, workers: int | None, as_json: bool, log_level: str) -> None:
     """Run the gateway only: it passes through, records, and follows the policy in force."""
     from freehold.gateway import serve
 
     path, _ = settings_at(config)
     configure_logs(log_level)
-    serve(path, workers=workers, on_listening=_say, log_level=log_level)
+    _end_in_order()
+    serve(path, workers=workers, on_listening=_say(as_json), log_level=log_level)
 
 
 @click.command("loop")
 @config_option
 @click.option("--once", is_flag=True, help="Work until nothing is due, then end.")
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when standard input closes.")
 @json_option
 @_log_level
-def loop_command(config: str | None, once: bool, as_json: bool, log_level: str) -> None:
+def loop_command(config: str | None, once: bool, with_parent: bool, as_json: bool, log_level: str) -> None:
     """Run the loop: seal, find tasks, train, certify, promote, watch audits, roll back."""
+    if as_json and not once:
+        raise click.UsageError("--json goes with --once: a loop without end has no result to print.")
     path, settings = settings_at(config)
     configure_logs(log_level)
     if once:
@@ -89,7 +95,24 @@ def loop_command(config: str | None, once: bool, as_json: bool, log_level: str) 
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+    if with_parent:
+        threading.Thread(target=_end_with_parent, args=(stop,), name="parent-watch", daemon=True).start()
     run_loop(settings, path, stop, log_level=log_level)
+
+
+def _end_in_order() -> None:
+    """Leave by way of every `finally`: uvicorn raises SIGTERM again when it has drained, and its default is to die."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _end_with_parent(stop: threading.Event) -> None:
+    """The parent holds the other end of standard input: it closes however the parent dies, `kill -9` included."""
+    sys.stdin.buffer.read()
+    stop.set()
 
 
 def _loop_once(settings: Settings, as_json: bool) -> None:
@@ -121,10 +144,11 @@ def _loop_beside(config: Path, log_level: str) -> Generator[None, None, None]:
 
 
 def _keep_loop(config: Path, log_level: str, stop: threading.Event) -> None:
-    command = [sys.executable, "-m", "freehold.cli.main", "loop", "--config", str(config), "--log-level", log_level]
+    command = [sys.executable, "-m", "freehold.cli.main", "loop", "--with-parent"]
+    command += ["--config", str(config), "--log-level", log_level]
     pause = 1.0
     while not stop.is_set():
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=os.environ)
+        child = subprocess.Popen(command, stdin=subprocess.PIPE)
         while child.poll() is None and not stop.wait(0.2):
             pass
         if stop.is_set():
@@ -140,5 +164,11 @@ def _keep_loop(config: Path, log_level: str, stop: threading.Event) -> None:
         pause = min(60.0, pause * 2)
 
 
-def _say(url: str) -> None:
-    click.echo(f"Freehold listens at {url}: point your client's base_url at {url}/v1")
+def _say(as_json: bool) -> Callable[[str], None]:
+    def say(url: str) -> None:
+        if as_json:
+            echo_json({"url": url, "base_url": f"{url}/v1"})
+        else:
+            click.echo(f"Freehold listens at {url}: point your client's base_url at {url}/v1")
+
+    return say
