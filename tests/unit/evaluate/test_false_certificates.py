@@ -25,7 +25,7 @@ from freehold.upstreams.student import StudentAnswer
 certify_module = import_module("freehold.evaluate.certify")
 outlook_module = import_module("freehold.evaluate.outlook")
 EPSILON, DELTA = 0.1, 0.1
-ROUNDS = 80
+ROUNDS = 60
 Rates = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
 

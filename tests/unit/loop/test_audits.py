@@ -32,14 +32,14 @@ def _certificate(desk: Desk) -> Certificate:
 
 
 def _looks(desk: Desk, monkeypatch: pytest.MonkeyPatch, wrong: Any) -> int | None:
-    """How many audits there were when a look every 50 audits first found a breach; None if none did."""
+    """How many audits there were when a look every 100 audits first found a breach; None if none did."""
     certificate = msgspec.structs.replace(_certificate(desk), certificate_id=new_id("ce"))
     everything = pl.DataFrame(
         {"owned_answer": ["yes"] * len(wrong), "answer": np.where(wrong, "no", "yes"), "at_ns": range(len(wrong))}
     )
     seen = 0
     monkeypatch.setattr(audits_module, "_audits", lambda *_: everything.head(seen))
-    for seen in range(0, len(wrong) + 1, 50):
+    for seen in range(0, len(wrong) + 1, 100):
         monitor = watch(desk.store, certificate, 1)
         assert monitor.audits == seen and monitor.lower <= monitor.losses / max(1, seen) <= monitor.upper
         if breached(monitor):

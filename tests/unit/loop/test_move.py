@@ -48,13 +48,7 @@ def _attempts(desk: Desk) -> int:
     return task.attempts
 
 
-AT_ONCE = ("begin", "promote")
-"""Steps that are recorded and committed as one: there is no moment after the record and before the commit."""
-
-
-@pytest.mark.parametrize(
-    ("name", "recorded"), [*((name, False) for name in STEPS), *((name, True) for name in STEPS if name not in AT_ONCE)]
-)
+@pytest.mark.parametrize(("name", "recorded"), [*((name, False) for name in STEPS), ("train", True), ("certify", True)])
 def test_killed_at_any_step_it_is_carried_on(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, name: StepName, recorded: bool
 ) -> None:
