@@ -102,8 +102,8 @@ def _store_task(store: Store, settings: Settings, task: Task | None, row: dict[s
         updated_ns=now_ns,
     )
     store.control.tasks.put(task)
-    how = "named by its callers" if name else "found by its instructions"
-    store.control.add_event(_event("task-discovered", task, f"{title}: {how}, {row['requests']} requests.", now_ns))
+    how = "Named by its callers" if name else "Found by its instructions"
+    store.control.add_event(_event("task-discovered", task, f"{how}, {row['requests']} requests so far.", now_ns))
 
 
 def _title(store: Store, trace_id: str) -> str:
@@ -171,7 +171,7 @@ def look_at_form(store: Store, settings: Settings, task: Task, now_ns: int) -> T
         changed = store.control.tasks.change(task.task_id, lambda fresh: msgspec.structs.replace(fresh, **changes))
         if changed is None or (task.form is not None and task.form.kind == form.kind):
             return changed or task
-        event = _event("form-recognised", changed, f"{task.name}: {form.reason}", now_ns)
+        event = _event("form-recognised", changed, form.reason, now_ns)
         store.control.add_event(event)
         policy = store.control.current_policy()
         entry = policy.tasks.get(task.task_id, TaskPolicy(task=task.task_id))

@@ -54,7 +54,9 @@ class View:
             (f"{tally.owned_share:.0%} owned", "bold green"),
             f"   dashboard {self._address}/",
         )
-        return Group(head, ProgressBar(total=self._total, completed=sent, width=72), self._table(tally), self._news())
+        return Group(
+            head, ProgressBar(total=self._total, completed=sent, width=72), self._table(tally), self._news(tally)
+        )
 
     def _refresh(self) -> None:
         if time.monotonic() - self._read_at < _REFRESH_SECONDS:
@@ -80,11 +82,13 @@ class View:
             made.add_row(title, f"{tally.requests[name]:,}", f"{share:.0%}", Text(state.replace("_", " "), colour))
         return made
 
-    def _news(self) -> Text:
+    def _news(self, tally: Tally) -> Text:
         text = Text()
+        names = {task_id: name for name, task_id in tally.task_ids.items()}
         for event in reversed(self._events):
             colour = {"promoted": "green", "rolled-back": "red"}.get(event.kind, "")
             text.append(f"{event.kind:15} ", colour or "dim")
+            text.append(f"{names.get(event.task, ''):11}", "bold")
             text.append(event.message[:150] + "\n")
         return text
 

@@ -137,14 +137,14 @@ class Move:
     def _curate(self) -> dict[str, Any]:
         dataset = build_dataset(self._store, self._settings, self.job.task, time.time_ns())
         left = sum(dataset.left_out.values())
-        message = f"{self._task().name}: {dataset.rows} samples, {left} left out."
+        message = f"{dataset.rows} samples, {left} left out."
         self._event("dataset-built", message, {"dataset": dataset.dataset_id, **dataset.parts, **dataset.left_out})
         return {"dataset": dataset.dataset_id, "rows": dataset.rows}
 
     def _train(self) -> dict[str, Any]:
         student = train_student(self._store, self._settings, self.result("curate")["dataset"], time.time_ns())
         agreement = student.metrics["cross_fitted_agreement"]
-        message = f"{self._task().name}: student {student.student_id}, {agreement:.1%} agreement on unseen rows."
+        message = f"Student {student.student_id}: {agreement:.1%} agreement on rows it had not seen."
         self._event("student-trained", message, {"student": student.student_id, **student.metrics})
         return {"student": student.student_id, "agreement": agreement}
 
@@ -152,11 +152,10 @@ class Move:
         view = outlook(self._store, self.result("train")["student"])
         reason = self._why_not(view)
         message = reason or (
-            f"predicted to answer {view.coverage:.0%} of requests at a loss of {view.loss:.1%} "
+            f"Predicted to answer {view.coverage:.0%} of requests at a loss of {view.loss:.1%} "
             f"({view.chance:.0%} chance of a certificate)."
         )
-        task = self._task()
-        self._event("evaluated", f"{task.name}: {message}", {"coverage": view.coverage, "chance": view.chance})
+        self._event("evaluated", message, {"coverage": view.coverage, "chance": view.chance})
         if reason:
             self._note(reason)
         return {"promising": not reason, "reason": reason, "view": msgspec.to_builtins(view)}
@@ -201,12 +200,11 @@ class Move:
 
     def _certify(self) -> Attempt:
         attempt = certify(self._store, self._view(), self.result("begin")["attempt"], time.time_ns())
-        task = self._task()
         if attempt.certificate is None:
-            self._event("not-certified", f"{task.name}: attempt {attempt.number}: {attempt.reason}", {})
+            self._event("not-certified", f"Attempt {attempt.number}: {attempt.reason}", {})
             self._note(f"Attempt {attempt.number} was not certified: {attempt.reason}")
         else:
-            message = f"{task.name}: attempt {attempt.number} certified, {len(attempt.tested)} thresholds tested."
+            message = f"Attempt {attempt.number}: certified; {len(attempt.tested)} thresholds were tested."
             self._event("certified", message, {"certificate": attempt.certificate})
         return attempt
 
@@ -221,11 +219,11 @@ class Move:
         with self._store.control.transaction():
             if task is not None and isinstance(error, RightsError):
                 self._note(str(error), "blocked" if task.state != "owned" else None)
-                self._event("rights-blocked", f"{task.name}: {error}", {})
+                self._event("rights-blocked", str(error), {})
             elif task is not None:
                 self._note(str(error))
                 if not isinstance(error, EvidenceError):
-                    self._event("job-failed", f"{task.name}: {error}", {"job": self.job.job_id})
+                    self._event("job-failed", str(error), {"job": self.job.job_id})
             for event in self._told:
                 self._store.control.add_event(event)
             self._finish("failed", str(error))

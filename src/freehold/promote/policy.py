@@ -46,7 +46,7 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
         fingerprints=task.fingerprints,
     )
     message = (
-        f"{task.name}: {certificate.coverage:.0%} of requests now answered by {student.student_id}; "
+        f"{certificate.coverage:.0%} of requests are now answered by {student.student_id}; "
         f"loss at most {certificate.loss_upper:.2%} of {certificate.epsilon:.2%} allowed."
     )
     evidence: dict[str, object] = {
@@ -74,7 +74,7 @@ def roll_back(
         raise NotFound(f"Task {task_id} has no student in force.", "`freehold tasks` shows which have.")
     changes = {"state": "rolled_back", "evidence_since_ns": now_ns, "samples_at_look": 0, "rows_at_attempt": 0}
     details = {**evidence, "certificate": in_force.rungs[0].certificate, "student": in_force.rungs[0].student}
-    message = f"{task.name}: back to the incumbent. {reason}"
+    message = f"Back to the incumbent. {reason}"
     return _publish(store, settings, task, (), changes, "rolled-back", message, details, now_ns)
 
 
