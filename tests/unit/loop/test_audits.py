@@ -118,7 +118,7 @@ def test_a_drifted_student_is_withdrawn_with_its_evidence_in_the_event(drifted: 
     assert 0 <= event.evidence["lower"] < event.evidence["upper"] <= 1 and event.evidence["epsilon"] == 0.1
     task = desk.store.control.tasks.get(desk.task_id)
     assert (
-        task.state == "rolled_back" and task.evidence_since_ns == event.at_ns and "back to the incumbent" in task.note
+        task.state == "rolled_back" and task.evidence_since_ns == event.at_ns and "audited answers differ" in task.note
     )
     assert task.attempts == 1, "what was spent stays spent"
     entry = desk.store.control.current_policy().tasks[desk.task_id]
