@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,13 +19,16 @@ from freehold.cli.common import (
 )
 from freehold.domain.errors import NotFound, RequestError
 
+if TYPE_CHECKING:
+    from freehold.ledger import Ledger, Line
+
 _BODY_SHOWN = 4_000
 
 
 @click.command("traces")
 @click.argument("trace", required=False)
 @click.option("--task", help="Of one task only (name or id).")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many.")
 @config_option
 @json_option
 def traces_command(trace: str | None, task: str | None, limit: int, config: str | None, as_json: bool) -> None:
@@ -84,7 +87,7 @@ def _show_trace(store: Any, trace_id: str, as_json: bool) -> None:
 
 @click.command("events")
 @click.option("--task", help="Of one task only (name or id).")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=30, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=30, show_default=True, help="How many.")
 @config_option
 @json_option
 def events_command(task: str | None, limit: int, config: str | None, as_json: bool) -> None:
@@ -95,15 +98,18 @@ def events_command(task: str | None, limit: int, config: str | None, as_json: bo
     if as_json:
         echo_json(events)
         return
-    made = table("Events", "at", "what", "")
+    names = {item.task_id: item.name for item in store.control.tasks.list()}
+    made = table("Events", "at", "what", "task", "")
     for event in reversed(events):
-        made.add_row(when(event.at_ns), event.kind, event.message)
+        made.add_row(when(event.at_ns), event.kind, names.get(event.task, event.task), event.message)
     console().print(made)
 
 
 @click.command("ledger")
 @click.option("--since", metavar="DATE", help="From this day on (YYYY-MM-DD, UTC).")
-@click.option("--by", type=click.Choice(["task", "day", "model"]), default="task", show_default=True)
+@click.option(
+    "--by", type=click.Choice(["task", "day", "model"]), default="task", show_default=True, help="One line each."
+)
 @config_option
 @json_option
 def ledger_command(since: str | None, by: str, config: str | None, as_json: bool) -> None:
@@ -115,7 +121,7 @@ def ledger_command(since: str | None, by: str, config: str | None, as_json: bool
     since_ns = None if since is None else _day(since)
     accounts = ledger(open_store(settings), since_ns, derive=Deriver(settings.upstreams))
     if as_json:
-        echo_json(accounts)
+        echo_json(_as_document(accounts))
         return
     figures = ("requests", "owned", "spent", "would have cost", "audits", "repeats", "saved")
     made = table("Ledger", by, *figures, right=figures)
@@ -131,6 +137,22 @@ def ledger_command(since: str | None, by: str, config: str | None, as_json: bool
         f"Saved {dollars(saved.total)} net of audits and repeats: {dollars(saved.measured)} measured, "
         f"{dollars(saved.quoted)} at list prices, {dollars(saved.assumed)} from estimated tokens."
     )
+
+
+def _as_document(accounts: Ledger) -> dict[str, Any]:
+    """The ledger as plain data: beside the nano-dollars of each line, what is computed from them, in dollars."""
+    import msgspec
+
+    from freehold.ledger.money import NANO
+
+    def line_of(line: Line) -> dict[str, Any]:
+        amounts = {name: getattr(line, name).total / NANO for name in ("spent", "would_have", "audits", "repeats")}
+        figures = {f"{name}_usd": amount for name, amount in amounts.items()}
+        shares = {"owned_share": line.owned_share, "saved_usd": line.saved.total / NANO}
+        return {**msgspec.to_builtins(line), **figures, **shares}
+
+    lines = {name: [line_of(line) for line in getattr(accounts, name)] for name in ("tasks", "days", "models")}
+    return {**msgspec.to_builtins(accounts), **lines, "total": line_of(accounts.total)}
 
 
 def _day(text: str) -> int:

@@ -24,8 +24,15 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
 @click.option("--openai-key-env", "key_env", metavar="VARIABLE", help="Environment variable with the provider's key.")
 @click.option("--name", help="What to call the upstream [default: from the address].")
 @click.option("--terms", help="Whose terms its answers come under, where the address does not tell; `own`: yours.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8484, show_default=True)
-@click.option("--file", "target", type=click.Path(path_type=Path), default=Path("freehold.toml"), show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=8484, show_default=True, help="Where to listen.")
+@click.option(
+    "--file",
+    "target",
+    type=click.Path(path_type=Path),
+    default=Path("freehold.toml"),
+    show_default=True,
+    help="Where to write it.",
+)
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 @click.option("--print", "to_screen", is_flag=True, help="Print it instead of writing a file.")
 @json_option
@@ -49,6 +56,9 @@ def init_command(
     name = name or _name_of(base_url)
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{name!r} cannot name an upstream.", "Use lower-case letters, digits, - and _.")
+    for value in (base_url, key_env or ""):
+        if '"' in value or "\\" in value or not value.isprintable():
+            raise ConfigError(f"{value!r} cannot be written to the file.", "Leave out quotes and control characters.")
     if terms is not None and terms not in terms_table():
         raise ConfigError(f"Nothing is known of terms {terms!r}.", f"Known: {', '.join(sorted(terms_table()))}.")
     text = render(base_url, key_env or "", name, terms, port)
@@ -102,8 +112,15 @@ def _name_of(base_url: str) -> str:
 def _write(target: Path, text: str, force: bool) -> None:
     if target.exists() and not force:
         raise ConfigError(f"{target} exists.", "Give --force to replace it, or --file for another.")
+    draft = target.with_name(f".{target.name}.draft")
     try:
-        target.write_text(text, encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
+        load_settings(draft)  # what does not load never takes the file's place
+        draft.replace(target)
     except OSError as error:
         raise ConfigError(f"{target} cannot be written: {error.strerror}.", "Choose another --file.") from error
-    load_settings(target)
+    except ConfigError as error:
+        message = error.message.replace(str(draft), str(target))
+        raise ConfigError(f"Nothing was written: {message}", error.hint) from error
+    finally:
+        draft.unlink(missing_ok=True)
