@@ -77,6 +77,11 @@ class LoopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     delta: OpenShare = 0.05
     """Probability that a certificate may be wrong, over all attempts on a task."""
     audit_rate: OpenShare = 0.05
+    """Share of owned answers that the incumbent is asked about as well."""
+    probation_audit_rate: OpenShare = 0.2
+    """That share for a rung newly in force, until it has had `probation_audits`: what is wrong shows early, and audits
+    are the evidence on which a better student can be certified."""
+    probation_audits: Annotated[int, msgspec.Meta(ge=0)] = 200
     repeat_rate: Share = 0.01
     repeats_wanted: Count = 100
     min_samples: Count = 200

@@ -19,12 +19,12 @@ from freehold.config import Settings
 from freehold.curate import Seen, discover, look_at_form
 from freehold.domain.errors import Conflict, FreeholdError
 from freehold.domain.events import Job
-from freehold.domain.policy import Policy
+from freehold.domain.policy import Policy, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.evaluate import self_disagreement
 from freehold.loop.move import Move, new_move
 from freehold.monitor import breached, watch
-from freehold.promote import roll_back, set_repeat_rate
+from freehold.promote import audit_rate, roll_back, set_rates
 from freehold.record.sealer import Sealer
 from freehold.runners import Runner, Running
 from freehold.store import Store
@@ -119,7 +119,15 @@ class Loop:
                     roll_back(self._store, self._settings, entry.task, reason, evidence, time.time_ns())
                     back.append(entry.task)
                     break
+                if monitor.audits >= self._settings.loop.probation_audits:
+                    self._end_probation(entry)
         return tuple(back)
+
+    def _end_probation(self, entry: TaskPolicy) -> None:
+        task = self._store.control.tasks.get(entry.task)
+        rate = audit_rate(self._settings, task, on_probation=False) if task is not None else entry.audit_rate
+        if rate < entry.audit_rate:
+            set_rates(self._store, entry.task, f"Probation is over: {rate:.0%} are audited.", audit_rate=rate)
 
     def _start_due(self, seen: dict[str, Seen]) -> str | None:
         if self._running is not None:
@@ -163,7 +171,7 @@ class Loop:
             self_disagreement(self._store, task.task_id, task.evidence_since_ns).pairs
             >= self._settings.loop.repeats_wanted
         ):
-            set_repeat_rate(self._store, task.task_id, 0.0)
+            set_rates(self._store, task.task_id, "The incumbent was asked twice often enough.", repeat_rate=0.0)
 
     def _left_over(self) -> Job | None:
         """A job that a killed process left unfinished."""

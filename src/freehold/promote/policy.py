@@ -56,7 +56,8 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
         "epsilon": certificate.epsilon,
         "attempt": certificate.attempt,
     }
-    return _publish(store, settings, task, (rung,), {"state": "owned"}, "promoted", message, evidence, now_ns)
+    rate = audit_rate(settings, task, on_probation=settings.loop.probation_audits > 0)
+    return _publish(store, settings, task, (rung,), rate, {"state": "owned"}, "promoted", message, evidence, now_ns)
 
 
 def roll_back(
@@ -75,19 +76,28 @@ def roll_back(
     changes = {"state": "rolled_back", "evidence_since_ns": now_ns, "samples_at_look": 0, "rows_at_attempt": 0}
     details = {**evidence, "certificate": in_force.rungs[0].certificate, "student": in_force.rungs[0].student}
     message = f"Back to the incumbent. {reason}"
-    return _publish(store, settings, task, (), changes, "rolled-back", message, details, now_ns)
+    rate = audit_rate(settings, task, on_probation=False)
+    return _publish(store, settings, task, (), rate, changes, "rolled-back", message, details, now_ns)
 
 
-def set_repeat_rate(store: Store, task_id: str, rate: float) -> Policy:
-    """Change how often the incumbent is asked twice about a task.
+def audit_rate(settings: Settings, task: Task, *, on_probation: bool) -> float:
+    """The audit rate of a rung of this task; one that is set for the task itself holds always."""
+    own = settings.tasks.get(task.name) or settings.tasks.get(task.task_id)
+    if own is not None and own.audit_rate is not None:
+        return own.audit_rate
+    loop = settings.loop
+    return max(loop.audit_rate, loop.probation_audit_rate) if on_probation else loop.audit_rate
+
+
+def set_rates(store: Store, task_id: str, reason: str, **rates: float) -> Policy:
+    """Change a task's `audit_rate` or `repeat_rate`, and nothing else of its policy.
 
     Raises:
         Conflict: somebody else published a policy meanwhile.
     """
-    reason = f"The incumbent is asked twice about {rate:.1%} of requests."
     with store.control.transaction():
         current = store.control.current_policy()
-        entry = msgspec.structs.replace(current.tasks.get(task_id, TaskPolicy(task=task_id)), repeat_rate=rate)
+        entry = msgspec.structs.replace(current.tasks.get(task_id, TaskPolicy(task=task_id)), **rates)
         return store.control.publish_policy(
             msgspec.structs.replace(current, reason=reason, tasks={**current.tasks, task_id: entry}), current.version
         )
@@ -125,14 +135,13 @@ def _publish(
     settings: Settings,
     task: Task,
     rungs: tuple[Rung, ...],
+    rate: float,
     changes: dict[str, Any],
     kind: EventKind,
     message: str,
     evidence: dict[str, object],
     now_ns: int,
 ) -> Policy:
-    own = settings.tasks.get(task.name) or settings.tasks.get(task.task_id)
-    rate = own.audit_rate if own and own.audit_rate is not None else settings.loop.audit_rate
     event = Event(event_id=new_id("ev"), at_ns=now_ns, kind=kind, task=task.task_id, message=message, evidence=evidence)
     with store.control.transaction():
         current = store.control.current_policy()
