@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -297,7 +297,7 @@ class Load:
 
 
 @contextlib.contextmanager
-def store_of(folder: Path) -> Iterator[Store]:
+def store_of(folder: Path) -> Generator[Store]:
     """The product's store, read beside the running product: quicker than a command when something is waited for."""
     settings = load_settings(folder / "freehold.toml")
     store = Store.open(settings.data, settings.control_url)

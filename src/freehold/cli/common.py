@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -72,6 +74,19 @@ def find_task(store: Store, wanted: str) -> Task:
         names = ", ".join(task.task_id for task in found)
         raise NotFound(f"{wanted!r} could be any of {names}.", "Give the whole id.")
     raise NotFound(f"There is no task {wanted!r}.", "`freehold tasks` lists them.")
+
+
+def end_in_order() -> None:
+    """Let SIGTERM and SIGHUP end this process by way of every `finally`: children end, temporary folders go.
+
+    uvicorn raises the signal again once it has drained, and the default would then be to die on the spot.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)
 
 
 def console() -> Console:

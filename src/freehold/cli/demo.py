@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freehold.cli.common import console, echo_json, json_option
+from freehold.cli.common import console, echo_json, end_in_order, json_option
 from freehold.config import configure_logs, load_settings
 from freehold.domain.errors import FreeholdError
 
 if TYPE_CHECKING:
-    from freehold.demo.grammar import Message
+    from freehold.demo.play import Traffic
     from freehold.demo.result import Figures, Tally
+    from freehold.demo.view import View
     from freehold.store import Store
 
 REQUESTS = 12_000
 SECONDS = 62.0
 _SETTLE_SECONDS = 6.0
-MIX = {"triage": 0.3, "urgency": 0.3, "extraction": 0.28, "reply": 0.12}
-"""Share of each task in the traffic."""
 
 
 @click.command("demo")
@@ -39,39 +38,38 @@ def demo_command(seed: int, requests: int, seconds: float, keep: bool, as_json: 
     The incumbent is a stand-in that replays our own grammar's answers, wrong in 2% of cases, at a frontier model's
     price. Half-way the traffic of one task drifts, so that its student decays and is rolled back.
     """
-    from freehold.demo.grammar import traffic
+    from freehold.demo.play import Traffic
 
     configure_logs("error")
+    end_in_order()
     started = time.monotonic()
-    messages = traffic(seed, requests, MIX, drift_task="urgency", drift_at=0.5)
+    played = Traffic(seed, requests)
     with tempfile.TemporaryDirectory(prefix="freehold-demo-") as folder:
-        result = _run(Path(folder), messages, seed, seconds, started, live=not as_json, keep=keep)
+        result = _run(Path(folder), played, seconds, started, live=not as_json, keep=keep)
     if as_json:
         from freehold.demo.result import as_document
 
         echo_json(as_document(result))
 
 
-def _run(
-    folder: Path, messages: list[Message], seed: int, seconds: float, started: float, *, live: bool, keep: bool
-) -> Figures:
+def _run(folder: Path, played: Traffic, seconds: float, started: float, *, live: bool, keep: bool) -> Figures:
     from freehold.demo.play import Player, freehold_up, stand_in, write_config
     from freehold.demo.result import figures
-    from freehold.demo.view import View, final_table
+    from freehold.demo.view import View, explanation, final_table
     from freehold.store import Store
     from freehold.upstreams.recorded import serve_in_thread
 
-    with serve_in_thread(stand_in(messages, seed)) as incumbent:
+    with serve_in_thread(stand_in(played)) as incumbent:
         config = write_config(folder, incumbent.base_url)
         settings = load_settings(config)
         settings.data.mkdir(parents=True, exist_ok=True)
         store = Store.open(settings.data, settings.control_url)
         with freehold_up(config) as url:
-            view = View(store, len(messages), url)
+            view = View(store, len(played), url)
             tally = (
-                _play_live(view, messages, url, seconds)
+                _play_live(view, played, url, seconds)
                 if live
-                else asyncio.run(Player(url, messages, seconds, lambda _: None).play())
+                else asyncio.run(Player(url, played, seconds, lambda _: None).play())
             )
             saved = _settled_saving(store, tally)
             result = figures(tally, store, saved, time.monotonic() - started)
@@ -79,6 +77,7 @@ def _run(
                 raise FreeholdError(f"{tally.failed} of the demo's requests failed.", f"See {folder}/freehold.log.")
             if live:
                 console().print(final_table(result))
+                console().print(explanation(tally) + "\n", highlight=False)
                 from freehold.ledger import dollars
 
                 click.echo(
@@ -89,19 +88,17 @@ def _run(
     return result
 
 
-def _play_live(view: object, messages: list[Message], url: str, seconds: float) -> Tally:
+def _play_live(view: View, played: Traffic, url: str, seconds: float) -> Tally:
     from rich.live import Live
 
     from freehold.demo.play import Player
-    from freehold.demo.view import View
 
-    assert isinstance(view, View)
     screen = console()
     if not screen.is_terminal:
-        click.echo(f"Playing {len(messages):,} requests over {seconds:.0f} s. Dashboard: {url}/", err=True)
-        return asyncio.run(Player(url, messages, seconds, lambda _: None).play())
+        click.echo(f"Playing {len(played):,} requests over {seconds:.0f} s. Dashboard: {url}/", err=True)
+        return asyncio.run(Player(url, played, seconds, lambda _: None).play())
     with Live(console=screen, refresh_per_second=8, transient=True) as live:
-        return asyncio.run(Player(url, messages, seconds, lambda tally: live.update(view.draw(tally))).play())
+        return asyncio.run(Player(url, played, seconds, lambda tally: live.update(view.draw(tally))).play())
 
 
 def _settled_saving(store: Store, tally: Tally) -> int:

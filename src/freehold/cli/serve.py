@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freehold.cli.common import config_option, echo_json, json_option, open_store, settings_at
+from freehold.cli.common import config_option, echo_json, end_in_order, json_option, open_store, settings_at
 from freehold.config import Settings, configure_logs
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def up_command(config: str | None, workers: int | None, as_json: bool, log_level
 
     path, _ = settings_at(config)
     configure_logs(log_level)
-    _end_in_order()
+    end_in_order()
     with _loop_beside(path, log_level):
         serve(path, workers=workers, fallback_factory=dashboard_of, on_listening=_say(as_json), log_level=log_level)
 
@@ -67,7 +67,7 @@ def serve_command(config: str | None, workers: int | None, as_json: bool, log_le
 
     path, _ = settings_at(config)
     configure_logs(log_level)
-    _end_in_order()
+    end_in_order()
     serve(path, workers=workers, on_listening=_say(as_json), log_level=log_level)
 
 
@@ -98,15 +98,6 @@ def loop_command(config: str | None, once: bool, with_parent: bool, as_json: boo
     if with_parent:
         threading.Thread(target=_end_with_parent, args=(stop,), name="parent-watch", daemon=True).start()
     run_loop(settings, path, stop, log_level=log_level)
-
-
-def _end_in_order() -> None:
-    """Leave by way of every `finally`: uvicorn raises SIGTERM again when it has drained, and its default is to die."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(0)
-
-    signal.signal(signal.SIGTERM, end)
 
 
 def _end_with_parent(stop: threading.Event) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-from freehold.demo.grammar import Message, chat_request
+from freehold.demo.grammar import Message, chat_request, traffic
 from freehold.demo.incumbent import incumbent_answers
 from freehold.demo.result import Tally
 from freehold.domain.chat import instructions, parse_chat
@@ -24,6 +24,13 @@ from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers
 MODEL = "frontier-stand-in"
 EPSILON = 0.05
 CONCURRENCY = 16
+DRIFT_TASK = "urgency"
+DRIFT_AT = 0.5
+"""The traffic of that task changes at this share of the run."""
+DRIFT_AFTER = 150
+"""But not before its student has given so many answers: there must be something that can decay."""
+MIX = {"triage": 0.29, "urgency": 0.33, "extraction": 0.27, "reply": 0.11}
+"""Share of each task in the traffic."""
 _STOP_SECONDS = 20.0
 _CONFIG = """# Written by `freehold demo`.
 data_dir = "data"
@@ -40,15 +47,29 @@ prices = {{ "{model}" = {{ input = 2.5, output = 10.0 }} }}
 
 [loop]
 epsilon = {epsilon}
+min_samples = 900
 growth = 1.4
 interval_seconds = 0.5
 """
 
 
-def stand_in(messages: list[Message], seed: int) -> RecordedAnswers:
-    """The incumbent: an answer recorded for every message, about 2% of them wrong."""
+class Traffic:
+    """What the desk's customers write: as it is before the change, and as it is after it, place by place."""
+
+    def __init__(self, seed: int, requests: int) -> None:
+        self.seed = seed
+        self.before = traffic(seed, requests, MIX)
+        self.after = traffic(seed, requests, MIX, drift_task=DRIFT_TASK, drift_at=0.0)
+
+    def __len__(self) -> int:
+        return len(self.before)
+
+
+def stand_in(played: Traffic) -> RecordedAnswers:
+    """The incumbent: an answer recorded for every message that may be sent, about 2% of them wrong."""
+    messages = [*played.before, *(message for message in played.after if message.task == DRIFT_TASK)]
     rows: list[RecordedAnswer] = []
-    for message, answer in zip(messages, incumbent_answers(messages, seed), strict=True):
+    for message, answer in zip(messages, incumbent_answers(messages, played.seed), strict=True):
         request = parse_chat(json.dumps(chat_request(message, MODEL)).encode())
         rows.append(
             RecordedAnswer(prompt=message.user, response=answer, model=MODEL, instructions=instructions(request))
@@ -94,31 +115,31 @@ class Player:
 
     Args:
         url: the gateway's address.
-        messages: the traffic.
+        played: the traffic.
         seconds: over which to spread it; where the machine is too slow for that, what is left is not sent.
         on_progress: called about ten times a second.
     """
 
-    def __init__(self, url: str, messages: list[Message], seconds: float, on_progress: Callable[[Tally], None]) -> None:
+    def __init__(self, url: str, played: Traffic, seconds: float, on_progress: Callable[[Tally], None]) -> None:
         self.tally = Tally()
         self._gateway = OpenAIUpstream("gateway", f"{url}/v1")
-        self._messages = messages
+        self._played = played
         self._seconds = seconds
         self._on_progress = on_progress
 
     async def play(self) -> Tally:
         """Send everything that fits into the time; returns the counts."""
         started = time.monotonic()
-        waiting = iter(enumerate(self._messages))
-        pace = self._seconds / len(self._messages)
+        waiting = iter(range(len(self._played)))
+        pace = self._seconds / len(self._played)
 
         async def caller() -> None:
-            for number, message in waiting:
+            for number in waiting:
                 now = time.monotonic() - started
                 if now > self._seconds * 1.1:
                     return
                 await asyncio.sleep(max(0.0, number * pace - now))
-                await self._ask(message)
+                await self._ask(self._message(number))
 
         async def watcher() -> None:
             while True:
@@ -133,6 +154,13 @@ class Player:
             await self._gateway.aclose()
         self._on_progress(self.tally)
         return self.tally
+
+    def _message(self, number: int) -> Message:
+        """The next message; decides, once, that the traffic changes from here on."""
+        half_way = number >= DRIFT_AT * len(self._played)
+        if self.tally.drift_at is None and half_way and self.tally.owned[DRIFT_TASK] >= DRIFT_AFTER:
+            self.tally.drift_at = number
+        return (self._played.before if self.tally.drift_at is None else self._played.after)[number]
 
     async def _ask(self, message: Message) -> None:
         request = UpstreamRequest(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from freehold.demo.grammar import Message
     from freehold.domain.evidence import Certificate
     from freehold.store import Store
+
+
+LATELY = 100
+"""As many requests of a task say how it is answered now."""
 
 
 class TaskFigures(msgspec.Struct, frozen=True):
@@ -47,15 +51,24 @@ class Tally:
         self.owned: Counter[str] = Counter()
         self.wrong: Counter[str] = Counter()
         self.failed = 0
+        self._lately: dict[str, deque[bool]] = {}
+        self.drift_at: int | None = None
+        """The request from which on the traffic of one task was another; None while it is as it was."""
         self.task_ids: dict[str, str] = {}
 
     def add(self, message: Message, answer: str, *, owned: bool, task_id: str) -> None:
         """One answer to `message`."""
         self.requests[message.task] += 1
         self.task_ids[message.task] = task_id
+        self._lately.setdefault(message.task, deque(maxlen=LATELY)).append(owned)
         if owned:
             self.owned[message.task] += 1
             self.wrong[message.task] += int(disagreement(answer, message.truth))
+
+    def owned_lately(self, task: str) -> float:
+        """Share of the last `LATELY` requests of a task that students answered."""
+        lately = self._lately.get(task, ())
+        return sum(lately) / max(1, len(lately))
 
     @property
     def owned_share(self) -> float:

@@ -11,9 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from freehold.demo.play import DRIFT_TASK
 from freehold.demo.result import Figures, Tally
 from freehold.domain.errors import StoreError
-from freehold.domain.events import Event
+from freehold.domain.events import Event, EventKind
 from freehold.domain.tasks import Task
 
 if TYPE_CHECKING:
@@ -27,9 +28,23 @@ TITLES = {
     "extraction": "fields as closed JSON",
     "reply": "free-text replies",
 }
-_SHOWN = ("form-recognised", "certified", "not-certified", "promoted", "rolled-back", "job-failed")
+CHANGE = f"{TITLES[DRIFT_TASK]}: the traffic changes now (a strike makes harmless questions urgent)"
+_NEWS: dict[EventKind, tuple[str, str]] = {
+    "form-recognised": ("recognised", "dim"),
+    "certified": ("certified", "cyan"),
+    "not-certified": ("not certified", "yellow"),
+    "promoted": ("promoted", "bold green"),
+    "drift-suspected": ("drift", "yellow"),
+    "rolled-back": ("rolled back", "bold red"),
+    "rights-blocked": ("blocked", "red"),
+    "job-failed": ("failed", "red"),
+}
+"""Which events are shown, as what, in which colour."""
+_LINES = 10
+"""As many lines of news, always: the picture stands still."""
+_BAR = 24
 _REFRESH_SECONDS = 0.5
-_COLOURS = {"owned": "green", "rolled_back": "red", "unscorable": "dim"}
+_COLOURS = {"owned": "bold green", "rolled_back": "bold red", "unscorable": "dim"}
 
 
 class View:
@@ -42,21 +57,26 @@ class View:
         self._read_at = 0.0
         self._tasks: dict[str, Task] = {}
         self._events: list[Event] = []
-        self._started = time.monotonic()
+        self._started_ns = time.time_ns()
+        self._changed_ns: int | None = None
 
     def draw(self, tally: Tally) -> RenderableType:
         """The picture of this moment."""
         self._refresh()
+        if tally.drift_at is not None and self._changed_ns is None:
+            self._changed_ns = time.time_ns()
         sent = tally.requests.total()
         head = Text.assemble(
             ("Freehold demo", "bold"),
-            f"  {time.monotonic() - self._started:4.0f} s   {sent:,} requests   ",
-            (f"{tally.owned_share:.0%} owned", "bold green"),
-            f"   dashboard {self._address}/",
+            f"  {self._seconds(time.time_ns()):3.0f} s   {sent:6,} requests   ",
+            (f"{tally.owned_share:4.0%} owned so far", "bold green"),
         )
-        return Group(
-            head, ProgressBar(total=self._total, completed=sent, width=72), self._table(tally), self._news(tally)
-        )
+        where = Text(f"Dashboard: {self._address}/", "dim")
+        bar = ProgressBar(total=self._total, completed=sent, width=78)
+        return Group(head, where, bar, self._table(tally), self._news(tally))
+
+    def _seconds(self, at_ns: int) -> float:
+        return (at_ns - self._started_ns) / 1e9
 
     def _refresh(self) -> None:
         if time.monotonic() - self._read_at < _REFRESH_SECONDS:
@@ -64,33 +84,46 @@ class View:
         self._read_at = time.monotonic()
         try:
             self._tasks = {task.task_id: task for task in self._store.control.tasks.list()}
-            self._events = [event for event in self._store.control.events(200) if event.kind in _SHOWN][:8]
+            self._events = [event for event in self._store.control.events(200) if event.kind in _NEWS]
         except StoreError:
             return  # the picture of half a second ago will do
 
     def _table(self, tally: Tally) -> Table:
         made = Table(box=box.SIMPLE_HEAD, header_style="dim")
-        made.add_column("task")
-        made.add_column("requests", justify="right")
-        made.add_column("owned", justify="right")
-        made.add_column("state")
+        for column, width in (("task", 24), ("requests", 8), ("owned now", _BAR + 5), ("state", 12)):
+            made.add_column(column, min_width=width, justify="right" if column == "requests" else "left", no_wrap=True)
         for name, title in TITLES.items():
             task = self._tasks.get(tally.task_ids.get(name, ""))
             state = task.state if task else "observing"
-            share = tally.owned[name] / max(1, tally.requests[name])
             colour = _COLOURS.get(state, "yellow")
-            made.add_row(title, f"{tally.requests[name]:,}", f"{share:.0%}", Text(state.replace("_", " "), colour))
+            share = tally.owned_lately(name)
+            done = round(share * _BAR)
+            bar = Text.assemble(("━" * done, colour), ("╌" * (_BAR - done), "bright_black"), f" {share:4.0%}")
+            made.add_row(title, f"{tally.requests[name]:,}", bar, Text(state.replace("_", " "), colour))
         return made
 
-    def _news(self, tally: Tally) -> Text:
-        text = Text()
-        names = {task_id: name for name, task_id in tally.task_ids.items()}
-        for event in reversed(self._events):
-            colour = {"promoted": "green", "rolled-back": "red"}.get(event.kind, "")
-            text.append(f"{event.kind:15} ", colour or "dim")
-            text.append(f"{names.get(event.task, ''):11}", "bold")
-            text.append(event.message[:150] + "\n")
-        return text
+    def _news(self, tally: Tally) -> Table:
+        """The last events, oldest first, a line each; the change of the traffic stands among them."""
+        titles = {task_id: TITLES[name] for name, task_id in tally.task_ids.items()}
+        lines = [(event.at_ns, *_NEWS[event.kind], self._said(event, titles)) for event in self._events]
+        if self._changed_ns is not None:
+            lines.append((self._changed_ns, "change", "bold black on yellow", CHANGE))
+        made = Table.grid(padding=(0, 1), expand=True)
+        made.add_column(justify="right", style="dim", min_width=5, no_wrap=True)
+        made.add_column(min_width=13, no_wrap=True)
+        made.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        shown = sorted(lines)[-_LINES:]
+        for at_ns, what, colour, says in shown:
+            made.add_row(f"{self._seconds(at_ns):.0f} s", Text(what, colour), Text(says, colour.removeprefix("bold ")))
+        for _ in range(_LINES - len(shown)):
+            made.add_row("", "", "")
+        return made
+
+    def _said(self, event: Event, titles: dict[str, str]) -> str:
+        """The event's message, the task called by the demo's short title instead of its discovered name."""
+        task = self._tasks.get(event.task)
+        said = event.message.removeprefix(f"{task.name}: ") if task else event.message
+        return f"{titles.get(event.task, 'a task')}: {said}"
 
 
 def final_table(result: Figures) -> Table:
@@ -104,12 +137,31 @@ def final_table(result: Figures) -> Table:
             TITLES.get(row.task, row.task),
             f"{row.requests:,}",
             f"{row.owned_share:.0%}",
-            row.state.replace("_", " "),
+            Text(row.state.replace("_", " "), _COLOURS.get(row.state, "yellow")),
             _percent(row.epsilon),
             _percent(row.loss_upper),
             _percent(row.true_loss),
         )
     return made
+
+
+def explanation(tally: Tally) -> str:
+    """What the table's figures mean, in a few sentences."""
+    if tally.drift_at is None:
+        change = (
+            f"The traffic of “{TITLES[DRIFT_TASK]}” did not change this time: its student came too late to be put to "
+            "the test (the machine was busy, or it was not certified)."
+        )
+    else:
+        change = (
+            f"From request {tally.drift_at:,} on the traffic of “{TITLES[DRIFT_TASK]}” was another than its student "
+            "was certified on; its true loss counts what was answered before the audits noticed."
+        )
+    return (
+        "certified ≤ is what the certificate in force bounds: how often a student differs from the incumbent, with "
+        "95% confidence.\ntrue loss is how often owned answers were wrong by the grammar's own truth, which the loop "
+        f"never sees.\n{change}"
+    )
 
 
 def _percent(value: float | None) -> str:
