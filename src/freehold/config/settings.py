@@ -127,6 +127,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_dir: str = "freehold-data"
     """Relative to the configuration file."""
 
+    def task(self, name: str, task_id: str) -> TaskSettings:
+        """What is set for a task, by its name or its id; all defaults where nothing is."""
+        return self.tasks.get(name) or self.tasks.get(task_id) or TaskSettings()
+
     @property
     def data(self) -> Path:
         """The data folder."""

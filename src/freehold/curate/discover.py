@@ -80,23 +80,24 @@ def discover(store: Store, settings: Settings, now_ns: int) -> dict[str, Seen]:
 
 def _store_task(store: Store, settings: Settings, task: Task | None, row: dict[str, Any], now_ns: int) -> None:
     fingerprints = tuple[str, ...](row["fingerprints"])
-    if task is not None:
-        if set(fingerprints) - set(task.fingerprints):
-            # A job may change the task at the same time: only this field is put.
-            store.control.tasks.change(
-                task.task_id, lambda fresh: msgspec.structs.replace(fresh, fingerprints=fingerprints)
-            )
-        return
     name = str(row["name"])
-    title = name or _title(store, str(row["example"]))
-    own = settings.tasks.get(title) or settings.tasks.get(str(row["task"]))
+    title = task.name if task is not None else name or _title(store, str(row["example"]))
+    own = settings.task(title, str(row["task"]))
+    epsilon = settings.loop.epsilon if own.epsilon is None else own.epsilon
+    delta = settings.loop.delta if own.delta is None else own.delta
+    if task is not None:
+        if set(fingerprints) - set(task.fingerprints) or (epsilon, delta) != (task.epsilon, task.delta):
+            # A job may change the task at the same time: only these fields are put.
+            changes: dict[str, Any] = {"fingerprints": fingerprints, "epsilon": epsilon, "delta": delta}
+            store.control.tasks.change(task.task_id, lambda fresh: msgspec.structs.replace(fresh, **changes))
+        return
     task = Task(
         task_id=str(row["task"]),
         name=title,
         named=bool(name),
         fingerprints=fingerprints,
-        epsilon=own.epsilon if own and own.epsilon is not None else settings.loop.epsilon,
-        delta=own.delta if own and own.delta is not None else settings.loop.delta,
+        epsilon=epsilon,
+        delta=delta,
         note="Too few answers yet to say what they are.",
         created_ns=now_ns,
         updated_ns=now_ns,

@@ -18,7 +18,7 @@ import structlog
 from freehold.config import Settings
 from freehold.curate import Seen, discover, look_at_form
 from freehold.domain.errors import Conflict, FreeholdError
-from freehold.domain.events import Job
+from freehold.domain.events import Job, Monitor
 from freehold.domain.policy import Policy, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.evaluate import self_disagreement
@@ -102,26 +102,34 @@ class Loop:
             self._running = None
 
     def _watch(self) -> tuple[str, ...]:
-        """Bring every rung's monitor up to date; withdraw those whose loss is above ε."""
+        """Bring every rung's monitor up to date; withdraw those that may no longer serve."""
         back: list[str] = []
-        policy = self._store.control.current_policy()
-        for entry in policy.tasks.values():
-            for rung in entry.rungs:
-                certificate = self._store.control.certificates.get(rung.certificate)
-                if certificate is None:
-                    roll_back(self._store, self._settings, entry.task, "Its certificate is gone.", {}, time.time_ns())
-                    back.append(entry.task)
-                    break
-                monitor = watch(self._store, certificate, time.time_ns())
-                reason = breached(monitor)
-                if reason is not None:
-                    evidence = msgspec.to_builtins(monitor)
+        for entry in self._store.control.current_policy().tasks.values():
+            for rung in entry.rungs[:1]:  # this form has one owned rung per task
+                monitor, reason = self._judge(entry.task, rung.certificate)
+                if reason:
+                    evidence: dict[str, object] = {} if monitor is None else msgspec.to_builtins(monitor)
                     roll_back(self._store, self._settings, entry.task, reason, evidence, time.time_ns())
                     back.append(entry.task)
-                    break
-                if monitor.audits >= self._settings.loop.probation_audits:
+                elif monitor is not None and monitor.audits >= self._settings.loop.probation_audits:
                     self._end_probation(entry)
         return tuple(back)
+
+    def _judge(self, task_id: str, certificate_id: str) -> tuple[Monitor | None, str]:
+        """What audits say of a rung in force, and why it must go (empty if it may stay)."""
+        certificate = self._store.control.certificates.get(certificate_id)
+        task = self._store.control.tasks.get(task_id)
+        if certificate is None or task is None:
+            return None, "Its certificate is gone."
+        if not self._may_move(task):
+            return None, "The configuration says that this task does not move."
+        if certificate.epsilon > task.epsilon:
+            return (
+                None,
+                f"It was certified for a loss of {certificate.epsilon:.2%}; now {task.epsilon:.2%} are allowed.",
+            )
+        monitor = watch(self._store, certificate, time.time_ns())
+        return monitor, breached(monitor) or ""
 
     def _end_probation(self, entry: TaskPolicy) -> None:
         task = self._store.control.tasks.get(entry.task)
@@ -152,10 +160,10 @@ class Loop:
 
     def _is_due(self, task: Task, counts: Seen) -> bool:
         """Whether the answers have grown enough since the task was last looked at."""
-        own = self._settings.tasks.get(task.name) or self._settings.tasks.get(task.task_id)
-        if own is not None and not own.move:
-            return False
-        return counts.answers >= max(50, self._settings.loop.growth * task.samples_at_look)
+        return self._may_move(task) and counts.answers >= max(50, self._settings.loop.growth * task.samples_at_look)
+
+    def _may_move(self, task: Task | None) -> bool:
+        return task is not None and self._settings.task(task.name, task.task_id).move
 
     def _looked_at(self, task: Task, counts: Seen) -> Task:
         changed = self._store.control.tasks.change(
@@ -174,8 +182,9 @@ class Loop:
             set_rates(self._store, task.task_id, "The incumbent was asked twice often enough.", repeat_rate=0.0)
 
     def _left_over(self) -> Job | None:
-        """A job that a killed process left unfinished."""
-        return next((job for job in self._store.control.jobs.list(newest_first=True) if job.state == "running"), None)
+        """A job that a killed process, or a command that went one step, left unfinished."""
+        unfinished = (job for job in self._store.control.jobs.list(newest_first=True) if job.state == "running")
+        return next((job for job in unfinished if self._may_move(self._store.control.tasks.get(job.task))), None)
 
     def _start(self, job: Job) -> str:
         if self._runner is None:

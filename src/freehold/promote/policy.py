@@ -82,9 +82,9 @@ def roll_back(
 
 def audit_rate(settings: Settings, task: Task, *, on_probation: bool) -> float:
     """The audit rate of a rung of this task; one that is set for the task itself holds always."""
-    own = settings.tasks.get(task.name) or settings.tasks.get(task.task_id)
-    if own is not None and own.audit_rate is not None:
-        return own.audit_rate
+    own = settings.task(task.name, task.task_id).audit_rate
+    if own is not None:
+        return own
     loop = settings.loop
     return max(loop.audit_rate, loop.probation_audit_rate) if on_probation else loop.audit_rate
 

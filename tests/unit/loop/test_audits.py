@@ -12,10 +12,12 @@ import polars as pl
 import pytest
 from loop_fixtures import Desk, incumbent_audit, incumbent_trace, urgency
 
+from freehold.config import TaskSettings
 from freehold.curate import build_dataset
 from freehold.domain.errors import EvidenceError, NotFound
 from freehold.domain.evidence import Certificate
 from freehold.domain.ids import new_id
+from freehold.loop import Loop
 from freehold.monitor import breached, watch
 from freehold.promote import promote, roll_back
 from freehold.store.artifacts import read_dataset
@@ -175,3 +177,16 @@ def test_after_promotion_audits_and_thinned_escalations_are_the_uniform_samples(
     assert len(rows) - uniform == pytest.approx(0.8 * (1000 - owned), abs=70)
     assert dataset.left_out["answered by a student"] == owned
     desk.close()
+
+
+def test_a_tighter_epsilon_or_a_task_that_may_not_move_withdraws_the_rung(tmp_path: Path) -> None:
+    for number, task in enumerate((TaskSettings(epsilon=0.01), TaskSettings(move=False))):
+        desk = Desk(tmp_path / str(number), epsilon=0.1)
+        desk.send(urgency(7, 900))
+        desk.loop.until_idle()
+        assert desk.rung is not None
+        settings = msgspec.structs.replace(desk.settings, tasks={desk.task_id: task})
+        turn = Loop(desk.store, settings).turn()
+        assert turn.rolled_back == (desk.task_id,) and desk.rung is None
+        assert desk.events("rolled-back")[0].message.endswith(("are allowed.", "does not move."))
+        desk.close()
