@@ -86,7 +86,7 @@ class LoopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repeats_wanted: Count = 100
     min_samples: Count = 200
     """Fewest closed answers before a student is tried."""
-    growth: Annotated[float, msgspec.Meta(gt=1.0)] = 1.15
+    growth: Annotated[float, msgspec.Meta(gt=1.0)] = 1.2
     """A task is looked at again when its evidence has grown by this factor."""
     max_samples: Count = 50_000
     """Most recent samples used to train one student."""

@@ -29,12 +29,12 @@ StepName = Literal["curate", "train", "evaluate", "begin", "certify", "promote"]
 STEPS: tuple[StepName, ...] = ("curate", "train", "evaluate", "begin", "certify", "promote")
 _AT_ONCE: frozenset[StepName] = frozenset(("begin", "promote"))
 """Steps whose work is a change of the control store: made in one transaction with the record that they are done."""
-MIN_CHANCE = 0.5
+MIN_CHANCE = 0.8
 """An attempt spends some of δ for good: it is made when it will probably succeed."""
 ENOUGH_COVERAGE = 0.5
 STALLED_GAIN = 0.02
 """A first promotion waits until the student would answer half of the requests, or has stopped getting better."""
-MIN_GROWTH = 1.5
+MIN_GROWTH = 1.25
 """After an attempt that failed, the next wants this many times as many certify rows."""
 MIN_GAIN = 0.05
 """A new student is tried in place of one in force only if it is predicted to answer at least this much more than that
