@@ -139,14 +139,14 @@ def test_the_old_certificate_cannot_come_back(drifted: Any) -> None:
 def test_only_evidence_from_after_the_rollback_moves_it_again(drifted: Any) -> None:
     desk, first, _ = drifted
     since = desk.store.control.tasks.get(desk.task_id).evidence_since_ns
-    turned = [(prompt, OTHER[answer]) for prompt, answer in urgency(91, 700)]
+    turned = [(prompt, OTHER[answer]) for prompt, answer in urgency(91, 1400)]
     desk.send(turned)
     desk.loop.until_idle()
     second = _certificate(desk)
     assert second.certificate_id != first.certificate_id and second.attempt == 2
     dataset = desk.store.control.datasets.get(second.dataset_id)
     rows = read_dataset(desk.store.data / dataset.path, dataset.sha256)
-    assert dataset.since_ns == rows[0].at_ns >= since and len(rows) == 700
+    assert dataset.since_ns == rows[0].at_ns >= since and len(rows) == 1400
     right = [desk.student(desk.rung).answer(prompt).text == answer for prompt, answer in turned[:100]]
     assert sum(right) > 80, "it learnt the new ways"
 
