@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 TITLES = {
-    "triage": "intent triage, 24 labels",
+    "triage": "intents, 24 labels",
     "urgency": "urgency, yes or no",
-    "extraction": "fields as closed JSON",
+    "extraction": "closed JSON fields",
     "reply": "free-text replies",
 }
 CHANGE = f"{TITLES[DRIFT_TASK]}: the traffic changes now (a strike makes harmless questions urgent)"
@@ -90,7 +90,7 @@ class View:
 
     def _table(self, tally: Tally) -> Table:
         made = Table(box=box.SIMPLE_HEAD, header_style="dim")
-        for column, width in (("task", 24), ("requests", 8), ("owned now", _BAR + 5), ("state", 12)):
+        for column, width in (("task", 18), ("requests", 8), ("owned now", _BAR + 5), ("state", 12)):
             made.add_column(column, min_width=width, justify="right" if column == "requests" else "left", no_wrap=True)
         for name, title in TITLES.items():
             task = self._tasks.get(tally.task_ids.get(name, ""))
@@ -128,9 +128,10 @@ class View:
 
 def final_table(result: Figures) -> Table:
     """The demo's result for people."""
-    made = Table(box=box.SIMPLE_HEAD, header_style="dim", title_justify="left", title="What the demo measured")
-    made.add_column("task")
-    for column in ("requests", "owned", "state", "allowed loss ε", "certified ≤", "true loss"):
+    made = Table(title="What the demo measured", title_justify="left", header_style="dim", box=box.SIMPLE_HEAD)
+    made.padding = (0, 1, 0, 0)  # 80 columns must do
+    made.add_column("task", no_wrap=True)
+    for column in ("requests", "owned", "state", "ε", "loss ≤", "true loss"):
         made.add_column(column, justify="left" if column == "state" else "right")
     for row in result.tasks:
         made.add_row(
@@ -158,9 +159,10 @@ def explanation(tally: Tally) -> str:
             "was certified on; its true loss counts what was answered before the audits noticed."
         )
     return (
-        "certified ≤ is what the certificate in force bounds: how often a student differs from the incumbent, with "
-        "95% confidence.\ntrue loss is how often owned answers were wrong by the grammar's own truth, which the loop "
-        f"never sees.\n{change}"
+        "ε is the loss that is allowed. loss ≤ is what the last certificate bounds: how often the student differs from "
+        "the incumbent, with 95% confidence.\n"
+        "true loss is how often owned answers were wrong by the grammar's own truth, which the loop never sees.\n"
+        f"{change}"
     )
 
 
