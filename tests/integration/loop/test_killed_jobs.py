@@ -31,7 +31,7 @@ sys.exit(worker.main(["--job", sys.argv[2], "--config", sys.argv[3]]))
 
 def _prepared(folder: Path) -> Office:
     made = Office(folder)
-    made.send(1, 450)
+    made.send(1, 900)
     Loop(
         made.store,
         msgspec.structs.replace(made.settings, loop=msgspec.structs.replace(made.settings.loop, min_samples=9999)),

@@ -92,7 +92,7 @@ def test_a_control_database_locked_for_a_while_is_waited_for(office: Office) -> 
 
 
 def test_audits_are_watched_while_a_job_runs(office: Office) -> None:
-    office.send(1, 450)
+    office.send(1, 900)
     Loop(office.store, office.settings).until_idle()
     owned_task = office.task
     rung = office.store.control.current_policy().tasks[owned_task].rungs[0]
