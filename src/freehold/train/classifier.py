@@ -17,8 +17,6 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
-from sklearn.linear_model import LogisticRegression
-from sklearn.svm import LinearSVC
 
 from freehold.domain.answers import leaves, parse_object
 from freehold.upstreams.student.classifier import ABSENT, MIN_WIDTH, PAD, Head, score_shape
@@ -153,6 +151,9 @@ def _linear(
     view: Matrix, targets: npt.NDArray[np.int64], heads: Sequence[Head], width: int, seed: int
 ) -> tuple[Array, Array]:
     """One-against-the-rest linear SVMs for every head: weights (columns, H·K) and bias (H·K,)."""
+    # Loaded where it is used, as below: the loop's service imports this room and trains in other processes.
+    from sklearn.svm import LinearSVC
+
     weights = np.zeros((view.shape[1], len(heads) * width), np.float32)
     bias = np.full(len(heads) * width, PAD, np.float32)
     for number, head in enumerate(heads):
@@ -197,6 +198,8 @@ def _second_stage(
 
 def _trust(shape: Array, right: npt.NDArray[np.bool_]) -> Array:
     """Logistic regression of being right on the scores' shape; with hardly any wrong answers, the margin alone."""
+    from sklearn.linear_model import LogisticRegression
+
     if (~right).sum() < _MIN_WRONG or right.sum() < _MIN_WRONG:
         margin = np.zeros(shape.shape[1] + 1, np.float32)
         margin[0] = 3.0
