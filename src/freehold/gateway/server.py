@@ -20,6 +20,7 @@ from uvicorn.supervisors import Multiprocess
 from freehold.config import Settings, configure_logs, load_settings
 from freehold.domain.errors import FreeholdError
 from freehold.gateway.app import create_app
+from freehold.gateway.corked import CorkedProtocol
 from freehold.gateway.replies import ASGIApp
 from freehold.gateway.runtime import Runtime
 from freehold.upstreams.listener import address_of, bind
@@ -85,7 +86,7 @@ def uvicorn_config(app: Callable[..., object], *, workers: int = 1, factory: boo
         cast(Any, app),
         factory=factory,
         workers=workers,
-        http="httptools",
+        http=CorkedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
