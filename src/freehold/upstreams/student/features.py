@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -114,7 +114,7 @@ class Featuriser:
         first = len(counts)
         counts.update(self._columns_near(stems))
         second = len(counts)
-        counts.update(column for token in tokens for column in self._columns_of(token))
+        counts.update(chain.from_iterable(map(self._columns_of, tokens)))
         found, weights = self._weighted(counts, (first, second))
         weights[:second] *= _HALF
         novel = dict(zip(stems, columns, strict=False))
