@@ -82,7 +82,8 @@ def test_without_its_control_database_the_gateway_passes_everything_through(owne
         load.more(50)
         [said] = degraded(product)
         assert str(control) in said
-        assert "Put it back from a backup" in said or "put it back from a backup" in said
+        # Where it was deleted, the loop may have made a new one by now, which is another.
+        assert "ut it back from a backup" in said or "was replaced by another file" in said
         assert get(product.url, "/")[0] in (200, 503), "the dashboard says so instead of failing"
     assert {answer.status for answer in load.acknowledged} == {200}
     assert product.log.read_text().count("Traceback") == 0
