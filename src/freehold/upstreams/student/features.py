@@ -96,17 +96,21 @@ class Featuriser:
         self._vocabulary = vocabulary
         self._idf = idf
         self._characters: dict[str, list[int]] = {}
-        near = [(*gram.split(" ")[1:], column) for gram, column in vocabulary.items() if gram.startswith("k ")]
-        stems = sorted({stem for a, b, _ in near for stem in (a, b)})
-        # Numbers in alphabetical order: a pair is looked up by one number, which is quicker than making its gram.
-        self._numbers = {stem: number for number, stem in enumerate(stems)}
-        self._pairs = {self._numbers[a] * len(stems) + self._numbers[b]: column for a, b, column in near}
+        self._stems: dict[str, str] = {}
+        # Both ways round: a pair is found by its two stems in any order, which is quicker than making its gram.
+        self._near: dict[str, dict[str, int]] = {}
+        for gram, column in vocabulary.items():
+            if gram.startswith("k "):
+                _, a, b = gram.split(" ")
+                self._near.setdefault(a, {})[b] = column
+                self._near.setdefault(b, {})[a] = column
 
     def __call__(self, text: str) -> Features:
         """The features of a text."""
         tokens = tokens_of(text)
         known = self._vocabulary
-        stems = [_stem(token) for token in tokens]
+        remembered = self._stems
+        stems = [remembered.get(token) or self._stem_of(token) for token in tokens]
         columns = [known.get(gram, -1) for gram in _grams_of(stems)]
         # Families share no column, so one count in the order stems, near pairs, characters holds them side by side.
         counts = Counter(columns)
@@ -129,15 +133,21 @@ class Featuriser:
 
     def _columns_near(self, stems: list[str]) -> list[int]:
         """Columns of the known grams of `near_grams`."""
-        numbers = [self._numbers.get(stem, -1) for stem in stems if stem.isalnum()]
-        pairs, size = self._pairs, len(self._numbers)
+        words = [stem for stem in stems if stem.isalnum()]
+        known = self._near
         return [
             column
-            for place, a in enumerate(numbers)
-            if a >= 0
-            for b in numbers[place + 1 : place + 1 + _NEAR]
-            if b >= 0 and (column := pairs.get(a * size + b if a < b else b * size + a, -1)) >= 0
+            for place, word in enumerate(words, 1)
+            if (partners := known.get(word)) is not None
+            for other in words[place : place + _NEAR]
+            if (column := partners.get(other, -1)) >= 0
         ]
+
+    def _stem_of(self, token: str) -> str:
+        stem = _stem(token)
+        if len(self._stems) < _REMEMBERED_WORDS and len(token) < _LONG_WORD:
+            self._stems[token] = stem
+        return stem
 
     def _columns_of(self, token: str) -> list[int]:
         """Columns of a word's character grams, remembered: most words of a text have been seen before."""
