@@ -85,22 +85,7 @@ def _play(
             done = index / total
             owned = _is_owned(message.task, done, rng)
             tokens = (len(message.system + message.user) // 4, len(answer) // 4 + 1)
-            changes: dict[str, Any] = {"reason": "no-rung", "answered_by": "rented/big-1"}
-            if owned:
-                certificate = certificates[message.task]
-                changes = {
-                    "reason": "accepted",
-                    "answered_by": f"student/{content_id('st', message.task.encode())}",
-                    "certificate": certificate,
-                    "owned": True,
-                    "signal": 0.97,
-                    "novelty": 0.12,
-                    "policy": 3,
-                    "audit_probability": 0.05,
-                    "audited": rng.random() < 0.05,
-                }
-            elif message.task == "triage" and done > 0.35:
-                changes |= {"reason": rng.choice(["uncertain", "novel"]), "signal": 0.41, "novelty": 0.6, "policy": 3}
+            changes = _served(message.task, done, certificates[message.task] if owned else "", rng)
             trace = Trace(
                 trace_id=new_id("tr"),
                 at_ns=at_ns,
@@ -134,6 +119,26 @@ def _play(
         )
     script, failed, passthrough = (trace.trace_id for trace in special)
     return audited, script, failed, passthrough
+
+
+def _served(task: str, done: float, certificate: str, rng: Random) -> dict[str, Any]:
+    """Who answered and why, as fields of a trace; `certificate` is empty where the incumbent did."""
+    if certificate:
+        return {
+            "reason": "accepted",
+            "answered_by": f"student/{content_id('st', task.encode())}",
+            "certificate": certificate,
+            "owned": True,
+            "signal": 0.97,
+            "novelty": 0.12,
+            "policy": 3,
+            "audit_probability": 0.05,
+            "audited": rng.random() < 0.05,
+        }
+    changes: dict[str, Any] = {"reason": "no-rung", "answered_by": "rented/big-1"}
+    if task == "triage" and done > 0.35:
+        changes |= {"reason": rng.choice(["uncertain", "novel"]), "signal": 0.41, "novelty": 0.6, "policy": 3}
+    return changes
 
 
 def _is_owned(task: str, done: float, rng: Random) -> bool:
