@@ -15,7 +15,6 @@ from freehold.domain.errors import RequestError
 from freehold.domain.events import Event, EventKind
 from freehold.domain.fingerprint import Shape, Template, shape_of
 from freehold.domain.ids import new_id
-from freehold.domain.policy import TaskPolicy
 from freehold.domain.tasks import AnswerForm, Task
 from freehold.store.read_traces import get_trace, read_traces
 
@@ -174,13 +173,8 @@ def look_at_form(store: Store, settings: Settings, task: Task, now_ns: int) -> T
             return changed or task
         event = _event("form-recognised", changed, form.reason, now_ns)
         store.control.add_event(event)
-        policy = store.control.current_policy()
-        entry = policy.tasks.get(task.task_id, TaskPolicy(task=task.task_id))
-        entry = msgspec.structs.replace(entry, repeat_rate=settings.loop.repeat_rate if closed else 0.0)
-        store.control.publish_policy(
-            msgspec.structs.replace(policy, reason=event.message, tasks={**policy.tasks, task.task_id: entry}),
-            policy.version,
-        )
+        rate = settings.loop.repeat_rate if closed else 0.0
+        store.control.change_task_policy(task.task_id, event.message, repeat_rate=rate)
     return changed
 
 

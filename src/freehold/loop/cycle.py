@@ -24,7 +24,7 @@ from freehold.domain.tasks import Task
 from freehold.evaluate import self_disagreement
 from freehold.loop.move import Move, new_move
 from freehold.monitor import breached, watch
-from freehold.promote import audit_rate, roll_back, set_rates
+from freehold.promote import audit_rate, roll_back
 from freehold.record.sealer import Sealer
 from freehold.runners import Runner, Running
 from freehold.store import Store
@@ -135,7 +135,8 @@ class Loop:
         task = self._store.control.tasks.get(entry.task)
         rate = audit_rate(self._settings, task, on_probation=False) if task is not None else entry.audit_rate
         if rate < entry.audit_rate:
-            set_rates(self._store, entry.task, f"Probation is over: {rate:.0%} are audited.", audit_rate=rate)
+            reason = f"Probation is over: {rate:.0%} are audited."
+            self._store.control.change_task_policy(entry.task, reason, audit_rate=rate)
 
     def _start_due(self, seen: dict[str, Seen]) -> str | None:
         if self._running is not None:
@@ -179,7 +180,8 @@ class Loop:
             self_disagreement(self._store, task.task_id, task.evidence_since_ns).pairs
             >= self._settings.loop.repeats_wanted
         ):
-            set_rates(self._store, task.task_id, "The incumbent was asked twice often enough.", repeat_rate=0.0)
+            reason = "The incumbent was asked twice often enough."
+            self._store.control.change_task_policy(task.task_id, reason, repeat_rate=0.0)
 
     def _left_over(self) -> Job | None:
         """A job that a killed process, or a command that went one step, left unfinished."""

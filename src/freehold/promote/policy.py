@@ -11,7 +11,7 @@ from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.events import Event, EventKind
 from freehold.domain.evidence import Certificate, Student, signed_bytes
 from freehold.domain.ids import new_id
-from freehold.domain.policy import Policy, Rung, TaskPolicy
+from freehold.domain.policy import Policy, Rung
 from freehold.domain.tasks import Task
 from freehold.store.keys import verify
 
@@ -89,20 +89,6 @@ def audit_rate(settings: Settings, task: Task, *, on_probation: bool) -> float:
     return max(loop.audit_rate, loop.probation_audit_rate) if on_probation else loop.audit_rate
 
 
-def set_rates(store: Store, task_id: str, reason: str, **rates: float) -> Policy:
-    """Change a task's `audit_rate` or `repeat_rate`, and nothing else of its policy.
-
-    Raises:
-        Conflict: somebody else published a policy meanwhile.
-    """
-    with store.control.transaction():
-        current = store.control.current_policy()
-        entry = msgspec.structs.replace(current.tasks.get(task_id, TaskPolicy(task=task_id)), **rates)
-        return store.control.publish_policy(
-            msgspec.structs.replace(current, reason=reason, tasks={**current.tasks, task_id: entry}), current.version
-        )
-
-
 def _check(store: Store, certificate: Certificate, student: Student) -> None:
     own = store.keys.public_key()
     if certificate.public_key != own or not verify(own, signed_bytes(certificate), certificate.signature):
@@ -143,15 +129,10 @@ def _publish(
     now_ns: int,
 ) -> Policy:
     event = Event(event_id=new_id("ev"), at_ns=now_ns, kind=kind, task=task.task_id, message=message, evidence=evidence)
+    entry: dict[str, Any] = {"rungs": rungs, "audit_rate": rate}
+    if not rungs:  # the incumbent may be another by now: ask it twice again
+        entry["repeat_rate"] = settings.loop.repeat_rate
     with store.control.transaction():
-        current = store.control.current_policy()
-        before = current.tasks.get(task.task_id, TaskPolicy(task=task.task_id))
-        entry = msgspec.structs.replace(before, rungs=rungs, audit_rate=rate)
-        if not rungs:  # the incumbent may be another by now: ask it twice again
-            entry = msgspec.structs.replace(entry, repeat_rate=settings.loop.repeat_rate)
         store.control.tasks.change(task.task_id, lambda fresh: msgspec.structs.replace(fresh, note=message, **changes))
         store.control.add_event(event)
-        policy = msgspec.structs.replace(
-            current, created_ns=now_ns, reason=message, tasks={**current.tasks, task.task_id: entry}
-        )
-        return store.control.publish_policy(policy, current.version)
+        return store.control.change_task_policy(task.task_id, message, **entry)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Generator
+from typing import Any
 
 import msgspec
 from sqlalchemy import func, insert, select
@@ -15,7 +16,7 @@ from sqlalchemy import func, insert, select
 from freehold.domain.errors import Conflict, NotFound, StoreError
 from freehold.domain.events import Event, Job, Monitor
 from freehold.domain.evidence import Certificate, Dataset, Student
-from freehold.domain.policy import Policy
+from freehold.domain.policy import Policy, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.store import control_schema as schema
 from freehold.store.control_migrations import migrate
@@ -116,6 +117,19 @@ class ControlStore:
             # Two publishers that both passed the check meet at the primary key: one of them gets the Conflict.
             connection.execute(insert(schema.policies).values(**row))
         return fresh
+
+    def change_task_policy(self, task_id: str, reason: str, **changes: Any) -> Policy:
+        """Publish the policy in force with these fields of one task's entry changed (made if there is none).
+
+        Raises:
+            Conflict: another policy was published meanwhile.
+        """
+        with self.transaction():
+            current = self.current_policy()
+            before = current.tasks.get(task_id, TaskPolicy(task=task_id))
+            entry = msgspec.structs.replace(before, **changes)
+            tasks = {**current.tasks, task_id: entry}
+            return self.publish_policy(msgspec.structs.replace(current, reason=reason, tasks=tasks), current.version)
 
     def add_event(self, event: Event) -> bool:
         """Keep `event`; False if one of its id is there already (which is left as it is)."""

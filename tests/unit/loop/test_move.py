@@ -15,7 +15,6 @@ from freehold.domain.errors import Conflict, EvidenceError, LeaseHeld, StoreErro
 from freehold.domain.events import Job
 from freehold.domain.tasks import Task
 from freehold.loop import STEPS, Move, StepName, new_move, open_move
-from freehold.promote import set_rates
 from freehold.store import exclusive
 
 move_module = import_module("freehold.loop.move")
@@ -149,7 +148,7 @@ def test_changes_to_a_task_from_many_sides_are_all_kept(tmp_path: Path) -> None:
     def count() -> None:
         for _ in range(25):
             tasks.change("task_x", lambda task: msgspec.structs.replace(task, attempts=task.attempts + 1))
-            set_rates(desk.store, "task_x", "for a test", repeat_rate=0.5)
+            desk.store.control.change_task_policy("task_x", "for a test", repeat_rate=0.5)
 
     threads = [threading.Thread(target=count) for _ in range(2)]
     for thread in threads:
