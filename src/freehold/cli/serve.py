@@ -16,6 +16,7 @@ import click
 
 from freehold.cli.common import config_option, echo_json, end_in_order, json_option, open_store, settings_at
 from freehold.config import Settings, configure_logs
+from freehold.runners import end_process
 
 if TYPE_CHECKING:
     from freehold.gateway.replies import ASGIApp
@@ -143,12 +144,7 @@ def _keep_loop(config: Path, log_level: str, stop: threading.Event) -> None:
         while child.poll() is None and not stop.wait(0.2):
             pass
         if stop.is_set():
-            child.terminate()
-            try:
-                child.wait(_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+            end_process(child, _GRACE_SECONDS)
             return
         click.echo(f"The loop ended with exit code {child.returncode}; traffic flows, starting it again.", err=True)
         stop.wait(pause)

@@ -17,6 +17,7 @@ from freehold.demo.incumbent import incumbent_answers
 from freehold.demo.result import Tally
 from freehold.domain.chat import instructions, parse_chat
 from freehold.domain.errors import FreeholdError
+from freehold.runners import end_process
 from freehold.upstreams.base import UpstreamRequest
 from freehold.upstreams.openai import OpenAIUpstream
 from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers
@@ -102,12 +103,7 @@ def freehold_up(config: Path) -> Generator[str, None, None]:
                 raise FreeholdError("The demo's gateway did not start.", f"See {config.parent / 'freehold.log'}.")
             yield line.split()[3].rstrip(":")
         finally:
-            child.terminate()
-            try:
-                child.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+            end_process(child, _STOP_SECONDS)
 
 
 class Player:

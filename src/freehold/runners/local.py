@@ -5,11 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from typing import Any
 
 from freehold.domain.errors import FreeholdError
 
 NICENESS = 10
 _GRACE_SECONDS = 5.0
+
+
+def end_process(process: subprocess.Popen[Any], grace_seconds: float = _GRACE_SECONDS) -> None:
+    """Ask a process to end, kill it if it does not within `grace_seconds`, and wait until it is gone."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(grace_seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 class LocalProcess:
@@ -29,14 +42,7 @@ class LocalProcess:
 
     def stop(self) -> None:
         """Ask it to end; kill it if it does not within five seconds."""
-        if self._process.poll() is not None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end_process(self._process)
 
 
 class LocalRunner:
