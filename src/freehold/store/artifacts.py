@@ -16,6 +16,7 @@ import msgspec
 from freehold.domain.errors import Conflict, StoreError, StudentError
 from freehold.domain.evidence import Sample
 from freehold.domain.ids import new_id
+from freehold.store.folders import sync_folder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,24 +144,16 @@ def _write_folder(folder: Path, files: dict[str, bytes], identity: str) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        _sync_folder(draft)
+        sync_folder(draft)
         if not folder.exists():
             draft.rename(folder)
-            _sync_folder(folder.parent)
+            sync_folder(folder.parent)
         elif (folder / identity).read_bytes() != files[identity]:
             raise Conflict(f"{folder} exists and holds something else.", "Write to a new folder.")
     except OSError as error:
         raise StoreError(f"{folder} cannot be written: {error.strerror}.", "Check the folder and the disk.") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _sha256(data: bytes) -> str:

@@ -18,6 +18,7 @@ import structlog
 
 from freehold.domain.errors import StoreError, StoreFull
 from freehold.domain.traces import Record
+from freehold.store.folders import sync_folder
 from freehold.store.journal_format import FrameCodec
 from freehold.store.locks import FileLock
 
@@ -151,7 +152,7 @@ class JournalWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         fd = os.open(segment_path(self.folder, self._number), flags, 0o600)
         try:
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except OSError:
             os.close(fd)
             raise
@@ -192,14 +193,6 @@ class JournalWriter:
         error = self._sync(self._fd)
         if error is not None:
             raise _translate(error, segment_path(self.folder, self._number)) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _translate(error: OSError, where: Path) -> StoreError:
