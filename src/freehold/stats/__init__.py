@@ -4,6 +4,7 @@ Public names, each imported on first use (numpy alone would take longer than the
 
 - `binomial`: `binomial_p_value`, `exact_binomial`, `clopper_pearson_upper`, `clopper_pearson_interval` for 0/1 losses
 - `betting`: `betting_p_value`, `betting_test` for graded losses
+- `trinomial`: `trinomial_p_value`, `trinomial_test` for losses −1, 0, 1
 - `fixed_sequence`: `fixed_sequence_test`, `threshold_grid`, `FixedSequenceResult`, `Tested`: what is certified
 - `spending`: `spent_delta` over attempts
 - `confidence`: `ConfidenceSequence`, `SequenceState`: bounds that hold at every look
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from freehold.stats.fixed_sequence import FixedSequenceResult, Tested, fixed_sequence_test, threshold_grid
     from freehold.stats.plan import allowed_errors, needed_samples, predicted_outcome
     from freehold.stats.spending import spent_delta
+    from freehold.stats.trinomial import trinomial_p_value, trinomial_test
 
 __all__ = [
     "ChangeDetector",
@@ -50,6 +52,8 @@ __all__ = [
     "predicted_outcome",
     "spent_delta",
     "threshold_grid",
+    "trinomial_p_value",
+    "trinomial_test",
 ]
 
 _MODULES = {
@@ -60,6 +64,7 @@ _MODULES = {
     "fixed_sequence": ("FixedSequenceResult", "Tested", "fixed_sequence_test", "threshold_grid"),
     "plan": ("allowed_errors", "needed_samples", "predicted_outcome"),
     "spending": ("spent_delta",),
+    "trinomial": ("trinomial_p_value", "trinomial_test"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

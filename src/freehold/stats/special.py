@@ -16,10 +16,10 @@ def binomial_cdf(successes: ArrayLike, n: ArrayLike, probability: float) -> Floa
     return np.asarray(_scipy().bdtr(np.asarray(successes, np.float64), n, probability), np.float64)
 
 
-def smooth_binomial_cdf(successes: ArrayLike, n: ArrayLike, probability: float) -> FloatArray:
+def smooth_binomial_cdf(successes: ArrayLike, n: ArrayLike, probability: ArrayLike) -> FloatArray:
     """The binomial CDF continued to real counts, 0 ≤ successes < n: I₁₋ₚ(n − k, k + 1)."""
     k, size = np.asarray(successes, np.float64), np.asarray(n, np.float64)
-    return np.asarray(_scipy().betainc(size - k, k + 1.0, 1.0 - probability), np.float64)
+    return np.asarray(_scipy().betainc(size - k, k + 1.0, 1.0 - np.asarray(probability, np.float64)), np.float64)
 
 
 def beta_quantile(probability: float, a: float, b: float) -> float:
