@@ -7,6 +7,8 @@ from typing import Annotated
 
 import msgspec
 
+from freehold.domain.scoring import Scorer
+
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 OpenShare = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
@@ -101,6 +103,8 @@ class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     audit_rate: OpenShare | None = None
     move: bool = True
     """False: never moved, only recorded."""
+    scorer: Scorer | None = None
+    """`[tasks.NAME.scorer]`: `kind` and its options; goes before one that `freehold scorer set` stored."""
 
 
 class CounselDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

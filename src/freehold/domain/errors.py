@@ -139,6 +139,20 @@ class EvidenceError(FreeholdError):
     exit_code = 5
 
 
+class CertificateError(EvidenceError):
+    """A certificate does not hold: it, or something it rests on, is not what was signed."""
+
+    code = "certificate_does_not_hold"
+    exit_code = 7
+
+
+class ScorerError(FreeholdError):
+    """A scorer cannot be carried out as it is set: its options, its database, its tests or its sandbox."""
+
+    code = "scorer_error"
+    exit_code = 8
+
+
 class RightsError(FreeholdError):
     """Licence or terms do not allow this use, or are unknown, which counts the same."""
 

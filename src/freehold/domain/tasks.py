@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from freehold.domain.scoring import Scorer
+
 TaskState = Literal["observing", "learning", "owned", "rolled_back", "unscorable", "blocked"]
 """observing: too few answers to say what they are. learning: closed answers, no certificate yet. owned: a rung with a
 certificate is in force. rolled_back: the last rung was withdrawn. unscorable: nothing can score the answers, so they
@@ -41,6 +43,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     fingerprints: tuple[str, ...] = ()
     """The calls that belong to it."""
     form: AnswerForm | None = None
+    scorer: Scorer | None = None
+    """How good an answer is; None: closed answers that agree or not."""
     epsilon: float = 0.02
     delta: float = 0.05
     attempts: int = 0
