@@ -16,6 +16,7 @@ from freehold.cli.common import (
     settings_at,
     table,
 )
+from freehold.domain.statements import finding
 
 if TYPE_CHECKING:
     from freehold.domain.evidence import Certificate
@@ -109,7 +110,7 @@ def _show_one(store: Store, task: Task, as_json: bool) -> None:
         ("attempts", str(task.attempts)),
     ]
     if certificate is not None:
-        bound = f"{certificate.errors} of {certificate.accepted} differed: loss ≤ {certificate.loss_upper:.2%}"
+        bound = f"{finding(certificate)} Loss ≤ {certificate.loss_upper:.2%}"
         rows += [("certificate", certificate.certificate_id), ("certified", bound)]
         rows += [("covers", f"{certificate.coverage:.1%} of requests")]
     if monitor is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from freehold.dashboard.charts import LossBar, loss_bar
 from freehold.domain.events import Monitor
 from freehold.domain.evidence import Certificate, signed_bytes
+from freehold.domain.statements import finding, statement
 from freehold.domain.tasks import Task
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Issued(NamedTuple):
     """A certificate, as stored."""
 
     certificate: Certificate
+    statement: str
     in_force: bool
     signature_holds: bool
     monitor: Monitor | None
@@ -93,6 +95,7 @@ def certificates(control: ControlStore, task_id: str) -> list[Issued]:
     return [
         Issued(
             certificate,
+            statement(certificate),
             certificate.certificate_id in in_force,
             verify(certificate.public_key, signed_bytes(certificate), certificate.signature),
             control.monitors.get(certificate.certificate_id),
@@ -109,5 +112,4 @@ def _loss(certificate: Certificate, monitor: Monitor | None) -> Loss:
         about = f"{monitor.losses:.0f} of {monitor.audits} audited answers differ from the incumbent's."
         return Loss(lower, upper, epsilon, "audits", about, loss_bar(lower, upper, epsilon))
     upper = certificate.loss_upper
-    about = f"{certificate.errors} of {certificate.accepted} answers on the certify rows differ from the incumbent's."
-    return Loss(0.0, upper, epsilon, "certificate", about, loss_bar(0.0, upper, epsilon))
+    return Loss(0.0, upper, epsilon, "certificate", finding(certificate), loss_bar(0.0, upper, epsilon))

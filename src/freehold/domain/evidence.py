@@ -9,6 +9,12 @@ import msgspec
 from freehold.domain.tasks import AnswerForm
 
 Part = Literal["fit", "tune", "certify"]
+LossName = Literal["disagreement", "harm", "signed"]
+"""Of a rung's answer against the incumbent's. disagreement: 0 if they are the same, else 1. signed: score(incumbent) −
+score(rung), in [−1, 1]. harm: max(0, signed), in [0, 1]."""
+RiskName = Literal["served", "traffic"]
+"""served: E[loss | a rung answered]. traffic: E[loss] over all requests of the task; the incumbent's lose nothing."""
+TestName = Literal["exact binomial", "trinomial", "betting"]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,21 +88,86 @@ class Student(msgspec.Struct, frozen=True, kw_only=True):
     created_ns: int
 
 
-class Certificate(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed statement: P(loss ≤ ε per served request) ≥ 1 − δ, under the assumptions listed."""
+class CertifiedRung(msgspec.Struct, frozen=True, kw_only=True):
+    """One answerer of a certified ladder, and what gives the signal that it is accepted by."""
 
-    certificate_id: str
+    kind: Literal["student", "model"]
+    name: str
+    """The student's id, or `UPSTREAM/MODEL`."""
+    sha256: str
+    """Of a student's manifest; empty for a rented model, whose weights nobody here can hash."""
+    signal: str
+    """What gives the signal: the student itself, or a router's id."""
+    signal_sha256: str
+    """Of that one's manifest."""
+    novelty_limit: float
+
+
+class WalkStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of the fixed sequence, as it was tested."""
+
+    thresholds: tuple[float, ...]
+    """One per rung; or the one number by which a router trades its rungs off."""
+    accepted: int
+    """Certify rows that some rung answered."""
+    loss_sum: float
+    """Over these rows: the number of differing answers, for 0/1 losses."""
+    p_value: float
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a certificate's figures follow from, together with the rows beside it: see `freehold.store.evidence`."""
+
+    version: int = 1
     task: str
-    student: str
-    student_sha256: str
     dataset_id: str
     dataset_sha256: str
-    threshold: float
-    novelty_limit: float
-    loss: str
-    """Which loss: `disagreement` (0/1) here."""
-    risk: str
-    """`per served request`."""
+    dataset_file_sha256: str
+    """Of the bytes of the dataset's Parquet file."""
+    rungs: tuple[CertifiedRung, ...]
+    """In order of cost; the incumbent answers what none of them takes."""
+    path: tuple[tuple[float, ...], ...]
+    """The fixed sequence as planned, strictest first: the thresholds of each step."""
+    loss: LossName
+    scorer: str
+    """Canonical JSON of the task's scorer; empty for `disagreement`."""
+    risk: RiskName
+    test: TestName
+    parameters: dict[str, float] = {}
+    """What the test was given besides losses, ε and the level."""
+    epsilon: float
+    delta: float
+    attempt: int
+    self_disagreement: float | None
+    """How often the incumbent disagrees with itself; None where it was not measured."""
+    assumptions: tuple[str, ...]
+    files: dict[str, str] = {}
+    """File beside this manifest → SHA-256 of its bytes."""
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed statement: the risk of a task's ladder is at most ε, under the assumptions listed.
+
+    Its figures follow from the evidence, which it names by hash: `freehold certificate verify` computes them again.
+    """
+
+    certificate_id: str
+    version: int = 2
+    task: str
+    rungs: tuple[CertifiedRung, ...]
+    """Certified together: the loss is that of whichever of them answers."""
+    thresholds: tuple[float, ...]
+    """Of the laxest step of the walk that holds."""
+    dataset_id: str
+    dataset_sha256: str
+    evidence_path: str
+    """Folder of the evidence, relative to the data folder."""
+    evidence_sha256: str
+    """Of the evidence's manifest, which names the hash of its rows."""
+    loss: LossName
+    scorer: str
+    risk: RiskName
+    test: TestName
     epsilon: float
     delta: float
     attempt: int
@@ -104,22 +175,42 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     """δ·6/(π²·attempt²): the level this attempt was tested at."""
     certify_rows: int
     accepted: int
-    errors: int
+    loss_sum: float
     p_value: float
     loss_estimate: float
+    """Of the certified risk."""
     loss_upper: float
-    """Clopper–Pearson upper bound at `delta_spent` for the accepted requests."""
+    """Upper bound of the certified risk at `delta_spent`, for these thresholds taken by themselves."""
     coverage: float
     traffic_loss_upper: float
-    """Upper bound of the loss over all traffic: escalated requests lose nothing."""
+    """Upper bound of the loss over all traffic: what the incumbent answers loses nothing."""
     self_disagreement: float | None
-    """How often the incumbent disagrees with itself; None where it was not measured."""
-    tested: tuple[tuple[float, int, int, float], ...]
-    """The fixed sequence as it was walked: (threshold, accepted, errors, p-value)."""
+    tested: tuple[WalkStep, ...]
+    """The fixed sequence as it was walked."""
     assumptions: tuple[str, ...]
+    software: str
+    """What issued it."""
     issued_ns: int
     public_key: str = ""
     signature: str = ""
+
+
+SHARED = tuple(
+    name for name in Evidence.__struct_fields__ if name in Certificate.__struct_fields__ and name != "version"
+)
+"""What a certificate repeats of its evidence."""
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at when a certificate was verified."""
+
+    name: str
+    passed: bool | None
+    """None: it could not be done, and the sentence says why."""
+    sentence: str
+    """What was found."""
+    hint: str = ""
+    """What to do, where it failed."""
 
 
 def signed_bytes(certificate: Certificate) -> bytes:

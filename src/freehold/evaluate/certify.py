@@ -1,22 +1,39 @@
-"""The one look at the certify part: a fixed-sequence test at the attempt's share of δ, and a signed certificate."""
+"""The one look at the certify part: its evidence is gathered, walked, stored, and what it shows is signed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
+from freehold import __version__
 from freehold.domain.answers import disagreement
 from freehold.domain.errors import EvidenceError
-from freehold.domain.evidence import Certificate, Dataset, Sample, Student, signed_bytes
+from freehold.domain.evidence import (
+    SHARED,
+    Certificate,
+    CertifiedRung,
+    Dataset,
+    Evidence,
+    Sample,
+    Student,
+    WalkStep,
+    signed_bytes,
+)
 from freehold.domain.ids import content_id
 from freehold.domain.tasks import Task
+from freehold.evaluate.conclude import Conclusion, conclude
 from freehold.evaluate.outlook import NEVER, Outlook, evidence_of
-from freehold.stats import FixedSequenceResult, clopper_pearson_upper, fixed_sequence_test, spent_delta
-from freehold.store.artifacts import read_dataset, read_student
+from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_student
+from freehold.store.evidence import EvidenceRows, evidence_folder, write_evidence
 from freehold.upstreams.student import build_classifier
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from freehold.store import Store
 
 ASSUMPTIONS = (
@@ -31,7 +48,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
     number: int
     certificate: str | None
-    tested: tuple[tuple[float, int, int, float], ...]
+    tested: tuple[WalkStep, ...]
     reason: str
 
 
@@ -59,88 +76,135 @@ def certify(store: Store, view: Outlook, attempt: int, now_ns: int) -> Attempt:
         NotFound, StudentError, StoreError: the student or its dataset is missing or changed.
     """
     student, dataset, task = evidence_of(store, view.student)
-    rows = [
-        sample
-        for sample in read_dataset(store.data / dataset.path, dataset.sha256)
-        if sample.part == "certify" and sample.uniform
-    ]
-    if not rows or not view.thresholds:
-        return Attempt(attempt, None, (), f"{len(rows)} certify rows and {len(view.thresholds)} thresholds to test.")
-    signals, losses = _answers(store, student, rows, view.novelty_limit)
-    delta = spent_delta(task.delta, attempt)
-    result = fixed_sequence_test(signals, losses, view.thresholds, task.epsilon, delta)
-    tested = tuple((step.threshold, step.accepted, round(step.loss_sum), step.p_value) for step in result.tested)
-    if result.certified is None:
-        first = result.tested[0]
-        return Attempt(
-            attempt,
-            None,
-            tested,
+    samples = certify_samples(read_dataset(store.data / dataset.path, dataset.sha256))
+    if not samples or not view.thresholds:
+        return Attempt(attempt, None, (), f"{len(samples)} certify rows and {len(view.thresholds)} thresholds to test.")
+    signals, losses = answered(store, student, samples, view.novelty_limit)
+    path = tuple((threshold,) for threshold in view.thresholds)
+    rows = EvidenceRows(
+        ids=[sample.trace_id for sample in samples],
+        weights=np.ones(len(samples)),
+        losses=losses[:, None],
+        choices=choices(signals[:, None], path),
+        signals=signals[:, None],
+    )
+    return issue(store, _evidence(store, student, dataset, task, view, path, attempt), rows, now_ns)
+
+
+def issue(store: Store, evidence: Evidence, rows: EvidenceRows, now_ns: int) -> Attempt:
+    """Walk the evidence; store it, and a signed certificate, if a step holds.
+
+    Raises:
+        EvidenceError: the evidence cannot be tested: see `conclude`.
+        StoreError: it or the certificate cannot be stored.
+    """
+    conclusion = conclude(evidence, rows)
+    if conclusion.figures is None:
+        first, level = conclusion.tested[0], conclusion.delta_spent
+        reason = (
             f"{first.loss_sum:.0f} of {first.accepted} answers differ from the incumbent's: p = {first.p_value:.3g}, "
-            f"more than the {delta:.3g} this attempt may spend.",
+            f"more than the {level:.3g} this attempt may spend."
         )
-    certificate = _issue(store, student, dataset, task, view, result, attempt, len(rows), now_ns)
-    return Attempt(attempt, certificate.certificate_id, tested, "")
+        return Attempt(evidence.attempt, None, conclusion.tested, reason)
+    certificate_id = _certificate_id(evidence)
+    if store.control.certificates.get(certificate_id) is None:
+        sha256 = write_evidence(store.evidence_root, evidence, rows)
+        certificate = _signed(store, evidence, sha256, conclusion, len(rows.ids), now_ns)
+        store.control.certificates.put(certificate)
+    return Attempt(evidence.attempt, certificate_id, conclusion.tested, "")
 
 
-def _answers(
-    store: Store, student: Student, rows: list[Sample], novelty_limit: float
-) -> tuple[list[float], list[float]]:
+def certify_samples(samples: Sequence[Sample]) -> list[Sample]:
+    """Those that may certify, in order: of the certify part, and drawn from all traffic with one probability."""
+    return [sample for sample in samples if sample.part == "certify" and sample.uniform]
+
+
+def answered(
+    store: Store, student: Student, samples: Sequence[Sample], novelty_limit: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A classifier's signals (`NEVER` for what is novel) and losses on samples, each (n,).
+
+    Raises:
+        StudentError: its files are missing or changed.
+    """
     classifier = build_classifier(*read_student(store.data / student.path, student.sha256))
-    answers = [classifier.answer(row.prompt) for row in rows]
+    answers = [classifier.answer(sample.prompt) for sample in samples]
     signals = [answer.signal if answer.novelty <= novelty_limit else NEVER for answer in answers]
-    return signals, [disagreement(answer.text, row.answer) for answer, row in zip(answers, rows, strict=True)]
+    losses = [disagreement(answer.text, sample.answer) for answer, sample in zip(answers, samples, strict=True)]
+    return np.array(signals, np.float64), np.array(losses, np.float64)
 
 
-def _issue(
+def choices(signals: NDArray[np.float64], path: Sequence[tuple[float, ...]]) -> NDArray[np.int8]:
+    """Which rung answers each row at each step: the first whose signal reaches its threshold, else −1.
+
+    `signals`, (n, R), R thresholds in each step of the path; gives (n, S).
+    """
+    chosen = np.full((len(signals), len(path)), -1, np.int8)
+    for step, thresholds in enumerate(path):
+        taken = signals >= np.array(thresholds)
+        chosen[:, step] = np.where(taken.any(1), taken.argmax(1), -1)
+    return chosen
+
+
+def _evidence(
     store: Store,
     student: Student,
     dataset: Dataset,
     task: Task,
     view: Outlook,
-    result: FixedSequenceResult,
+    path: tuple[tuple[float, ...], ...],
     attempt: int,
-    rows: int,
-    now_ns: int,
-) -> Certificate:
-    step = result.certified
-    assert step is not None
-    errors, coverage = round(step.loss_sum), step.accepted / rows
-    upper = clopper_pearson_upper(errors, step.accepted, result.delta)
-    unsigned = Certificate(
-        certificate_id=content_id(
-            "ce", student.sha256.encode(), dataset.sha256.encode(), str(attempt).encode(), task.task_id.encode()
-        ),
+) -> Evidence:
+    rung = CertifiedRung(
+        kind="student",
+        name=student.student_id,
+        sha256=student.sha256,
+        signal=student.student_id,
+        signal_sha256=student.sha256,
+        novelty_limit=view.novelty_limit,
+    )
+    return Evidence(
         task=task.task_id,
-        student=student.student_id,
-        student_sha256=student.sha256,
         dataset_id=dataset.dataset_id,
         dataset_sha256=dataset.sha256,
-        threshold=step.threshold,
-        novelty_limit=view.novelty_limit,
+        dataset_file_sha256=dataset_file_sha256(store.data / dataset.path),
+        rungs=(rung,),
+        path=path,
         loss="disagreement",
-        risk="per served request",
+        scorer="",
+        risk="served",
+        test="exact binomial",
         epsilon=task.epsilon,
         delta=task.delta,
         attempt=attempt,
-        delta_spent=result.delta,
-        certify_rows=rows,
-        accepted=step.accepted,
-        errors=errors,
-        p_value=step.p_value,
-        loss_estimate=errors / step.accepted,
-        loss_upper=upper,
-        coverage=coverage,
-        traffic_loss_upper=clopper_pearson_upper(errors, rows, result.delta),
         self_disagreement=view.floor,
-        tested=tuple((t.threshold, t.accepted, round(t.loss_sum), t.p_value) for t in result.tested),
         assumptions=ASSUMPTIONS,
+    )
+
+
+def _certificate_id(evidence: Evidence) -> str:
+    """The same for the same attempt with the same rungs on the same dataset."""
+    rungs = [part.encode() for rung in evidence.rungs for part in (rung.name, rung.sha256, rung.signal_sha256)]
+    return content_id("ce", *rungs, evidence.dataset_sha256.encode(), str(evidence.attempt).encode(),
+                      evidence.task.encode())  # fmt: skip
+
+
+def _signed(
+    store: Store, evidence: Evidence, evidence_sha256: str, conclusion: Conclusion, rows: int, now_ns: int
+) -> Certificate:
+    assert conclusion.figures is not None
+    shared = {name: getattr(evidence, name) for name in SHARED}
+    unsigned = Certificate(
+        certificate_id=_certificate_id(evidence),
+        evidence_path=evidence_folder(store.evidence_root, evidence_sha256).relative_to(store.data).as_posix(),
+        evidence_sha256=evidence_sha256,
+        delta_spent=conclusion.delta_spent,
+        certify_rows=rows,
+        tested=conclusion.tested,
+        software=f"freehold {__version__}",
         issued_ns=now_ns,
         public_key=store.keys.public_key(),
+        **shared,
+        **conclusion.figures._asdict(),
     )
-    certificate = msgspec.structs.replace(unsigned, signature=store.keys.sign(signed_bytes(unsigned)))
-    known = store.control.certificates.get(certificate.certificate_id)
-    if known is not None:
-        return known
-    store.control.certificates.put(certificate)
-    return certificate
+    return msgspec.structs.replace(unsigned, signature=store.keys.sign(signed_bytes(unsigned)))

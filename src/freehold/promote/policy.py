@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from freehold.config import Settings
-from freehold.domain.errors import EvidenceError, NotFound, RightsError
+from freehold.domain.errors import CertificateError, EvidenceError, NotFound, RightsError
 from freehold.domain.events import Event, EventKind
-from freehold.domain.evidence import Certificate, Student, signed_bytes
+from freehold.domain.evidence import Certificate
 from freehold.domain.ids import new_id
 from freehold.domain.policy import Policy, Rung
 from freehold.domain.tasks import Task
-from freehold.store.keys import verify
+from freehold.store.certificates import seal_checks
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -23,30 +23,21 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
     """Put a certificate's rung in force for its task, in place of the one there.
 
     Raises:
-        NotFound: no such certificate, student or task.
-        EvidenceError: the certificate's signature does not hold, it is for another student than the stored one, or it
-            rests on evidence from before the task's last rollback.
+        NotFound: no such certificate or task.
+        CertificateError: the certificate, or a file it rests on, is not what was signed.
+        EvidenceError: it rests on evidence from before the task's last rollback, or is for what cannot be served.
         RightsError: a verdict on the student does not permit its use.
         Conflict: somebody else published a policy meanwhile.
     """
     certificate = store.control.certificates.get(certificate_id)
-    student = certificate and store.control.students.get(certificate.student)
     task = certificate and store.control.tasks.get(certificate.task)
-    if certificate is None or student is None or task is None:
-        raise NotFound(f"Certificate {certificate_id}, its student or its task is not stored.", "Run `freehold tasks`.")
-    _check(store, certificate, student)
+    if certificate is None or task is None:
+        raise NotFound(f"Certificate {certificate_id} or its task is not stored.", "Run `freehold tasks`.")
+    _check_seal(store, certificate)
     _check_evidence(store, certificate, task)
-    rung = Rung(
-        student=student.student_id,
-        path=student.path,
-        sha256=student.sha256,
-        threshold=certificate.threshold,
-        novelty_limit=certificate.novelty_limit,
-        certificate=certificate_id,
-        fingerprints=task.fingerprints,
-    )
+    rungs = tuple(_rung(store, certificate, number, task.fingerprints) for number, _ in enumerate(certificate.rungs))
     message = (
-        f"{certificate.coverage:.0%} of requests are now answered by {student.student_id}; "
+        f"{certificate.coverage:.0%} of requests are now answered by {', '.join(rung.student for rung in rungs)}; "
         f"loss at most {certificate.loss_upper:.2%} of {certificate.epsilon:.2%} allowed."
     )
     evidence: dict[str, object] = {
@@ -57,7 +48,7 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
         "attempt": certificate.attempt,
     }
     rate = audit_rate(settings, task, on_probation=settings.loop.probation_audits > 0)
-    return _publish(store, settings, task, (rung,), rate, {"state": "owned"}, "promoted", message, evidence, now_ns)
+    return _publish(store, settings, task, rungs, rate, {"state": "owned"}, "promoted", message, evidence, now_ns)
 
 
 def roll_back(
@@ -89,21 +80,33 @@ def audit_rate(settings: Settings, task: Task, *, on_probation: bool) -> float:
     return max(loop.audit_rate, loop.probation_audit_rate) if on_probation else loop.audit_rate
 
 
-def _check(store: Store, certificate: Certificate, student: Student) -> None:
-    own = store.keys.public_key()
-    if certificate.public_key != own or not verify(own, signed_bytes(certificate), certificate.signature):
+def _check_seal(store: Store, certificate: Certificate) -> None:
+    """Hashes and signatures only: `freehold certificate verify` also computes everything again."""
+    for check in seal_checks(store, certificate):
+        if check.passed is False:
+            raise CertificateError(check.sentence, check.hint)
+
+
+def _rung(store: Store, certificate: Certificate, number: int, fingerprints: tuple[str, ...]) -> Rung:
+    certified = certificate.rungs[number]
+    student = store.control.students.get(certified.name)
+    if certified.kind != "student" or student is None:
         raise EvidenceError(
-            f"The signature of certificate {certificate.certificate_id} does not hold.",
-            "It was changed after it was issued: certify again with `freehold certify`.",
-        )
-    if certificate.student_sha256 != student.sha256:
-        raise EvidenceError(
-            f"Certificate {certificate.certificate_id} is for other files than student {student.student_id} has.",
-            "Train and certify again.",
+            f"Certificate {certificate.certificate_id} is for {certified.name}, which is not a student of yours.",
+            "The gateway serves students; certify a ladder of them.",
         )
     for verdict in student.verdicts:
         if not verdict.permits:
             raise RightsError(f"{student.student_id} may not serve: {verdict.reason}", "See `[[counsel]]`.")
+    return Rung(
+        student=student.student_id,
+        path=student.path,
+        sha256=student.sha256,
+        threshold=certificate.thresholds[number],
+        novelty_limit=certified.novelty_limit,
+        certificate=certificate.certificate_id,
+        fingerprints=fingerprints,
+    )
 
 
 def _check_evidence(store: Store, certificate: Certificate, task: Task) -> None:

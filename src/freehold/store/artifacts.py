@@ -39,9 +39,9 @@ def write_student(folder: Path, manifest: dict[str, Any], tensors: dict[str, NDA
     from safetensors.numpy import save
 
     data = save(tensors)
-    body = _canonical.encode({**manifest, "files": {TENSORS: _sha256(data)}})
-    _write_folder(folder, {TENSORS: data, MANIFEST: body}, MANIFEST)
-    return _sha256(body)
+    body = _canonical.encode({**manifest, "files": {TENSORS: sha256_of(data)}})
+    write_folder(folder, {TENSORS: data, MANIFEST: body}, MANIFEST)
+    return sha256_of(body)
 
 
 def read_student(folder: Path, expected_sha256: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -78,7 +78,7 @@ def write_dataset(folder: Path, samples: list[Sample]) -> str:
     columns = {name: [getattr(sample, name) for sample in samples] for name in types}
     buffer = io.BytesIO()
     pl.DataFrame(columns, schema=types).write_parquet(buffer, compression="zstd")
-    _write_folder(folder, {SAMPLES: buffer.getvalue()}, SAMPLES)
+    write_folder(folder, {SAMPLES: buffer.getvalue()}, SAMPLES)
     return dataset_sha256(samples)
 
 
@@ -100,6 +100,18 @@ def read_dataset(folder: Path, expected_sha256: str) -> list[Sample]:
     if dataset_sha256(samples) != expected_sha256:
         raise StoreError(f"The dataset {path} is not the one that was written: its rows have changed.", _REBUILD)
     return samples
+
+
+def dataset_file_sha256(folder: Path) -> str:
+    """SHA-256 of the bytes of a dataset's file, which may change while its rows stay the same.
+
+    Raises:
+        StoreError: the file is missing or cannot be read.
+    """
+    try:
+        return sha256_of((folder / SAMPLES).read_bytes())
+    except OSError as error:
+        raise StoreError(f"The dataset {folder / SAMPLES} cannot be read: {error.strerror}.", _REBUILD) from error
 
 
 def dataset_sha256(samples: list[Sample]) -> str:
@@ -129,13 +141,18 @@ def _read_checked(path: Path, expected_sha256: str) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise StudentError(f"The student's file {path} cannot be read: {error.strerror}.", _RETRAIN) from error
-    if _sha256(data) != expected_sha256:
+    if sha256_of(data) != expected_sha256:
         raise StudentError(f"The student's file {path} is not the one that was certified (its hash differs).", _RETRAIN)
     return data
 
 
-def _write_folder(folder: Path, files: dict[str, bytes], identity: str) -> None:
-    """Write `files` into a new `folder` by way of a draft beside it; a folder whose `identity` is the same may stay."""
+def write_folder(folder: Path, files: dict[str, bytes], identity: str) -> None:
+    """Write `files` into a new `folder` by way of a draft beside it; a folder whose `identity` is the same may stay.
+
+    Raises:
+        Conflict: the folder exists and its `identity` is another.
+        StoreError: it cannot be written.
+    """
     draft = folder.with_name(f".{folder.name}.{new_id('tmp')}")
     try:
         draft.mkdir(parents=True)
@@ -156,5 +173,6 @@ def _write_folder(folder: Path, files: dict[str, bytes], identity: str) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _sha256(data: bytes) -> str:
+def sha256_of(data: bytes) -> str:
+    """The SHA-256 of `data` in hex."""
     return hashlib.sha256(data).hexdigest()

@@ -39,7 +39,15 @@ _FIRST = (
     "CREATE INDEX events_by_task ON events (task, at_ns)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_WITH_EVIDENCE = (
+    "ALTER TABLE certificates RENAME TO certificates_without_evidence",
+    "DROP INDEX certificates_by_task",
+    _DOCUMENT.format(name="certificates"),
+    "CREATE INDEX certificates_by_task ON certificates (task, created_ns)",
+)
+"""Certificates of the first form cannot be computed again: they are kept aside, and the loop withdraws their rungs."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _WITH_EVIDENCE)
 """Migration i (from 1) takes the database from version i − 1 to i."""
 
 _version = table("schema_version", column("version"))

@@ -108,6 +108,16 @@ class Collection(Generic[T]):
             body = connection.execute(select(self._table.c.body).where(self._table.c.id == item_id)).scalar()
         return None if body is None else self._decode(item_id, body)
 
+    def intact(self, item_id: str) -> bool:
+        """Whether the stored row is to the last byte what `put` writes for the item it holds.
+
+        Raises:
+            StoreError: the database cannot be read, or the stored document is not a `T`.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(select(self._table).where(self._table.c.id == item_id)).mappings().first()
+        return row is not None and dict(row) == self._row(self._decode(item_id, row["body"]))
+
     def list(self, task: str | None = None, limit: int | None = None, *, newest_first: bool = False) -> list[T]:
         """All items (of one task) in order of creation, at most `limit`.
 

@@ -26,6 +26,9 @@ class Store:
         """Copies (hard links) of segments in which damage was found."""
         self.datasets_root = data / "datasets"
         self.students_root = data / "students"
+        self.evidence_root = data / "evidence"
+        """What certificates were computed from."""
+        self.key_path = data / "keys" / "signing.key"
 
     @classmethod
     def open(cls, data: Path, control_url: str) -> Store:
@@ -70,4 +73,4 @@ class Store:
         """
         from freehold.store.keys import SigningKey
 
-        return SigningKey.open(self.data / "keys" / "signing.key")
+        return SigningKey.open(self.key_path)

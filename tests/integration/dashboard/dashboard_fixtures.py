@@ -15,7 +15,7 @@ from freehold.config import GatewaySettings, Price, Settings, UpstreamSettings
 from freehold.demo.grammar import chat_request, traffic
 from freehold.demo.incumbent import incumbent_answers
 from freehold.domain.events import Event, EventKind, Monitor
-from freehold.domain.evidence import Certificate, Student, Verdict, signed_bytes
+from freehold.domain.evidence import Certificate, CertifiedRung, Student, Verdict, WalkStep, signed_bytes
 from freehold.domain.fingerprint import task_id_of_name
 from freehold.domain.ids import content_id, new_id
 from freehold.domain.policy import Policy, Rung, TaskPolicy
@@ -246,29 +246,49 @@ def _certify(store: Store, task_id: str, name: str) -> str:
     unsigned = Certificate(
         certificate_id=content_id("ce", name.encode()),
         task=task_id,
-        student=student.student_id,
-        student_sha256=student.sha256,
+        rungs=(
+            CertifiedRung(
+                kind="student",
+                name=student.student_id,
+                sha256=student.sha256,
+                signal=student.student_id,
+                signal_sha256=student.sha256,
+                novelty_limit=0.44,
+            ),
+        ),
+        thresholds=(0.82,),
         dataset_id=student.dataset_id,
         dataset_sha256="cd" * 32,
-        threshold=0.82,
-        novelty_limit=0.44,
+        evidence_path="evidence/none",
+        evidence_sha256="ef" * 32,
         loss="disagreement",
-        risk="per served request",
+        scorer="",
+        risk="served",
+        test="exact binomial",
         epsilon=0.05,
         delta=0.05,
         attempt=1,
         delta_spent=0.0304,
         certify_rows=310,
         accepted=248,
-        errors=4,
+        loss_sum=4.0,
         p_value=0.0021,
         loss_estimate=4 / 248,
         loss_upper=0.039,
         coverage=0.8,
         traffic_loss_upper=0.031,
         self_disagreement=None if name == "urgency" else 0.018,
-        tested=((0.99, 120, 0, 0.0021), (0.9, 201, 2, 0.0018), (0.82, 248, 4, 0.0021), (0.7, 280, 13, 0.41)),
+        tested=tuple(
+            WalkStep(thresholds=(threshold,), accepted=accepted, loss_sum=errors, p_value=p_value)
+            for threshold, accepted, errors, p_value in (
+                (0.99, 120, 0.0, 0.0021),
+                (0.9, 201, 2.0, 0.0018),
+                (0.82, 248, 4.0, 0.0021),
+                (0.7, 280, 13.0, 0.41),
+            )
+        ),
         assumptions=("Requests to come are drawn like those of the evidence.", "The loss is disagreement."),
+        software="freehold 0.1.0",
         issued_ns=time.time_ns() - 5 * HOUR,
         public_key=store.keys.public_key(),
     )

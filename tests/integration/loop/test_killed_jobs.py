@@ -64,10 +64,18 @@ def _result(office: Office) -> tuple[bytes, dict[str, Any]]:
     certificate = office.store.control.certificates.get(rung.certificate)
     assert isinstance(certificate, Certificate)
     figures = msgspec.structs.asdict(certificate)
-    for name in ("issued_ns", "public_key", "signature", "certificate_id", "dataset_id", "dataset_sha256"):
+    for name in (
+        "issued_ns",
+        "public_key",
+        "signature",
+        "certificate_id",
+        "dataset_id",
+        "dataset_sha256",
+        "evidence_path",
+        "evidence_sha256",
+    ):
         figures.pop(name)
-    for name in ("student", "student_sha256"):  # they hash the dataset, whose rows bear their times
-        figures.pop(name)
+    figures.pop("rungs")  # their students hash the dataset, whose rows bear their times
     return (office.store.data / rung.path / "tensors.safetensors").read_bytes(), figures
 
 

@@ -14,7 +14,7 @@ from loop_fixtures import SYSTEM, Desk, chat, incumbent_trace, make_samples, urg
 from scipy.stats import beta, binom
 
 from freehold.domain.answers import disagreement
-from freehold.domain.errors import EvidenceError, NotFound, RightsError
+from freehold.domain.errors import CertificateError, EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Certificate, Dataset, Sample, Student, Verdict, signed_bytes
 from freehold.domain.ids import new_id
 from freehold.domain.tasks import AnswerForm, Field, Task
@@ -127,20 +127,20 @@ def test_every_figure_of_a_certificate_can_be_computed_again(owned_desk: Desk) -
     taken = [
         loss
         for a, loss in zip(answers, losses, strict=True)
-        if a.signal >= certificate.threshold and a.novelty <= certificate.novelty_limit
+        if a.signal >= certificate.thresholds[0] and a.novelty <= certificate.rungs[0].novelty_limit
     ]
     accepted, errors = len(taken), int(sum(taken))
     level = spent_delta(0.1, 1)
-    assert (certificate.certify_rows, certificate.accepted, certificate.errors) == (len(rows), accepted, errors)
+    assert (certificate.certify_rows, certificate.accepted, certificate.loss_sum) == (len(rows), accepted, errors)
     assert (certificate.attempt, certificate.delta_spent) == (1, level)
     assert certificate.p_value == pytest.approx(binom.cdf(errors, accepted, 0.1)) and certificate.p_value <= level
     assert certificate.loss_upper == pytest.approx(beta.ppf(1 - level, errors + 1, accepted - errors))
     assert certificate.loss_estimate == errors / accepted and certificate.coverage == accepted / len(rows)
     assert certificate.traffic_loss_upper == pytest.approx(beta.ppf(1 - level, errors + 1, len(rows) - errors))
     assert certificate.loss_upper <= certificate.epsilon == 0.1
-    thresholds = [step[0] for step in certificate.tested]
-    assert thresholds == sorted(thresholds, reverse=True) and certificate.threshold in thresholds
-    assert all(step[3] <= level for step in certificate.tested if step[0] >= certificate.threshold)
+    thresholds = [step.thresholds for step in certificate.tested]
+    assert thresholds == sorted(thresholds, reverse=True) and certificate.thresholds in thresholds
+    assert all(step.p_value <= level for step in certificate.tested if step.thresholds >= certificate.thresholds)
     assert verify(store.keys.public_key(), signed_bytes(certificate), certificate.signature)
 
 
@@ -156,7 +156,7 @@ def test_attempts_spend_delta_and_a_late_one_cannot_buy_what_an_early_one_could(
     issued = [desk.store.control.certificates.get(attempt.certificate or "") for attempt in certificates]
     assert [c and c.delta_spent for c in issued] == [spent_delta(0.1, 1), spent_delta(0.1, 2)]
     first, second = issued
-    assert first and second and second.threshold >= first.threshold
+    assert first and second and second.thresholds >= first.thresholds
     assert certify(desk.store, view, 1, 999) == certificates[0], "the same attempt again is the same look"
     assert certify(desk.store, view, 10**9, 1).certificate is None
     with pytest.raises(EvidenceError, match="no task"):
@@ -175,10 +175,10 @@ def _signed_by_a_stranger(certificate: Certificate) -> Certificate:
 @pytest.mark.parametrize(
     "tamper",
     [
-        lambda c: msgspec.structs.replace(c, threshold=0.0),
+        lambda c: msgspec.structs.replace(c, thresholds=(0.0,)),
         lambda c: msgspec.structs.replace(c, epsilon=0.5),
         lambda c: msgspec.structs.replace(c, loss_upper=c.loss_upper / 2),
-        lambda c: msgspec.structs.replace(c, novelty_limit=1.0),
+        lambda c: msgspec.structs.replace(c, rungs=(msgspec.structs.replace(c.rungs[0], novelty_limit=1.0),)),
         lambda c: msgspec.structs.replace(c, signature=""),
         lambda c: msgspec.structs.replace(c, signature="zz"),
         _signed_by_a_stranger,
@@ -191,7 +191,7 @@ def test_a_certificate_that_was_changed_is_refused(owned_desk: Desk, tamper: Tam
     assert good is not None
     changed = tamper(msgspec.structs.replace(good, certificate_id=new_id("ce")))
     store.control.certificates.put(changed)
-    with pytest.raises(EvidenceError, match=r"signature .* does not hold"):
+    with pytest.raises(CertificateError, match=r"signature .* does not hold"):
         promote(store, owned_desk.settings, changed.certificate_id, 1)
     assert store.control.current_policy() == before
 
@@ -208,17 +208,24 @@ def test_a_certificate_for_other_files_a_denied_student_or_none_is_refused(owned
     store = owned_desk.store
     before = store.control.current_policy()
     good = owned_desk.rung and store.control.certificates.get(owned_desk.rung.certificate)
-    student = good and store.control.students.get(good.student)
+    student = good and store.control.students.get(good.rungs[0].name)
     assert good is not None and student is not None
-    other = _reissued(store, good, student_sha256="0" * 64)
-    with pytest.raises(EvidenceError, match="other files"):
-        promote(store, owned_desk.settings, other.certificate_id, 1)
+    for change, said in (
+        ({"rungs": (msgspec.structs.replace(good.rungs[0], sha256="0" * 64),)}, "other files"),
+        ({"evidence_sha256": "0" * 64}, "not the file that was written"),
+        ({"dataset_sha256": "0" * 64}, "dataset_sha256"),
+        ({"epsilon": 0.2}, "epsilon is 0.2, its evidence's 0.1"),
+    ):
+        with pytest.raises(CertificateError, match=said):
+            promote(store, owned_desk.settings, _reissued(store, good, **change).certificate_id, 1)
     denied: Student = msgspec.structs.replace(
         student, student_id="st_denied", verdicts=(msgspec.structs.replace(ALLOWED, outcome="deny"),)
     )
     store.control.students.put(denied)
+    issued = certify(store, outlook(store, "st_denied"), 1, 1)
+    assert issued.certificate is not None
     with pytest.raises(RightsError, match="st_denied"):
-        promote(store, owned_desk.settings, _reissued(store, good, student="st_denied").certificate_id, 1)
+        promote(store, owned_desk.settings, issued.certificate, 1)
     with pytest.raises(NotFound):
         promote(store, owned_desk.settings, "ce_00000000", 1)
     assert store.control.current_policy() == before

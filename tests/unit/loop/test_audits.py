@@ -115,7 +115,7 @@ def test_a_drifted_student_is_withdrawn_with_its_evidence_in_the_event(drifted: 
     desk, first, good_until = drifted
     assert desk.rung is None and len(desk.served) < good_until + 600
     [event] = desk.events("rolled-back")
-    assert event.evidence["certificate"] == first.certificate_id and event.evidence["student"] == first.student
+    assert event.evidence["certificate"] == first.certificate_id and event.evidence["student"] == first.rungs[0].name
     assert event.evidence["audits"] > 30 and event.evidence["losses"] > 10
     assert 0 <= event.evidence["lower"] < event.evidence["upper"] <= 1 and event.evidence["epsilon"] == 0.1
     task = desk.store.control.tasks.get(desk.task_id)
