@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from freehold.domain.errors import StoreError, StudentError
+from freehold.domain.errors import CertificateError, EvidenceError, StoreError, StudentError
 from freehold.domain.evidence import SHARED, Certificate, CertifiedRung, Check, signed_bytes
 from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_student
 from freehold.store.evidence import read_evidence
@@ -23,30 +23,27 @@ def seal_checks(store: Store, certificate: Certificate, public_key: str | None =
 
     `public_key`, 64 hex digits: whose signature it must be; None: this installation's own.
     """
+    evidence = checked("evidence", lambda: _evidence(store, certificate))
     return [
-        _check("record", lambda: _record(store, certificate)),
-        _check("signature", lambda: _signature(store, certificate, public_key)),
-        *(_check(f"rung {rung.name}", lambda rung=rung: _rung(store, rung)) for rung in certificate.rungs),
-        _check("evidence", lambda: _evidence(store, certificate)),
-        _check("dataset", lambda: _dataset(store, certificate)),
+        checked("record", lambda: _record(store, certificate)),
+        checked("signature", lambda: _signature(store, certificate, public_key)),
+        *(checked(f"rung {rung.name}", lambda rung=rung: _rung(store, rung)) for rung in certificate.rungs),
+        evidence,
+        checked("dataset", lambda: _dataset(store, certificate, with_file=evidence.passed is True)),
     ]
 
 
-class _Fails(StoreError):
-    """What was found is not what was signed."""
-
-
-def _check(name: str, work: Callable[[], str]) -> Check:
-    """A check from `work`, which gives what it found in a sentence, or raises."""
+def checked(name: str, work: Callable[[], str]) -> Check:
+    """A check made of `work`, which says in a sentence what it found in order, or raises with what it found wrong."""
     try:
         return Check(name=name, passed=True, sentence=work())
-    except (StoreError, StudentError) as error:
+    except (EvidenceError, StoreError, StudentError) as error:
         return Check(name=name, passed=False, sentence=error.message, hint=error.hint)
 
 
 def _record(store: Store, certificate: Certificate) -> str:
     if not store.control.certificates.intact(certificate.certificate_id):
-        raise _Fails(
+        raise CertificateError(
             f"The control database's row of certificate {certificate.certificate_id} was changed.", _CERTIFY_AGAIN
         )
     return "The control database's row is as it was written."
@@ -54,19 +51,19 @@ def _record(store: Store, certificate: Certificate) -> str:
 
 def _signature(store: Store, certificate: Certificate, public_key: str | None) -> str:
     if public_key is None and not store.key_path.exists():
-        raise _Fails(
+        raise CertificateError(
             f"The signing key {store.key_path} is gone, so nothing says whose signature it is.",
             "Put it back from a backup, or give the public key you trust with --key FILE.",
         )
     expected = public_key or store.keys.public_key()
     if certificate.public_key != expected:
-        raise _Fails(
+        raise CertificateError(
             f"The signature of certificate {certificate.certificate_id} does not hold: it names the key "
             f"{certificate.public_key[:16]}…, not {expected[:16]}….",
             "It was issued elsewhere, or the key was changed: put the old key back, or certify again.",
         )
     if not verify(expected, signed_bytes(certificate), certificate.signature):
-        raise _Fails(
+        raise CertificateError(
             f"The signature of certificate {certificate.certificate_id} does not hold: it was changed after it was "
             "issued.",
             _CERTIFY_AGAIN,
@@ -80,9 +77,9 @@ def _rung(store: Store, rung: CertifiedRung) -> str:
         return "A rented model: it is known by its name alone, and its provider can change what answers to it."
     student = store.control.students.get(rung.name)
     if student is None:
-        raise _Fails(f"Student {rung.name} is not stored.", _RESTORE)
+        raise CertificateError(f"Student {rung.name} is not stored.", _RESTORE)
     if student.sha256 != rung.sha256:
-        raise _Fails(f"It is for other files than student {rung.name} has.", "Train and certify again.")
+        raise CertificateError(f"It is for other files than student {rung.name} has.", "Train and certify again.")
     read_student(store.data / student.path, student.sha256)
     return f"The student's files have the SHA-256 {rung.sha256[:16]}… that was certified."
 
@@ -92,18 +89,22 @@ def _evidence(store: Store, certificate: Certificate) -> str:
     for name in SHARED:
         said, found = getattr(certificate, name), getattr(evidence, name)
         if said != found:
-            raise _Fails(f"The certificate's {name} is {said}, its evidence's {found}.", _CERTIFY_AGAIN)
+            raise CertificateError(f"The certificate's {name} is {said}, its evidence's {found}.", _CERTIFY_AGAIN)
     return f"{len(rows.ids)} rows and {len(evidence.path)} planned steps, SHA-256 {certificate.evidence_sha256[:16]}…."
 
 
-def _dataset(store: Store, certificate: Certificate) -> str:
+def _dataset(store: Store, certificate: Certificate, *, with_file: bool) -> str:
+    """`with_file`: the evidence can be read, which says what the bytes of the file were."""
     dataset = store.control.datasets.get(certificate.dataset_id)
     if dataset is None:
-        raise _Fails(f"Dataset {certificate.dataset_id} is not stored.", _RESTORE)
+        raise CertificateError(f"Dataset {certificate.dataset_id} is not stored.", _RESTORE)
     if dataset.sha256 != certificate.dataset_sha256:
-        raise _Fails(f"It rests on other rows than dataset {dataset.dataset_id} has.", _CERTIFY_AGAIN)
+        raise CertificateError(f"It rests on other rows than dataset {dataset.dataset_id} has.", _CERTIFY_AGAIN)
     samples = read_dataset(store.data / dataset.path, dataset.sha256)
-    evidence, _ = read_evidence(store.data / certificate.evidence_path, certificate.evidence_sha256)
-    if dataset_file_sha256(store.data / dataset.path) != evidence.dataset_file_sha256:
-        raise _Fails(f"The file of dataset {dataset.dataset_id} was changed, though not its rows.", _RESTORE)
-    return f"{len(samples)} samples, SHA-256 {dataset.sha256[:16]}…, in the file that was certified on."
+    if with_file:
+        evidence, _ = read_evidence(store.data / certificate.evidence_path, certificate.evidence_sha256)
+        if dataset_file_sha256(store.data / dataset.path) != evidence.dataset_file_sha256:
+            raise CertificateError(
+                f"The file of dataset {dataset.dataset_id} was changed, though not its rows.", _RESTORE
+            )
+    return f"{len(samples)} samples, SHA-256 {dataset.sha256[:16]}…, as certified on."

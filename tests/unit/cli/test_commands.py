@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 from cli_fixtures import Run
 from loop_fixtures import Desk, urgency
@@ -47,14 +48,25 @@ def document(out: str) -> object:
     return json.loads(out)
 
 
+def certificate_of(desk: Desk) -> str:
+    assert desk.rung is not None
+    return desk.rung.certificate
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(name: str, run: Run) -> None:
     code, out, err = run(name, "--help")
     assert code == 0 and not err
     assert out.startswith(f"Usage: freehold {name}")
     assert isinstance(group, LazyGroup)
-    command = group.commands.get(name) or group.get_command(None, name)  # type: ignore[arg-type]
-    assert command is not None and command.help
+    command = group.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    for one in command.commands.values() if isinstance(command, click.Group) else [command]:
+        explains_itself(one)
+
+
+def explains_itself(command: click.Command) -> None:
+    assert command.help
     options = {option for parameter in command.params for option in parameter.opts}
     assert "--json" in options
     assert all(
@@ -64,11 +76,27 @@ def test_every_command_explains_itself(name: str, run: Run) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["tasks", "plan", "traces", "events", "ledger", "doctor", "tasks TASK", "plan TASK", "traces TRACE", "train TASK"],
+    [
+        "tasks",
+        "plan",
+        "traces",
+        "events",
+        "ledger",
+        "doctor",
+        "tasks TASK",
+        "plan TASK",
+        "traces TRACE",
+        "train TASK",
+        "certificate list",
+        "certificate list --task TASK",
+        "certificate show CERT",
+        "certificate verify CERT",
+    ],
 )
 def test_json_is_one_document(command: str, shop: Path, owned_desk: Desk, run: Run) -> None:
     trace = json.loads(run("traces", "--json", "--limit", "1", "--config", str(shop))[1])[0]["trace_id"]
     words = command.replace("TASK", owned_desk.task_id).replace("TRACE", trace).split()
+    words = [certificate_of(owned_desk) if word == "CERT" else word for word in words]
     code, out, err = run(*words, "--json", "--config", str(shop))
     found = document(out)
     assert found and not err
@@ -76,6 +104,38 @@ def test_json_is_one_document(command: str, shop: Path, owned_desk: Desk, run: R
     code, plain, _ = run(*words, "--config", str(shop))
     with pytest.raises(json.JSONDecodeError):
         json.loads(plain)
+
+
+def test_a_certificate_reads_as_a_report_and_is_verified(shop: Path, owned_desk: Desk, run: Run) -> None:
+    name, config = certificate_of(owned_desk), ("--config", str(shop))
+    code, out, _ = run("certificate", "verify", name[3:15], *config)
+    said = " ".join(out.split())
+    assert code == 0 and f"Certificate {name} holds." in out and "FAILS" not in out and "not done" not in out
+    assert "With confidence 93.92%, the share of answers that differ from the incumbent's is at most 10.00%" in said
+    assert "Requests to come are drawn like those of the evidence" in said
+    data = shop.parent / "freehold-data"
+    key = json.loads(run("certificate", "show", name, "--json", *config)[1])["certificate"]["public_key"]
+    (shop.parent / "trusted").write_text(f"{key}\n")
+    (shop.parent / "other").write_text("00" * 32)
+    (shop.parent / "none").write_text("key")
+    verify = ("certificate", "verify", name, "--no-deep", *config)
+    assert run(*verify, "--key", str(shop.parent / "trusted"))[0] == 0
+    assert run(*verify, "--key", str(shop.parent / "other"))[0] == 7
+    assert run(*verify, "--key", str(shop.parent / "none"))[0] == 2
+    [rows] = [path for path in data.glob("evidence/*/rows.parquet") if path.read_bytes()]
+    rows.write_bytes(rows.read_bytes()[:-1] + b"?")
+    code, out, err = run(*verify)
+    assert (
+        code == 7
+        and "FAILS" in out
+        and "evidence" in err
+        and "rows.parquet" in err
+        and f"Certificate {name} holds." not in out
+    )
+    code, out, err = run(*verify, "--json")
+    report = document(out)
+    assert code == 7 and not err and report["holds"] is False  # type: ignore[index]
+    assert [c["name"] for c in report["checks"] if c["passed"] is False] == ["evidence"]  # type: ignore[index]
 
 
 def test_rollback_and_loop_once_speak_json(shop: Path, owned_desk: Desk, run: Run) -> None:
@@ -97,6 +157,8 @@ ERRORS = [
     (3, "not_found", "tasks nobody --config SHOP"),
     (3, "not_found", "traces tr_0000000000000000000000000000 --config SHOP"),
     (3, "not_found", "train nobody --config SHOP"),
+    (3, "not_found", "certificate show ce_0000 --config SHOP"),
+    (3, "not_found", "certificate list --task nobody --config SHOP"),
 ]
 
 
