@@ -5,7 +5,9 @@ Public names, each imported on first use (numpy alone would take longer than the
 - `binomial`: `binomial_p_value`, `exact_binomial`, `clopper_pearson_upper`, `clopper_pearson_interval` for 0/1 losses
 - `betting`: `betting_p_value`, `betting_test` for graded losses
 - `trinomial`: `trinomial_p_value`, `trinomial_test` for losses −1, 0, 1
-- `fixed_sequence`: `fixed_sequence_test`, `threshold_grid`, `FixedSequenceResult`, `Tested`: what is certified
+- `dispatch`: `loss_test`: which of them for which loss
+- `walks`: `walk`, `risk_losses`, `Risk`, `WalkResult`: one path of ever laxer decisions, ladders of rungs among them
+- `fixed_sequence`: `fixed_sequence_test`, `threshold_grid`, `FixedSequenceResult`, `Tested`: the walk over thresholds
 - `spending`: `spent_delta` over attempts
 - `confidence`: `ConfidenceSequence`, `SequenceState`: bounds that hold at every look
 - `drift`: `ChangeDetector`, `DetectorState`: an alarm with a stated false-alarm rate
@@ -26,11 +28,13 @@ if TYPE_CHECKING:
         exact_binomial,
     )
     from freehold.stats.confidence import ConfidenceSequence, SequenceState
+    from freehold.stats.dispatch import loss_test
     from freehold.stats.drift import ChangeDetector, DetectorState
     from freehold.stats.fixed_sequence import FixedSequenceResult, Tested, fixed_sequence_test, threshold_grid
     from freehold.stats.plan import allowed_errors, needed_samples, predicted_outcome
     from freehold.stats.spending import spent_delta
     from freehold.stats.trinomial import trinomial_p_value, trinomial_test
+    from freehold.stats.walks import Risk, WalkResult, risk_losses, walk
 
 __all__ = [
     "ChangeDetector",
@@ -38,8 +42,10 @@ __all__ = [
     "DetectorState",
     "FixedSequenceResult",
     "PValue",
+    "Risk",
     "SequenceState",
     "Tested",
+    "WalkResult",
     "allowed_errors",
     "betting_p_value",
     "betting_test",
@@ -48,12 +54,15 @@ __all__ = [
     "clopper_pearson_upper",
     "exact_binomial",
     "fixed_sequence_test",
+    "loss_test",
     "needed_samples",
     "predicted_outcome",
+    "risk_losses",
     "spent_delta",
     "threshold_grid",
     "trinomial_p_value",
     "trinomial_test",
+    "walk",
 ]
 
 _MODULES = {
@@ -62,9 +71,11 @@ _MODULES = {
     "confidence": ("ConfidenceSequence", "SequenceState"),
     "drift": ("ChangeDetector", "DetectorState"),
     "fixed_sequence": ("FixedSequenceResult", "Tested", "fixed_sequence_test", "threshold_grid"),
+    "dispatch": ("loss_test",),
     "plan": ("allowed_errors", "needed_samples", "predicted_outcome"),
     "spending": ("spent_delta",),
     "trinomial": ("trinomial_p_value", "trinomial_test"),
+    "walks": ("Risk", "WalkResult", "risk_losses", "walk"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

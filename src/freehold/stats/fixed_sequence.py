@@ -1,24 +1,24 @@
 """Fixed-sequence testing: which acceptance threshold is certified, from the strictest to the laxest.
 
-Each threshold is one hypothesis, "the loss per served request is ε or more". They are tested in an order fixed before
-the certify data are seen, each at the whole of δ, and the first one that is not rejected ends the walk. Then the chance
-of rejecting any true hypothesis is at most δ: the first true one in the order must be rejected for that. Maurer,
-Hothorn and Lehmacher (1995); Angelopoulos, Bates, Candès, Jordan and Lei, "Learn then Test", Ann. Appl. Statist. 19
-(2025), section 2 (fixed-sequence testing).
+Each threshold is one hypothesis, "the risk is ε or more", and a step of a walk (`freehold.stats.walks` says why the
+chance of a false certificate is at most δ). The risk is the loss per served request or over all traffic.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from freehold.domain.errors import EvidenceError, RequestError
 from freehold.stats.betting import PValue
 from freehold.stats.binomial import exact_binomial
-from freehold.stats.checks import FloatArray, Floats, as_losses, as_vector, check_level, check_range
-from freehold.stats.special import smooth_binomial_cdf
+from freehold.stats.checks import FloatArray, Floats, as_losses, as_vector, check_range
+from freehold.stats.special import normal_cdf, smooth_binomial_cdf
+from freehold.stats.walks import Risk, risk_losses, walk
 
 
 class Tested(NamedTuple):
@@ -41,6 +41,7 @@ class FixedSequenceResult(msgspec.Struct, frozen=True):
     delta: float
     tested: tuple[Tested, ...]
     """As walked, strictest first; all were rejected at δ but, unless the walk reached its end, the last."""
+    risk: Risk = "served"
 
     @property
     def certified(self) -> Tested | None:
@@ -54,37 +55,32 @@ def fixed_sequence_test(
     thresholds: Floats,
     epsilon: float,
     delta: float,
-    p_value: PValue = exact_binomial,
+    p_value: PValue | Sequence[PValue] = exact_binomial,
     *,
+    risk: Risk = "served",
     low: float = 0.0,
     high: float = 1.0,
 ) -> FixedSequenceResult:
     """Certify the laxest threshold that the data allow: accept a request when its signal ≥ threshold.
 
     `signals` and `losses`, shape (n,): the certify part, in the order drawn. `thresholds`, strictest (largest) first,
-    chosen without it. `p_value`: `exact_binomial` for 0/1 losses, `betting_test(δ, low, high)` for graded ones; which,
-    is decided by the kind of loss. `low` and `high`: the range of the losses.
+    chosen without it. `p_value`: what `loss_test` gives, or one such test per threshold. `risk`: "served" bounds the
+    mean loss of accepted requests, "traffic" the mean over all requests, where those not accepted lose nothing. `low`
+    and `high`: the range of the losses.
 
     Raises:
         EvidenceError: no samples, lengths differ, NaN or infinite signals, losses that are NaN or out of range.
-        RequestError: thresholds are missing, not finite or not strictly decreasing; ε or δ out of range.
+        RequestError: thresholds are missing, not finite or not strictly decreasing; ε, δ or risk out of range.
     """
     g, loss = _evidence(signals, losses, low, high)
-    check_level("delta", delta)
-    if not low < epsilon < high:
-        raise RequestError(f"`epsilon` is {epsilon}, outside ({low}, {high}).", "Choose an ε inside the losses' range.")
-    certified: float | None = None
+    in_order = _checked_thresholds(thresholds)
+    steps = (risk_losses(loss, g >= threshold, risk) for threshold in in_order)
+    result = walk(steps, epsilon, delta, p_value, low=low, high=high)
     tested: list[Tested] = []
-    for threshold in _checked_thresholds(thresholds):
-        kept = loss[g >= threshold]
-        p = p_value(kept, epsilon) if kept.size else 1.0
-        if not 0.0 <= p <= 1.0:
-            raise EvidenceError(f"The test of threshold {threshold} gave {p}, which is no p-value.", "Check `p_value`.")
-        tested.append(Tested(threshold, int(kept.size), float(kept.sum()), p))
-        if p > delta:
-            break
-        certified = threshold
-    return FixedSequenceResult(certified, epsilon, delta, tuple(tested))
+    for threshold, step in zip(in_order, result.tested, strict=False):
+        tested.append(Tested(threshold, int((g >= threshold).sum()), step.loss_sum, step.p_value))
+    certified = in_order[result.certified - 1] if result.certified else None
+    return FixedSequenceResult(certified, epsilon, delta, tuple(tested), risk)
 
 
 def threshold_grid(
@@ -94,6 +90,7 @@ def threshold_grid(
     certify_size: int,
     *,
     steps: int = 40,
+    risk: Risk = "served",
     low: float = 0.0,
     high: float = 1.0,
 ) -> tuple[float, ...]:
@@ -118,19 +115,25 @@ def threshold_grid(
     ranked = g[order]
     last_of_tie = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)
     accepted = last_of_tie + 1.0
-    loss_sums = np.cumsum((loss[order] - low) / (high - low))[last_of_tie]
-    p_values = _predicted(loss_sums, accepted, certify_size / g.size, (epsilon - low) / (high - low))
+    n = accepted if risk == "served" else np.full(accepted.size, float(g.size))
+    p_values = _predicted(loss[order], last_of_tie, n, certify_size / g.size, epsilon)
     start = int(np.argmin(p_values))
     wanted: FloatArray = np.linspace(float(accepted[start]), float(accepted[-1]), steps + 1)
     picked = np.unique(np.searchsorted(accepted, wanted - 1e-9))
     return tuple(ranked[last_of_tie[picked]].tolist())
 
 
-def _predicted(loss_sums: FloatArray, accepted: FloatArray, growth: float, epsilon: float) -> FloatArray:
-    """The p-values to expect with `growth` times as many samples, at a loss rate that is pulled up by half an error."""
-    rate = (loss_sums + 0.5) / (accepted + 1.0)
-    n = np.maximum(accepted * growth, 1e-9)
-    return smooth_binomial_cdf(rate * n * (1.0 - 1e-12), n, epsilon)
+def _predicted(losses: FloatArray, ends: NDArray[np.intp], n: FloatArray, growth: float, epsilon: float) -> FloatArray:
+    """The p-values to expect for the first `ends` + 1 losses among n, with `growth` times as many samples.
+
+    Mean losses are pulled up by half an error. Losses of 0 and 1 are counted, others taken as normal.
+    """
+    mean = (np.cumsum(losses)[ends] + 0.5) / (n + 1.0)
+    more = np.maximum(n * growth, 1e-9)
+    if np.all((losses == 0.0) | (losses == 1.0)):
+        return smooth_binomial_cdf(mean * more * (1.0 - 1e-12), more, epsilon)
+    squares = (np.cumsum(losses * losses)[ends] + 0.5) / (n + 1.0) - 2.0 * epsilon * mean + epsilon * epsilon
+    return normal_cdf((mean - epsilon) * np.sqrt(more / squares))
 
 
 def _evidence(signals: Floats, losses: Floats, low: float, high: float) -> tuple[FloatArray, FloatArray]:

@@ -22,6 +22,16 @@ def smooth_binomial_cdf(successes: ArrayLike, n: ArrayLike, probability: ArrayLi
     return np.asarray(_scipy().betainc(size - k, k + 1.0, 1.0 - np.asarray(probability, np.float64)), np.float64)
 
 
+def normal_cdf(x: ArrayLike) -> FloatArray:
+    """Φ(x), elementwise."""
+    return np.asarray(_scipy().ndtr(np.asarray(x, np.float64)), np.float64)
+
+
+def normal_quantile(probability: float) -> float:
+    """The x below which a standard normal variable lies with the given probability."""
+    return float(_scipy().ndtri(probability))
+
+
 def beta_quantile(probability: float, a: float, b: float) -> float:
     """The x below which a Beta(a, b) variable lies with the given probability."""
     return float(_scipy().betaincinv(a, b, probability))

@@ -52,6 +52,30 @@ def test_on_errors_it_comes_close_to_the_exact_test() -> None:
     assert exact >= betting >= exact - 0.08
 
 
+@pytest.mark.parametrize("kind", ["errors", "rare and large among tiny", "signed"])
+@pytest.mark.parametrize("factor", [0.2, 1.0, 3.0])
+def test_no_forecast_of_the_second_moment_can_break_the_level(kind: str, factor: float) -> None:
+    rng = np.random.default_rng(16)
+    if kind == "signed":
+        losses = np.clip(rng.normal(0, 0.3, (SAMPLES, SIZE)), -0.9, 0.9) * (rng.random((SAMPLES, SIZE)) < 0.4) + EPSILON
+    else:
+        losses = null_losses(kind, rng)
+    moment = factor * float(((losses - EPSILON) ** 2).mean())
+    rejected = np.mean([betting_p_value(row, EPSILON, low=-1.0, second_moment=moment) <= DELTA for row in losses])
+    assert rejected <= DELTA + NOISE
+
+
+def test_a_forecast_brings_signed_losses_near_the_normal_limit() -> None:
+    rng, n, runs = np.random.default_rng(17), 300, 300
+    noise = np.clip(rng.normal(0, 0.35, (runs, n)), -0.8, 0.8) * (rng.random((runs, n)) < 0.3)
+    losses = noise + EPSILON - 2.5 * noise.std() / n**0.5  # the normal limit rejects 80%
+    moment = float(noise.var())
+    without = np.mean([betting_p_value(row, EPSILON, low=-1.0) <= DELTA for row in losses])
+    forecast = np.mean([betting_p_value(row, EPSILON, low=-1.0, second_moment=moment) <= DELTA for row in losses])
+    assert forecast >= 0.6
+    assert forecast >= without + 0.1
+
+
 def test_low_variance_is_used() -> None:
     losses = np.random.default_rng(14).uniform(0.02, 0.05, 400)  # mean 0.035, never above ε
     assert betting_p_value(losses, EPSILON) <= 0.05
@@ -96,4 +120,8 @@ def test_bad_input_is_refused() -> None:
     for epsilon, low in ((0.0, 0.0), (1.0, 0.0), (-1.0, -1.0)):
         with pytest.raises(RequestError):
             betting_p_value([0.0], epsilon, low=low)
+    for moment in (-0.1, np.nan, np.inf):
+        with pytest.raises(RequestError):
+            betting_p_value([0.0], 0.05, second_moment=moment)
+    assert betting_p_value([0.05] * 9, 0.05, second_moment=0.0) == 1.0
     assert betting_p_value([], 0.05) == 1.0
