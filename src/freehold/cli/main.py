@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "loop": ("freehold.cli.serve", "Run the loop only: find tasks, train, certify, promote, watch."),
     "tasks": ("freehold.cli.tasks", "List the tasks found in the traffic, or show one."),
     "plan": ("freehold.cli.tasks", "Say what each task still needs before it can move."),
+    "scorer": ("freehold.cli.scorers", "Say how good a task's answers are: guess, show, try, set."),
     "curate": ("freehold.cli.moves", "Build a task's dataset."),
     "train": ("freehold.cli.moves", "Train a task's student."),
     "evaluate": ("freehold.cli.moves", "Predict what certifying a task's student would give."),

@@ -1,0 +1,156 @@
+"""What `freehold scorer` reads: recorded answers, those with a second one beside them, and what people said of them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from freehold.domain.chat import ChatRequest, parse_chat
+from freehold.domain.errors import RequestError, UpstreamError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from freehold.config import Settings
+    from freehold.domain.tasks import Task
+    from freehold.scorers import Ask, Context
+    from freehold.store import Store
+    from freehold.upstreams.directory import UpstreamDirectory
+
+_COLUMNS = ("trace_id", "of", "kind", "at_ns", "owned", "status", "error", "truncated", "finish_reason", "answer")
+_REQUESTS_LOOKED_AT = 50
+
+
+class Pair(NamedTuple):
+    """Two answers to one request, the incumbent's as the reference."""
+
+    trace: str
+    how: str
+    """Where the second answer comes from."""
+    answer: str
+    reference: str
+    context: Context
+
+
+def recorded_answers(store: Store, settings: Settings, task: Task, newest: int) -> tuple[list[str], list[ChatRequest]]:
+    """The newest answers of the incumbent, newest last, and some of the requests for them."""
+    import polars as pl
+
+    frame = _usable(store, settings, task).filter(~pl.col("owned") & (pl.col("kind") == "request")).tail(newest)
+    ids = frame.get_column("trace_id").to_list()[-_REQUESTS_LOOKED_AT:]
+    requests = [request for body in _bodies(store, settings, ids).values() if (request := _parsed(body)) is not None]
+    return frame.get_column("answer").to_list(), requests
+
+
+def recorded_pairs(store: Store, settings: Settings, task: Task, limit: int) -> list[Pair]:
+    """The newest audits (an owned answer and the incumbent's) and repeats (the incumbent's two), oldest first."""
+    import polars as pl
+
+    frame = _usable(store, settings, task)
+    firsts = frame.filter(pl.col("kind") == "request").select(of="trace_id", first="answer", owned_first="owned")
+    seconds = frame.filter(pl.col("kind") != "request")
+    joined = seconds.join(firsts, on="of", how="inner").sort("at_ns", "trace_id").tail(limit)
+    bodies = _bodies(store, settings, joined.get_column("of").to_list())
+    people = _feedback(store, [*joined.get_column("of").to_list(), *joined.get_column("trace_id").to_list()])
+    found: list[Pair] = []
+    for row in joined.iter_rows(named=True):
+        ours, theirs = row["of"], row["trace_id"]
+        audit = row["kind"] == "audit"
+        # An audit is the incumbent's answer beside an owned one; a repeat is the incumbent's second beside its first.
+        answer, reference = (row["first"], row["answer"]) if audit else (row["answer"], row["first"])
+        of_answer, of_reference = (ours, theirs) if audit else (theirs, ours)
+        how = "owned, audited" if audit else "asked twice"
+        context = _context(bodies.get(ours, b""), people.get(of_answer, ()), people.get(of_reference, ()))
+        found.append(Pair(ours, how, answer, reference, context))
+    return found
+
+
+def stand_ins(answers: list[str]) -> list[Pair]:
+    """Where nothing was answered twice: the newest answer beside itself, and others beside another request's."""
+    from freehold.scorers import Context
+
+    newest = answers[-6:][::-1]
+    if not newest:
+        return []
+    pairs = [Pair("", "beside itself", newest[0], newest[0], Context())]
+    for answer, other in itertools.pairwise(newest):
+        pairs.append(Pair("", "beside another request's", answer, other, Context()))
+    return pairs
+
+
+def ask_upstream(directory: UpstreamDirectory) -> Ask:
+    """A function that asks a configured upstream's model and gives the text of its answer.
+
+    It raises ModelNotFound where no upstream serves the model, and UpstreamError where it gives no answer.
+    """
+    from freehold.record.answers import read_answer
+    from freehold.upstreams.base import UpstreamRequest
+
+    async def ask(model: str, messages: list[dict[str, str]]) -> str:
+        body = msgspec.json.encode({"model": model, "messages": messages, "temperature": 0})
+        headers = [(b"content-type", b"application/json")]
+        request = UpstreamRequest(method=b"POST", path=b"/chat/completions", headers=headers, body=body)
+        name, response = await directory.send(directory.find(model), request)
+        parts: list[bytes] = []
+        try:
+            while not response.at_end:
+                parts.append(await response.read())
+        finally:
+            response.close()
+        text = read_answer(b"".join(parts), stream=False).text
+        if response.status != 200 or text is None:
+            raise UpstreamError(
+                f"{name} gave the judge's model {model} no answer (status {response.status}).",
+                "Set the upstream's api_key_env, or give the judge another model.",
+            )
+        return text
+
+    return ask
+
+
+def _usable(store: Store, settings: Settings, task: Task) -> pl.DataFrame:
+    import polars as pl
+
+    from freehold.record.derive import Deriver
+    from freehold.store.read_traces import read_traces
+
+    frame = read_traces(store, task=task.task_id, columns=_COLUMNS, derive=Deriver(settings.upstreams))
+    whole = (pl.col("status") == 200) & pl.col("error").is_null() & (pl.col("finish_reason") == "stop")
+    return frame.filter(whole & ~pl.col("truncated") & pl.col("answer").is_not_null())
+
+
+def _bodies(store: Store, settings: Settings, trace_ids: list[str]) -> dict[str, bytes]:
+    from freehold.record.derive import Deriver
+    from freehold.store.read_traces import read_traces
+
+    columns = ("trace_id", "request")
+    frame = read_traces(store, trace_ids=trace_ids, columns=columns, derive=Deriver(settings.upstreams))
+    return dict(frame.iter_rows())
+
+
+def _feedback(store: Store, trace_ids: list[str]) -> dict[str, tuple[float, ...]]:
+    from freehold.store.read_traces import read_feedback
+
+    found: dict[str, tuple[float, ...]] = {}
+    frame = read_feedback(store, trace_ids=trace_ids).select("trace_id", "score").drop_nulls()
+    for trace_id, value in frame.iter_rows():
+        found[trace_id] = (*found.get(trace_id, ()), value)
+    return found
+
+
+def _parsed(body: bytes) -> ChatRequest | None:
+    try:
+        return parse_chat(body)
+    except RequestError:
+        return None
+
+
+def _context(body: bytes, feedback: tuple[float, ...], reference_feedback: tuple[float, ...]) -> Context:
+    from freehold.scorers import Context, context_of
+
+    request = _parsed(body)
+    if request is None:
+        return Context(feedback=feedback, reference_feedback=reference_feedback)
+    return context_of(request, feedback, reference_feedback)
