@@ -107,7 +107,7 @@ class WalkStep(msgspec.Struct, frozen=True, kw_only=True):
     """One step of the fixed sequence, as it was tested."""
 
     thresholds: tuple[float, ...]
-    """One per rung; or the one number by which a router trades its rungs off."""
+    """One per rung; or the numbers by which a router trades its rungs off at this step."""
     accepted: int
     """Certify rows that some rung answered."""
     loss_sum: float
@@ -133,8 +133,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """Canonical JSON of the task's scorer; empty for `disagreement`."""
     risk: RiskName
     test: TestName
-    parameters: dict[str, float] = {}
-    """What the test was given besides losses, ε and the level."""
+    parameters: dict[str, tuple[float, ...]] = {}
+    """What the test was given besides losses, ε and the level: by name, one value for each step."""
     epsilon: float
     delta: float
     attempt: int

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from freehold.domain.evidence import Certificate
+from freehold.domain.evidence import Certificate, LossName
 
-_LOSS = {
+_LOSS: dict[LossName, str] = {
     "disagreement": "the share of answers that differ from the incumbent's",
     "harm": "the mean loss in score against the incumbent's answer (gains not counted)",
     "signed": "the mean loss in score against the incumbent's answer (gains offset losses)",
-}
-_RISK = {
-    "served": "among the requests they answer",
-    "traffic": "over all requests of the task, those of the incumbent included",
 }
 
 
 def statement(certificate: Certificate) -> str:
     """The claim, in one sentence."""
     names = " and ".join(rung.name for rung in certificate.rungs)
+    several = len(certificate.rungs) > 1
+    where = (
+        f"among the requests that {names} {'answer' if several else 'answers'}"
+        if certificate.risk == "served"
+        else f"over all requests of the task, with {names} answering some and the incumbent the rest"
+    )
     return (
         f"With confidence {_percent(1 - certificate.delta_spent)}, {_LOSS[certificate.loss]} is at most "
-        f"{_percent(certificate.epsilon)} {_RISK[certificate.risk]}, when {names} answer what their thresholds accept."
+        f"{_percent(certificate.epsilon)} {where}."
     )
 
 

@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 
 from freehold import __version__
-from freehold.domain.answers import disagreement
 from freehold.domain.errors import EvidenceError
 from freehold.domain.evidence import (
     SHARED,
@@ -16,14 +15,17 @@ from freehold.domain.evidence import (
     CertifiedRung,
     Dataset,
     Evidence,
+    LossName,
     Sample,
     Student,
     WalkStep,
     signed_bytes,
 )
 from freehold.domain.ids import content_id
+from freehold.domain.scoring import Scorer
 from freehold.domain.tasks import Task
 from freehold.evaluate.conclude import Conclusion, conclude
+from freehold.evaluate.losses import check_scorer, described, loss_of, loss_terms
 from freehold.evaluate.outlook import NEVER, Outlook, evidence_of
 from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_student
 from freehold.store.evidence import EvidenceRows, evidence_folder, write_evidence
@@ -36,11 +38,17 @@ if TYPE_CHECKING:
 
     from freehold.store import Store
 
-ASSUMPTIONS = (
-    "Requests to come are drawn like those of the evidence; audits watch for change, and strangers are turned away.",
-    "The loss is disagreement with the incumbent: its mistakes are not counted against the student, nor forgiven it.",
-    "Certify rows were drawn from all of the task's traffic with one probability, and chose nothing.",
+_SAME_TRAFFIC = (
+    "Requests to come are drawn like those of the evidence; audits watch for change, and strangers are turned away."
 )
+_MEANING: dict[LossName, str] = {
+    "disagreement": "The loss is disagreement with the incumbent: its mistakes are not counted against the student, "
+    "nor forgiven it.",
+    "harm": "The loss is how much lower the scorer rates an answer than the incumbent's: gains are not counted, and "
+    "what cannot be scored counts as lost.",
+    "signed": "The loss is how much lower the scorer rates an answer than the incumbent's: gains offset losses.",
+}
+_FAIR_ROWS = "Certify rows were drawn from all of the task's traffic with one probability, and chose nothing."
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -56,8 +64,11 @@ def begin_attempt(store: Store, view: Outlook) -> int:
     """Count an attempt before its data are looked at, so that a crash can never buy a second look at one price.
 
     Raises:
-        EvidenceError: the task is gone.
+        EvidenceError: the task is gone, or its scorer cannot score what a student answers.
+        ScorerError: its scorer's options are wrong.
     """
+    known = store.control.tasks.get(view.task)
+    check_scorer(known.scorer if known else None)
     task = store.control.tasks.change(
         view.task,
         lambda task: msgspec.structs.replace(task, attempts=task.attempts + 1, rows_at_attempt=view.certify_rows),
@@ -79,7 +90,7 @@ def certify(store: Store, view: Outlook, attempt: int, now_ns: int) -> Attempt:
     samples = certify_samples(read_dataset(store.data / dataset.path, dataset.sha256))
     if not samples or not view.thresholds:
         return Attempt(attempt, None, (), f"{len(samples)} certify rows and {len(view.thresholds)} thresholds to test.")
-    signals, losses = answered(store, student, samples, view.novelty_limit)
+    signals, losses = answered(store, student, samples, view.novelty_limit, task.scorer)
     path = tuple((threshold,) for threshold in view.thresholds)
     rows = EvidenceRows(
         ids=[sample.trace_id for sample in samples],
@@ -100,12 +111,7 @@ def issue(store: Store, evidence: Evidence, rows: EvidenceRows, now_ns: int) -> 
     """
     conclusion = conclude(evidence, rows)
     if conclusion.figures is None:
-        first, level = conclusion.tested[0], conclusion.delta_spent
-        reason = (
-            f"{first.loss_sum:.0f} of {first.accepted} answers differ from the incumbent's: p = {first.p_value:.3g}, "
-            f"more than the {level:.3g} this attempt may spend."
-        )
-        return Attempt(evidence.attempt, None, conclusion.tested, reason)
+        return Attempt(evidence.attempt, None, conclusion.tested, _why_not(evidence, conclusion))
     certificate_id = _certificate_id(evidence)
     if store.control.certificates.get(certificate_id) is None:
         sha256 = write_evidence(store.evidence_root, evidence, rows)
@@ -120,17 +126,18 @@ def certify_samples(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def answered(
-    store: Store, student: Student, samples: Sequence[Sample], novelty_limit: float
+    store: Store, student: Student, samples: Sequence[Sample], novelty_limit: float, scorer: Scorer | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """A classifier's signals (`NEVER` for what is novel) and losses on samples, each (n,).
 
     Raises:
         StudentError: its files are missing or changed.
+        ScorerError: the scorer cannot be carried out.
     """
     classifier = build_classifier(*read_student(store.data / student.path, student.sha256))
     answers = [classifier.answer(sample.prompt) for sample in samples]
     signals = [answer.signal if answer.novelty <= novelty_limit else NEVER for answer in answers]
-    losses = [disagreement(answer.text, sample.answer) for answer, sample in zip(answers, samples, strict=True)]
+    losses = [loss_of(scorer, answer.text, sample) for answer, sample in zip(answers, samples, strict=True)]
     return np.array(signals, np.float64), np.array(losses, np.float64)
 
 
@@ -163,6 +170,7 @@ def _evidence(
         signal_sha256=student.sha256,
         novelty_limit=view.novelty_limit,
     )
+    loss, test = loss_terms(task.scorer)
     return Evidence(
         task=task.task_id,
         dataset_id=dataset.dataset_id,
@@ -170,16 +178,27 @@ def _evidence(
         dataset_file_sha256=dataset_file_sha256(store.data / dataset.path),
         rungs=(rung,),
         path=path,
-        loss="disagreement",
-        scorer="",
+        loss=loss,
+        scorer=described(task.scorer),
         risk="served",
-        test="exact binomial",
+        test=test,
         epsilon=task.epsilon,
         delta=task.delta,
         attempt=attempt,
         self_disagreement=view.floor,
-        assumptions=ASSUMPTIONS,
+        assumptions=(_SAME_TRAFFIC, _MEANING[loss], _FAIR_ROWS),
     )
+
+
+def _why_not(evidence: Evidence, conclusion: Conclusion) -> str:
+    first, level = conclusion.tested[0], conclusion.delta_spent
+    if first.p_value <= level:
+        return "Nothing was accepted at any threshold that holds."
+    if evidence.loss == "disagreement":
+        seen = f"{first.loss_sum:.0f} of {first.accepted} answers differ from the incumbent's"
+    else:
+        seen = f"A loss of {first.loss_sum:.4g} in all on {first.accepted} answers"
+    return f"{seen}: p = {first.p_value:.3g}, more than the {level:.3g} this attempt may spend."
 
 
 def _certificate_id(evidence: Evidence) -> str:

@@ -14,7 +14,8 @@ import numpy as np
 
 from freehold.domain.errors import EvidenceError
 from freehold.domain.evidence import Evidence, LossName, RiskName, WalkStep
-from freehold.stats import betting_test, clopper_pearson_upper, exact_binomial, spent_delta
+from freehold.stats import betting_test, clopper_pearson_upper, exact_binomial, spent_delta, trinomial_test
+from freehold.stats.walks import risk_losses, walk
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,48 +64,48 @@ def conclude(evidence: Evidence, rows: EvidenceRows) -> Conclusion:
     """
     _check(evidence, rows)
     level = spent_delta(evidence.delta, evidence.attempt)
-    p_value = p_value_at(evidence, level)
-    tested: list[WalkStep] = []
-    certified: int | None = None
-    for number, thresholds in enumerate(evidence.path):
-        losses, accepted = _losses(rows, number, evidence.risk)
-        p = p_value(losses, evidence.epsilon) if accepted else 1.0
-        tested.append(
-            WalkStep(thresholds=thresholds, accepted=accepted, loss_sum=float(losses.sum()), p_value=float(p))
+    low, high = LOSS_RANGE[evidence.loss]
+    steps = range(len(evidence.path))
+    losses = (_losses(rows, step, evidence.risk) for step in steps)
+    tests = [p_value_at(evidence, step, level) for step in steps]
+    walked = walk(losses, evidence.epsilon, level, tests, low=low, high=high)
+    tested = tuple(
+        WalkStep(
+            thresholds=evidence.path[number],
+            accepted=int((rows.choices[:, number] >= 0).sum()),
+            loss_sum=step.loss_sum,
+            p_value=step.p_value,
         )
-        if p > level:
-            break
-        certified = number
-    figures = None if certified is None else _figures(evidence, rows, certified, tested[certified], level)
-    return Conclusion(level, tuple(tested), figures)
+        for number, step in enumerate(walked.tested)
+    )
+    last = walked.certified - 1
+    figures = _figures(evidence, rows, last, tested[last], level) if last >= 0 and tested[last].accepted else None
+    return Conclusion(level, tested, figures)
 
 
-def p_value_at(evidence: Evidence, level: float) -> PValue:
-    """The evidence's test, made for the level it will be held against."""
+def p_value_at(evidence: Evidence, step: int, level: float) -> PValue:
+    """The evidence's test for one step, made for the level it will be held against."""
     low, high = LOSS_RANGE[evidence.loss]
     match evidence.test:
         case "exact binomial":
             return exact_binomial
         case "trinomial":
-            from freehold.stats.trinomial import trinomial_test
-
             return trinomial_test(level)
         case "betting":
-            return betting_test(level, low, high, **evidence.parameters)
+            own = {name: values[step] for name, values in evidence.parameters.items()}
+            return betting_test(level, low, high, **own)
 
 
-def _losses(rows: EvidenceRows, step: int, risk: RiskName) -> tuple[Losses, int]:
-    """The losses whose mean is the risk at a step, in order, and how many rows a rung answered."""
+def _losses(rows: EvidenceRows, step: int, risk: RiskName) -> Losses:
+    """The losses whose mean is the risk at a step, in order."""
     chosen = rows.choices[:, step]
-    taken = chosen >= 0
-    losses = rows.losses[np.arange(len(chosen)), chosen]
-    return losses[taken] if risk == "served" else np.where(taken, losses, 0.0), int(taken.sum())
+    return risk_losses(rows.losses[np.arange(len(chosen)), chosen], chosen >= 0, risk)
 
 
 def _figures(evidence: Evidence, rows: EvidenceRows, number: int, step: WalkStep, level: float) -> Figures:
-    losses, _ = _losses(rows, number, evidence.risk)
-    everything, _ = _losses(rows, number, "traffic")
-    upper = _upper(evidence, losses, level, evidence.epsilon)
+    losses = _losses(rows, number, evidence.risk)
+    everything = _losses(rows, number, "traffic")
+    upper = _upper(evidence, losses, number, level, evidence.epsilon)
     return Figures(
         thresholds=step.thresholds,
         accepted=step.accepted,
@@ -113,18 +114,18 @@ def _figures(evidence: Evidence, rows: EvidenceRows, number: int, step: WalkStep
         loss_estimate=step.loss_sum / len(losses),
         loss_upper=upper,
         coverage=step.accepted / len(rows.ids),
-        traffic_loss_upper=_upper(evidence, everything, level, upper),
+        traffic_loss_upper=_upper(evidence, everything, number, level, upper),
     )
 
 
-def _upper(evidence: Evidence, losses: Losses, level: float, known: float) -> float:
+def _upper(evidence: Evidence, losses: Losses, number: int, level: float, known: float) -> float:
     """An upper bound of the mean of `losses` at `level`: Clopper and Pearson's for 0/1 losses.
 
     Else a fixed sequence of its own: "the mean is m or more" for ever smaller m, from `known`, a bound already, down.
     """
     if evidence.test == "exact binomial":
         return clopper_pearson_upper(round(float(losses.sum())), len(losses), level)
-    p_value = p_value_at(evidence, level)
+    p_value = p_value_at(evidence, number, level)
     bound = known
     for step in range(1, BOUND_STEPS):
         lower = known * (1.0 - step / BOUND_STEPS)
@@ -149,6 +150,8 @@ def _check(evidence: Evidence, rows: EvidenceRows) -> None:
     )
     if not fits or rows.choices.min() < -1 or rows.choices.max() >= len(evidence.rungs):
         raise EvidenceError("The rows do not fit the evidence's rungs and steps.", "Certify again.")
+    if any(len(values) != len(evidence.path) for values in evidence.parameters.values()):
+        raise EvidenceError("A parameter of the test lacks a value for each step.", "Certify again.")
     if not ((rows.losses >= low) & (rows.losses <= high)).all():
         raise EvidenceError(f"A loss is not a number in [{low:g}, {high:g}].", "Check the scorer, and certify again.")
     if not (rows.weights == 1.0).all():

@@ -16,6 +16,7 @@ from freehold.domain.errors import CertificateError, NotFound
 from freehold.domain.evidence import Certificate, Check, Evidence, Sample
 from freehold.evaluate.certify import answered, certify_samples, choices
 from freehold.evaluate.conclude import Figures, conclude
+from freehold.evaluate.losses import scorer_from
 from freehold.store.artifacts import read_dataset
 from freehold.store.certificates import checked, seal_checks
 from freehold.store.evidence import EvidenceRows, read_evidence
@@ -165,7 +166,10 @@ def _rows(samples: list[Sample], rows: EvidenceRows) -> str:
 def _answers(
     store: Store, evidence: Evidence, rows: EvidenceRows, samples: list[Sample], whole: set[str], deep: bool
 ) -> Check:
-    """Whether each student gives the signals and losses of the evidence when it answers the certify rows again."""
+    """Whether each student gives the signals and losses of the evidence when it answers the certify rows again.
+
+    Rented models are not asked again: their answers would be others, and cost.
+    """
     lacking = [rung.name for rung in evidence.rungs if rung.kind != "student" or f"rung {rung.name}" not in whole]
     if not deep or lacking or rows.signals is None:
         why = "it was not asked for" if not deep else f"{', '.join(lacking) or 'the router'} cannot be asked again here"
@@ -175,10 +179,11 @@ def _answers(
 
 def _answer_again(store: Store, evidence: Evidence, rows: EvidenceRows, samples: list[Sample]) -> str:
     assert rows.signals is not None
+    scorer = scorer_from(evidence.scorer)
     for number, rung in enumerate(evidence.rungs):
         student = store.control.students.get(rung.name)
         assert student is not None  # the check of the rung passed
-        signals, losses = answered(store, student, samples, rung.novelty_limit)
+        signals, losses = answered(store, student, samples, rung.novelty_limit, scorer)
         other = (np.abs(signals - rows.signals[:, number]) > SAME_SIGNAL) | (losses != rows.losses[:, number])
         if other.any():
             first = rows.ids[int(np.argmax(other))]

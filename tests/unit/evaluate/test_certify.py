@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ from freehold.domain.answers import disagreement
 from freehold.domain.errors import CertificateError, EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Certificate, Dataset, Sample, Student, Verdict, signed_bytes
 from freehold.domain.ids import new_id
+from freehold.domain.scoring import ExactScorer, FeedbackScorer, JudgeScorer, Scorer, TextScorer, kind_of
 from freehold.domain.tasks import AnswerForm, Field, Task
-from freehold.evaluate import begin_attempt, certify, outlook
+from freehold.evaluate import begin_attempt, certify, outlook, verify_certificate
 from freehold.promote import promote
 from freehold.stats import spent_delta
 from freehold.store import Store
@@ -58,6 +61,15 @@ def desk(tmp_path: Path) -> Any:
     desk.store.control.tasks.put(Task(task_id="task_x", name="x", epsilon=0.1, delta=0.1))
     yield desk
     desk.close()
+
+
+@pytest.fixture
+def store(owned_desk: Desk, tmp_path: Path) -> Any:
+    """A copy of the owned desk's store, to put other certificates in."""
+    shutil.copytree(owned_desk.settings.data, tmp_path / "copy")
+    store = Store.open(tmp_path / "copy", f"sqlite:///{tmp_path / 'copy' / 'control.sqlite'}")
+    yield store
+    store.close()
 
 
 def test_training_never_reads_a_certify_row(desk: Desk) -> None:
@@ -163,6 +175,45 @@ def test_attempts_spend_delta_and_a_late_one_cannot_buy_what_an_early_one_could(
         begin_attempt(desk.store, msgspec.structs.replace(view, task="task_gone"))
 
 
+@pytest.mark.parametrize(
+    ("scorer", "test"), [(ExactScorer(fold_case=True), "exact binomial"), (TextScorer(measure="chrf"), "betting")]
+)
+def test_with_a_scorer_the_loss_is_the_harm_that_it_finds(desk: Desk, scorer: Scorer, test: str) -> None:
+    # The incumbent shouts half of its answers: a student cannot know when, and by the exact scorer need not.
+    rows = [
+        (prompt, answer.upper() if number % 2 else answer) for number, (prompt, answer) in enumerate(urgency(1, 600))
+    ]
+    desk.store.control.tasks.put(Task(task_id="task_x", name="x", epsilon=0.8, delta=0.1, scorer=scorer))
+    student = train_student(desk.store, desk.settings, put_dataset(desk.store, make_samples(rows)).dataset_id, 1)
+    view = msgspec.structs.replace(outlook(desk.store, student.student_id), thresholds=(0.0,))
+    done = certify(desk.store, view, begin_attempt(desk.store, view), 1)
+    certificate = desk.store.control.certificates.get(done.certificate or "")
+    assert certificate is not None and (certificate.loss, certificate.test) == ("harm", test)
+    assert json.loads(certificate.scorer)["kind"] == kind_of(scorer) and "scorer" in certificate.assumptions[1]
+    differing = len([row for row in rows if row[1].isupper()]) / len(rows)
+    if test == "betting":
+        assert 0.2 < certificate.loss_estimate < certificate.loss_upper <= 0.8
+    else:
+        assert certificate.loss_estimate < 0.1 < differing
+    changed = Task(task_id="task_x", name="x", epsilon=0.8, delta=0.1, attempts=1)  # verified by the scorer of then
+    desk.store.control.tasks.put(changed)
+    done_again = verify_certificate(desk.store, certificate.certificate_id)
+    assert all(check.passed for check in done_again.checks), done_again.failed
+
+
+def test_what_only_people_can_score_spends_no_attempt(desk: Desk) -> None:
+    student = train_student(
+        desk.store, desk.settings, put_dataset(desk.store, make_samples(urgency(1, 240))).dataset_id, 1
+    )
+    view = outlook(desk.store, student.student_id)
+    for scorer in (FeedbackScorer(), JudgeScorer(model="m")):
+        desk.store.control.tasks.put(Task(task_id="task_x", name="x", scorer=scorer))
+        with pytest.raises(EvidenceError, match="nobody has seen them"):
+            begin_attempt(desk.store, view)
+        task = desk.store.control.tasks.get("task_x")
+        assert task is not None and task.attempts == 0
+
+
 Tamper = Callable[[Certificate], Certificate]
 
 
@@ -184,8 +235,7 @@ def _signed_by_a_stranger(certificate: Certificate) -> Certificate:
         _signed_by_a_stranger,
     ],
 )
-def test_a_certificate_that_was_changed_is_refused(owned_desk: Desk, tamper: Tamper) -> None:
-    store = owned_desk.store
+def test_a_certificate_that_was_changed_is_refused(owned_desk: Desk, store: Store, tamper: Tamper) -> None:
     before = store.control.current_policy()
     good = owned_desk.rung and store.control.certificates.get(owned_desk.rung.certificate)
     assert good is not None
@@ -204,8 +254,7 @@ def _reissued(store: Store, certificate: Certificate, **changes: Any) -> Certifi
     return fresh
 
 
-def test_a_certificate_for_other_files_a_denied_student_or_none_is_refused(owned_desk: Desk) -> None:
-    store = owned_desk.store
+def test_a_certificate_for_other_files_a_denied_student_or_none_is_refused(owned_desk: Desk, store: Store) -> None:
     before = store.control.current_policy()
     good = owned_desk.rung and store.control.certificates.get(owned_desk.rung.certificate)
     student = good and store.control.students.get(good.rungs[0].name)
