@@ -30,6 +30,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """With the control store out of reach for longer, nothing is served by students: a rollback could be waiting."""
     audit_concurrency: Count = 8
     audit_queue: Count = 1000
+    rung_timeout_seconds: Positive = 30.0
+    """A model of a ladder that has not answered by then (where its answer is passed on as it comes: not begun to) is
+    given up, and the incumbent answers."""
 
 
 class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +58,11 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     protocol: str = "openai"
     api_key_env: str = ""
     """Environment variable with the key; empty: the caller's own Authorization header is passed on."""
+    keyless: bool = False
+    """It asks nobody for a key. A caller's key is never carried to an upstream other than the one asked for, so models
+    of ladders and candidates must be here or at an upstream with a key of its own."""
+    owned: bool = False
+    """You hold the weights of the models it serves: their answers count as owned."""
     models: tuple[str, ...] = ()
     """Names or globs of the models it serves; empty: any model that no other upstream names."""
     fallbacks: tuple[str, ...] = ()
@@ -68,6 +76,20 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_timeout: Positive = 60.0
     retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 2
     max_connections: Count = 1000
+
+
+class CandidateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[candidates]`: models that might answer instead of the incumbent, asked in the background to learn how well."""
+
+    models: tuple[str, ...] = ()
+    """As their upstreams call them; empty: nobody is asked."""
+    rate: Share = 0.05
+    """Share of the requests answered by the incumbent that all candidates are asked about, drawn at random."""
+    dollars_per_day: Annotated[float, msgspec.Meta(ge=0.0)] = 5.0
+    """Spent on it at most per UTC day, by all workers of a data folder; a candidate without a known price is not
+    asked. Overdrawn by no more than calls under way cost above their estimates."""
+    samples: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
+    """How often each candidate is asked, to see whether it agrees with itself."""
 
 
 class LoopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,6 +148,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control: ControlSettings = ControlSettings()
     upstreams: dict[str, UpstreamSettings] = {}
     loop: LoopSettings = LoopSettings()
+    candidates: CandidateSettings = CandidateSettings()
     tasks: dict[str, TaskSettings] = {}
     counsel: tuple[CounselDecision, ...] = ()
     data_dir: str = "freehold-data"

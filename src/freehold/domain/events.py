@@ -20,6 +20,7 @@ EventKind = Literal[
     "drift-suspected",
     "rights-blocked",
     "student-damaged",
+    "ladder-unusable",
     "journal-damaged",
     "job-failed",
 ]

@@ -20,6 +20,12 @@ Reason = Literal[
     "student-failed",  # the student raised while it answered
     "policy-stale",  # the control store could not be reached within the lease: nothing moves
     "passthrough",  # not a chat completion
+    "streaming",  # the ladder must see a whole answer, and the caller wants a stream and allowed no buffering
+    "rung-failed",  # a rung failed, was too slow, or gave what is no answer
+    "rung-resting",  # the rung failed several times in a row and is left alone for a while
+    "router-failed",  # the router raised
+    "ladder-unusable",  # the ladder's files are gone or changed, or one of its models cannot be asked
+    "sampled",  # of a call to a rung: asked once more, to see whether it agrees with itself
 ]
 
 
@@ -38,6 +44,45 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """The calls that were in the evidence; any other is a stranger."""
 
 
+class LadderModel(msgspec.Struct, frozen=True, kw_only=True):
+    """One model of a ladder, as the router knows it."""
+
+    name: str
+    """As its upstream calls it; `student/ID` for an owned student."""
+    path: str = ""
+    """A student's folder, relative to the data folder."""
+    sha256: str = ""
+    """Of a student's manifest."""
+
+
+class Ladder(msgspec.Struct, frozen=True, kw_only=True):
+    """Several models, tried in order before the incumbent, and the router that says which of them shall answer.
+
+    Certified as a whole: where any of it cannot be used, the incumbent answers everything.
+    """
+
+    router: str
+    """The router's id."""
+    path: str
+    """Its folder, relative to the data folder."""
+    sha256: str
+    """Of its manifest, which carries the hash of each of its files."""
+    models: tuple[LadderModel, ...]
+    """In the order they are tried: the router's rungs."""
+    signal: Literal["prompt", "cascade"]
+    """`prompt`: one model is chosen before anybody is asked. `cascade`: models answer in turn until an answer will
+    do."""
+    certificate: str
+    fingerprints: tuple[str, ...]
+    """The calls that were in the evidence; any other is a stranger."""
+    samples: int = 1
+    """How often each model of a cascade is asked, to see whether it agrees with itself; 1: it is not looked at."""
+    logprobs: bool = False
+    """The router looks at token log-probabilities, and the models give them."""
+    validity: bool = False
+    """The router looks at whether an answer has the form that the request's `response_format` asks for."""
+
+
 class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How one task is served."""
 
@@ -46,6 +91,8 @@ class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
     audit_rate: float = 0.05
     repeat_rate: float = 0.0
     """Share of the incumbent's answers asked for twice, to measure how often it disagrees with itself."""
+    ladder: Ladder | None = None
+    """Where there is one, it decides, and `rungs` do not."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

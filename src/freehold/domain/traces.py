@@ -8,8 +8,9 @@ import msgspec
 
 TRACE_VERSION = 1
 
-Kind = Literal["request", "audit", "repeat"]
-"""`request`: a caller's; `audit`: the incumbent asked about an owned answer; `repeat`: the incumbent asked twice."""
+Kind = Literal["request", "audit", "repeat", "rung", "shadow"]
+"""`request`: a caller's; `audit`: the incumbent asked about a rung's answer; `repeat`: the incumbent asked twice;
+`rung`: a rung asked in vain, or once more; `shadow`: a candidate asked about an answer of the incumbent's."""
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_defaults=True):
@@ -25,7 +26,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_default
     """Unix nanoseconds when the request had been read."""
     kind: Kind = "request"
     of: str | None = None
-    """For an audit or repeat: the trace it belongs to."""
+    """For anything but a request: the trace it belongs to."""
     task: str = ""
     task_name: str = ""
     """The name the caller gave the task; empty if it was discovered."""
@@ -40,10 +41,12 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_default
     reason: str = ""
     """Why this rung answered: see `freehold.domain.policy.Reason`."""
     signal: float | None = None
+    """What the rung was accepted or refused by: a student's confidence, or the loss that a router expects."""
     novelty: float | None = None
     audit_probability: float = 0.0
     """The probability with which this owned answer was to be audited (its propensity); for a request that a rung
-    escalated, the audit rate at the time, to which such requests are thinned where a fair sample is wanted."""
+    escalated, the audit rate at the time, to which such requests are thinned where a fair sample is wanted. Of a
+    shadow: the probability with which the candidates were to be asked about this request."""
     audited: bool = False
     status: int = 0
     """HTTP status sent to the caller; 0 if the caller left before a status was sent."""

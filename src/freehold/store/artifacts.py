@@ -1,4 +1,5 @@
-"""Files that must be exactly what was certified: students' folders and datasets. Hashed when written and when read.
+"""Files that must be exactly what was certified: folders of students and routers, and datasets. Hashed when written
+and when read.
 
 Nothing here is ever unpickled: tensors are safetensors, the rest is JSON and Parquet.
 """
@@ -50,15 +51,29 @@ def read_student(folder: Path, expected_sha256: str) -> tuple[dict[str, Any], di
     Raises:
         StudentError: a file is missing or not the one that was certified; the message names it.
     """
-    body = _read_checked(folder / MANIFEST, expected_sha256)
+    return _read_model(folder, expected_sha256, "student")
+
+
+def write_router(folder: Path, manifest: msgspec.Struct, tensors: dict[str, NDArray[Any]]) -> str:
+    """Write a router's folder (`freehold.signals.router.RouterManifest`), as `write_student` does a student's."""
+    return write_student(folder, msgspec.to_builtins(manifest), tensors)
+
+
+def read_router(folder: Path, expected_sha256: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The manifest and tensors of a router, for `freehold.signals.router.build_router`; see `read_student`."""
+    return _read_model(folder, expected_sha256, "router")
+
+
+def _read_model(folder: Path, expected_sha256: str, what: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    body = _read_checked(folder / MANIFEST, expected_sha256, what)
     try:
         manifest = msgspec.json.decode(body, type=dict[str, Any])
         files = msgspec.convert(manifest.get("files"), dict[str, str])
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise StudentError(f"{folder / MANIFEST} is not a student's manifest: {error}.", _RETRAIN) from error
+        raise StudentError(f"{folder / MANIFEST} is not a {what}'s manifest: {error}.", _RETRAIN) from error
     if TENSORS not in files:
         raise StudentError(f"{folder / MANIFEST} names no {TENSORS}.", _RETRAIN)
-    contents = {name: _read_checked(folder / Path(name).name, digest) for name, digest in files.items()}
+    contents = {name: _read_checked(folder / Path(name).name, digest, what) for name, digest in files.items()}
     return manifest, _load_tensors(folder / TENSORS, contents[TENSORS])
 
 
@@ -136,13 +151,13 @@ def _load_tensors(path: Path, data: bytes) -> dict[str, NDArray[Any]]:
         raise StudentError(f"{path} is not a safetensors file: {error}.", _RETRAIN) from error
 
 
-def _read_checked(path: Path, expected_sha256: str) -> bytes:
+def _read_checked(path: Path, expected_sha256: str, what: str) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise StudentError(f"The student's file {path} cannot be read: {error.strerror}.", _RETRAIN) from error
+        raise StudentError(f"The {what}'s file {path} cannot be read: {error.strerror}.", _RETRAIN) from error
     if sha256_of(data) != expected_sha256:
-        raise StudentError(f"The student's file {path} is not the one that was certified (its hash differs).", _RETRAIN)
+        raise StudentError(f"The {what}'s file {path} is not the one that was certified (its hash differs).", _RETRAIN)
     return data
 
 
