@@ -24,6 +24,7 @@ from freehold.domain.evidence import Student
 from freehold.domain.policy import Policy, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.store import ControlStore
+from freehold.store.control_migrations import MIGRATIONS
 from freehold.store.control_schema import metadata
 
 
@@ -131,6 +132,38 @@ def test_what_is_immutable_never_changes(control: ControlStore) -> None:
     with pytest.raises(Conflict):
         control.students.update(_student(), 1)
     assert control.students.list() == [_student()]
+
+
+def test_a_row_is_intact_until_any_of_it_is_changed_by_other_means(control: ControlStore, url: str) -> None:
+    control.students.put(_student())
+    assert control.students.intact("st_1") and not control.students.intact("st_2")
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    for change in ("task = 'task_b'", "created_ns = 2", "updated_ns = 2", "body = body || ' '"):
+        with engine.begin() as connection:
+            before = connection.execute(text("SELECT task, body FROM students")).one()
+            connection.execute(text(f"UPDATE students SET {change}"))
+        assert not control.students.intact("st_1"), change
+        with engine.begin() as connection:
+            restore = "UPDATE students SET task = :task, body = :body, created_ns = 1, updated_ns = 1"
+            connection.execute(text(restore), before._asdict())
+        assert control.students.intact("st_1")
+    engine.dispose()
+
+
+def test_certificates_of_the_first_form_are_kept_aside(url: str) -> None:
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        for statement in MIGRATIONS[0]:
+            connection.execute(text(statement))
+        connection.execute(text("CREATE TABLE schema_version (version INTEGER NOT NULL)"))
+        connection.execute(text("INSERT INTO schema_version VALUES (1)"))
+        connection.execute(text("INSERT INTO certificates VALUES ('ce_old', 'task_a', 1, 1, '{}')"))
+    opened = ControlStore.open(url)
+    assert opened.certificates.list() == []
+    opened.close()
+    with engine.begin() as connection:
+        assert connection.execute(text("SELECT id FROM certificates_without_evidence")).scalar() == "ce_old"
+    engine.dispose()
 
 
 def test_an_update_of_what_somebody_else_changed_is_refused(control: ControlStore) -> None:
