@@ -11,6 +11,8 @@ Public names, each imported on first use (numpy alone would take longer than the
 - `spending`: `spent_delta` over attempts
 - `confidence`: `ConfidenceSequence`, `SequenceState`: bounds that hold at every look
 - `drift`: `ChangeDetector`, `DetectorState`: an alarm with a stated false-alarm rate
+- `allocation`: `allocate_audits`, `AuditNeed`, `Allocation`: where a day's audit dollars go
+- `limits`: `least_slack`, `needed_rows`: what no test can do
 - `plan`: `needed_samples`, `predicted_outcome`, `allowed_errors`: what more evidence would bring
 """
 
@@ -20,6 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from freehold.stats.allocation import Allocation, AuditNeed, allocate_audits
     from freehold.stats.betting import PValue, betting_p_value, betting_test
     from freehold.stats.binomial import (
         binomial_p_value,
@@ -31,12 +34,15 @@ if TYPE_CHECKING:
     from freehold.stats.dispatch import loss_test
     from freehold.stats.drift import ChangeDetector, DetectorState
     from freehold.stats.fixed_sequence import FixedSequenceResult, Tested, fixed_sequence_test, threshold_grid
+    from freehold.stats.limits import least_slack, needed_rows
     from freehold.stats.plan import allowed_errors, needed_samples, predicted_outcome
     from freehold.stats.spending import spent_delta
     from freehold.stats.trinomial import trinomial_p_value, trinomial_test
     from freehold.stats.walks import Risk, WalkResult, risk_losses, walk
 
 __all__ = [
+    "Allocation",
+    "AuditNeed",
     "ChangeDetector",
     "ConfidenceSequence",
     "DetectorState",
@@ -46,6 +52,7 @@ __all__ = [
     "SequenceState",
     "Tested",
     "WalkResult",
+    "allocate_audits",
     "allowed_errors",
     "betting_p_value",
     "betting_test",
@@ -54,7 +61,9 @@ __all__ = [
     "clopper_pearson_upper",
     "exact_binomial",
     "fixed_sequence_test",
+    "least_slack",
     "loss_test",
+    "needed_rows",
     "needed_samples",
     "predicted_outcome",
     "risk_losses",
@@ -66,12 +75,14 @@ __all__ = [
 ]
 
 _MODULES = {
+    "allocation": ("Allocation", "AuditNeed", "allocate_audits"),
     "betting": ("PValue", "betting_p_value", "betting_test"),
     "binomial": ("binomial_p_value", "clopper_pearson_interval", "clopper_pearson_upper", "exact_binomial"),
     "confidence": ("ConfidenceSequence", "SequenceState"),
     "drift": ("ChangeDetector", "DetectorState"),
     "fixed_sequence": ("FixedSequenceResult", "Tested", "fixed_sequence_test", "threshold_grid"),
     "dispatch": ("loss_test",),
+    "limits": ("least_slack", "needed_rows"),
     "plan": ("allowed_errors", "needed_samples", "predicted_outcome"),
     "spending": ("spent_delta",),
     "trinomial": ("trinomial_p_value", "trinomial_test"),

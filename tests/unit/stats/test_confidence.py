@@ -60,6 +60,51 @@ def test_weighted_audits_at_a_varying_rate_cover_the_mean_over_all_requests() ->
     assert ever_wrong(np.where(audited & error, 1 / rate, 0.0), 0.06, high=10.0).mean() <= DELTA + NOISE
 
 
+def weighted_values(rng: np.random.Generator, error_rate: np.ndarray, rates: tuple[float, float]) -> np.ndarray:
+    """Loss times weight of every request; after an error was seen, audits are at the first rate for a while."""
+    values = np.zeros(error_rate.shape)
+    alarmed = np.zeros(len(error_rate), dtype=bool)
+    for step in range(error_rate.shape[1]):
+        rate = np.where(alarmed, *rates)
+        seen = (rng.random(len(error_rate)) < error_rate[:, step]) & (rng.random(len(error_rate)) < rate)
+        values[:, step] = seen / rate
+        alarmed = seen | (alarmed & (rng.random(len(error_rate)) < 0.9))
+    return values
+
+
+def test_rates_that_follow_the_errors_seen_do_not_bias_the_bounds() -> None:
+    values = weighted_values(np.random.default_rng(26), np.full((STREAMS, STEPS), 0.06), (0.8, 0.05))
+    assert ever_wrong(values, 0.06, high=20.0).mean() <= DELTA + NOISE
+    assert (values > 0).mean() > 0.06 * 0.05  # errors are seen: the bounds are not kept by silence
+
+
+def test_bounds_hold_for_the_average_so_far_of_a_mean_that_drifts() -> None:
+    drifting = np.linspace(0.01, 0.11, STEPS)
+    averages = np.cumsum(drifting) / np.arange(1, STEPS + 1)
+    values = weighted_values(np.random.default_rng(27), np.tile(drifting, (STREAMS, 1)), (0.5, 0.1))
+    wrong = np.zeros(STREAMS, dtype=bool)
+    counts = np.stack([np.cumsum(np.isclose(values, v).astype(float), axis=1) for v in (0.0, 2.0, 10.0)], axis=-1)
+    knots = np.array([0.0, 0.2, 1.0])
+    for step in range(19, STEPS, 20):
+        mean = averages[step] / 10.0
+        above = log_wealth_above(knots, counts[:, step], mean)
+        below = log_wealth_below(knots, counts[:, step], mean)
+        wrong |= np.maximum(above, below) >= log(2 / DELTA)
+    assert wrong.mean() <= DELTA + NOISE
+
+
+def test_a_sequence_of_audits_takes_any_of_its_rates_and_refuses_lower_ones() -> None:
+    sequence = ConfidenceSequence.of_audits(0.05, [0.5, 0.02], low=-1.0)
+    sequence.update([1.0, -1.0, 0.0, 1.0], [2.0, 50.0, 2.0, 1 / 0.3], unaudited=40)
+    assert sequence.mean == pytest.approx((2 - 50 + 1 / 0.3) / 44)
+    assert -50.0 <= sequence.lower < (2 - 50 + 1 / 0.3) / 44 < sequence.upper <= 50.0
+    with pytest.raises(EvidenceError):
+        sequence.update([1.0], [100.0])
+    for rates in ([], [0.0], [1.5], [float("nan")]):
+        with pytest.raises(RequestError):
+            ConfidenceSequence.of_audits(0.05, rates)
+
+
 @pytest.mark.parametrize(("true_loss", "most"), [(0.2, 45), (0.4, 12)])
 def test_harm_is_seen_within_few_audits(true_loss: float, most: int) -> None:
     rng = np.random.default_rng(24)
