@@ -197,7 +197,7 @@ def _report(store: Store, item: Certificate) -> None:
 
 def _rung(item: Certificate, number: int) -> str:
     rung = item.rungs[number]
-    rule = f"when its signal ≥ {item.thresholds[number]:.4g}" if number < len(item.thresholds) else "as its router says"
+    rule = f"as router {rung.signal} says" if rung.routed else f"when its signal ≥ {item.thresholds[number]:.4g}"
     return f"{rung.kind} {rung.name} answers {rule}, novelty ≤ {rung.novelty_limit:.4g}"
 
 

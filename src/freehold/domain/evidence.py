@@ -97,10 +97,17 @@ class CertifiedRung(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     """Of a student's manifest; empty for a rented model, whose weights nobody here can hash."""
     signal: str
-    """What gives the signal: the student itself, or a router's id."""
+    """What decides when it answers: the student's own signal (then its id), or a router (its id)."""
+    signal_path: str
+    """Its folder, relative to the data folder."""
     signal_sha256: str
-    """Of that one's manifest."""
+    """Of its manifest, which names the hash of every other file."""
     novelty_limit: float
+
+    @property
+    def routed(self) -> bool:
+        """Whether a router decides when it answers, and not a threshold on its own signal."""
+        return self.signal != self.name
 
 
 class WalkStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -105,6 +105,9 @@ def certify(store: Store, view: Outlook, attempt: int, now_ns: int) -> Attempt:
 def issue(store: Store, evidence: Evidence, rows: EvidenceRows, now_ns: int) -> Attempt:
     """Walk the evidence; store it, and a signed certificate, if a step holds.
 
+    A router's manifest holds the step it serves at, and its hash is part of the evidence: find the step by `conclude`,
+    which looks at no hash, store the router, and then issue.
+
     Raises:
         EvidenceError: the evidence cannot be tested: see `conclude`.
         StoreError: it or the certificate cannot be stored.
@@ -167,6 +170,7 @@ def _evidence(
         name=student.student_id,
         sha256=student.sha256,
         signal=student.student_id,
+        signal_path=student.path,
         signal_sha256=student.sha256,
         novelty_limit=view.novelty_limit,
     )

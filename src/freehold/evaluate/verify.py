@@ -17,7 +17,7 @@ from freehold.domain.evidence import Certificate, Check, Evidence, Sample
 from freehold.evaluate.certify import answered, certify_samples, choices
 from freehold.evaluate.conclude import Figures, conclude
 from freehold.evaluate.losses import scorer_from
-from freehold.store.artifacts import read_dataset
+from freehold.store.artifacts import read_dataset, read_router
 from freehold.store.certificates import checked, seal_checks
 from freehold.store.evidence import EvidenceRows, read_evidence
 
@@ -78,7 +78,7 @@ def _computed_again(store: Store, certificate: Certificate, whole: set[str], dee
         return [_not_done(name, "evidence") for name in ("rows", "decisions", "walk", "figures", "answers")]
     evidence, rows = read_evidence(store.data / certificate.evidence_path, certificate.evidence_sha256)
     figures = [
-        checked("decisions", lambda: _decisions(evidence, rows)),
+        checked("decisions", lambda: _decisions(store, certificate, evidence, rows)),
         checked("walk", lambda: _walk(certificate, evidence, rows)),
         checked("figures", lambda: _figures(certificate, evidence, rows)),
     ]
@@ -123,10 +123,15 @@ def _attempt(store: Store, certificate: Certificate) -> str:
     return f"Attempt {number} of {task.attempts} of this task; no other certificate used its share of δ."
 
 
-def _decisions(evidence: Evidence, rows: EvidenceRows) -> str:
-    if rows.signals is None:
-        return f"As the router {evidence.rungs[0].signal} chose at each of {len(evidence.path)} steps."
-    if not np.array_equal(choices(rows.signals, evidence.path), rows.choices):
+def _decisions(store: Store, certificate: Certificate, evidence: Evidence, rows: EvidenceRows) -> str:
+    routed = [rung for rung in evidence.rungs if rung.routed]
+    if routed:
+        for rung in routed:
+            manifest, _ = read_router(store.data / rung.signal_path, rung.signal_sha256)
+            if tuple(manifest.get("step", ())) != certificate.thresholds:
+                raise CertificateError(f"The router {rung.signal} serves at another step than was certified.", _AGAIN)
+        return f"The router serves at the certified step; it chose at each of {len(evidence.path)} steps as recorded."
+    if rows.signals is None or not np.array_equal(choices(rows.signals, evidence.path), rows.choices):
         raise CertificateError("Which rows a rung answers does not follow from the signals and thresholds.", _AGAIN)
     return f"Which rows a rung answers follows from its signals and thresholds at all {len(evidence.path)} steps."
 
@@ -170,9 +175,9 @@ def _answers(
 
     Rented models are not asked again: their answers would be others, and cost.
     """
-    lacking = [rung.name for rung in evidence.rungs if rung.kind != "student" or f"rung {rung.name}" not in whole]
+    lacking = [rung.name for rung in evidence.rungs if rung.routed or f"rung {rung.name}" not in whole]
     if not deep or lacking or rows.signals is None:
-        why = "it was not asked for" if not deep else f"{', '.join(lacking) or 'the router'} cannot be asked again here"
+        why = "it was not asked for" if not deep else f"{' and '.join(lacking)} cannot be asked again here"
         return Check(name="answers", passed=None, sentence=f"Not done: {why}.")
     return checked("answers", lambda: _answer_again(store, evidence, rows, samples))
 

@@ -90,10 +90,10 @@ def _check_seal(store: Store, certificate: Certificate) -> None:
 def _rung(store: Store, certificate: Certificate, number: int, fingerprints: tuple[str, ...]) -> Rung:
     certified = certificate.rungs[number]
     student = store.control.students.get(certified.name)
-    if certified.kind != "student" or student is None:
+    if certified.kind != "student" or certified.routed or student is None:
         raise EvidenceError(
-            f"Certificate {certificate.certificate_id} is for {certified.name}, which is not a student of yours.",
-            "The gateway serves students; certify a ladder of them.",
+            f"Certificate {certificate.certificate_id} is for {certified.name}, which is no student with a threshold.",
+            "Promote a certificate of students with thresholds.",
         )
     for verdict in student.verdicts:
         if not verdict.permits:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from freehold.domain.errors import CertificateError, EvidenceError, StoreError, StudentError
 from freehold.domain.evidence import SHARED, Certificate, CertifiedRung, Check, signed_bytes
-from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_student
+from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_router, read_student
 from freehold.store.evidence import read_evidence
 from freehold.store.keys import verify
 
@@ -19,15 +19,17 @@ _RESTORE = "Put it back from a backup, or `freehold rollback TASK` and let the l
 
 
 def seal_checks(store: Store, certificate: Certificate, public_key: str | None = None) -> list[Check]:
-    """The checks, each done: record, signature, rungs, evidence, dataset.
+    """The checks, each done: record, signature, rungs, routers, evidence, dataset.
 
     `public_key`, 64 hex digits: whose signature it must be; None: this installation's own.
     """
+    routers = {rung.signal: rung for rung in certificate.rungs if rung.routed}
     evidence = checked("evidence", lambda: _evidence(store, certificate))
     return [
         checked("record", lambda: _record(store, certificate)),
         checked("signature", lambda: _signature(store, certificate, public_key)),
         *(checked(f"rung {rung.name}", lambda rung=rung: _rung(store, rung)) for rung in certificate.rungs),
+        *(checked(f"router {name}", lambda rung=rung: _router(store, rung)) for name, rung in routers.items()),
         evidence,
         checked("dataset", lambda: _dataset(store, certificate, with_file=evidence.passed is True)),
     ]
@@ -82,6 +84,11 @@ def _rung(store: Store, rung: CertifiedRung) -> str:
         raise CertificateError(f"It is for other files than student {rung.name} has.", "Train and certify again.")
     read_student(store.data / student.path, student.sha256)
     return f"The student's files have the SHA-256 {rung.sha256[:16]}… that was certified."
+
+
+def _router(store: Store, rung: CertifiedRung) -> str:
+    read_router(store.data / rung.signal_path, rung.signal_sha256)
+    return f"The router's files have the SHA-256 {rung.signal_sha256[:16]}… that was certified."
 
 
 def _evidence(store: Store, certificate: Certificate) -> str:

@@ -252,6 +252,7 @@ def _certify(store: Store, task_id: str, name: str) -> str:
                 name=student.student_id,
                 sha256=student.sha256,
                 signal=student.student_id,
+                signal_path=student.path,
                 signal_sha256=student.sha256,
                 novelty_limit=0.44,
             ),

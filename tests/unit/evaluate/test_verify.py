@@ -25,6 +25,7 @@ from freehold.evaluate.certify import choices
 from freehold.promote import promote
 from freehold.stats import betting_p_value, spent_delta
 from freehold.store import Store
+from freehold.store.artifacts import write_student
 from freehold.store.evidence import EvidenceRows, evidence_folder, read_evidence, write_evidence
 from freehold.store.keys import SigningKey
 
@@ -224,7 +225,15 @@ def test_an_attempt_spent_twice_is_found_and_not_promoted_by_other_keys(sealed: 
 
 
 LADDER = tuple(
-    CertifiedRung(kind="model", name=name, sha256="", signal="ro_1", signal_sha256="aa", novelty_limit=1.0)
+    CertifiedRung(
+        kind="model",
+        name=name,
+        sha256="",
+        signal="ro_1",
+        signal_path="routers/ro_1",
+        signal_sha256="",
+        novelty_limit=1.0,
+    )
     for name in ("inc/small", "inc/middle")
 )
 
@@ -265,15 +274,26 @@ def test_several_rungs_are_certified_jointly_on_the_loss_of_whichever_answers(ri
     assert found.figures.traffic_loss_upper <= found.figures.loss_upper
     store = sealed.open()
     store.control.tasks.put(Task(task_id="task_ladder", name="ladder", attempts=2))
+    router = store.data / "routers" / "ro_1"
+    sha256 = write_student(router, {"step": found.figures.thresholds}, {"weights": np.zeros(3)})
+    rungs = tuple(msgspec.structs.replace(rung, signal_sha256=sha256) for rung in LADDER)
+    evidence, rows = msgspec.structs.replace(evidence, rungs=rungs), rows._replace(signals=None)
     issued = issue(store, evidence, rows, 5)
     assert issued.certificate is not None and issue(store, evidence, rows, 9) == issued, "one look, one certificate"
     done = verify_certificate(store, issued.certificate)
     assert [check.name for check in done.failed] == ["dataset"], "there is none in this test"
-    assert {"signature", "evidence", "decisions", "walk", "figures", "attempt"} <= {
-        c.name for c in done.checks if c.passed
-    }
+    passed = {check.name for check in done.checks if check.passed}
+    assert {"signature", "router ro_1", "evidence", "decisions", "walk", "figures", "attempt"} <= passed
     with pytest.raises(CertificateError, match="ds_none"):
         promote(store, None, issued.certificate, 1)  # type: ignore[arg-type]
+    (router / "tensors.safetensors").write_bytes(b"changed")
+    assert {check.name for check in verify_certificate(store, issued.certificate).failed} >= {"router ro_1"}
+    shutil.rmtree(router)
+    other = write_student(router, {"step": (0.1, 0.1)}, {"weights": np.zeros(3)})
+    rungs = tuple(msgspec.structs.replace(rung, signal_sha256=other) for rung in LADDER)
+    elsewhere = issue(store, msgspec.structs.replace(evidence, rungs=rungs), rows, 5).certificate
+    failed = {check.name for check in verify_certificate(store, elsewhere or "").failed}
+    assert failed == {"dataset", "decisions", "attempt"}, "it serves at another step, and an attempt was spent twice"
     store.close()
 
 
