@@ -44,14 +44,14 @@ class Outcomes:
 
     def take(self, rows: NDArray[np.intp]) -> Outcomes:
         """The outcomes of some rows."""
-        answers = self.answers
+        answers, chosen = self.answers, [int(row) for row in rows]
         return Outcomes(
-            prompt_ids=[self.prompt_ids[row] for row in rows],
-            prompts=[self.prompts[row] for row in rows],
-            tasks=[self.tasks[row] for row in rows],
+            prompt_ids=[self.prompt_ids[row] for row in chosen],
+            prompts=[self.prompts[row] for row in chosen],
+            tasks=[self.tasks[row] for row in chosen],
             models=self.models,
             scores=self.scores[rows],
             costs=self.costs[rows],
-            answers=None if answers is None else tuple([given[row] for row in rows] for given in answers),
+            answers=None if answers is None else tuple([given[row] for row in chosen] for given in answers),
             owned=self.owned,
         )

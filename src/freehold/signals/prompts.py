@@ -24,7 +24,7 @@ STACKED = 4
 MIN_COST = 1e-3
 """No answer is expected to cost less than this share of the incumbent's mean."""
 STRANGER = 2.0
-"""The novelty of a prompt whose task is not in the evidence: beyond any limit."""
+"""Added to the novelty of a prompt whose task is not in the evidence: beyond any limit."""
 Floats32 = NDArray[np.float32]
 
 
@@ -36,7 +36,7 @@ class Prediction(NamedTuple):
     costs: Floats32
     """Of the incumbent and each candidate, as shares of the incumbent's mean cost, shape (k + 1,); above 0."""
     novelty: float
-    """1 − similarity to the nearest prompt of the evidence, in [0, 1]; 2 where the task itself is unknown."""
+    """1 − similarity to the nearest prompt of the evidence, in [0, 1]; 2 more where the task itself is unknown."""
 
 
 class PromptManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,12 +80,12 @@ class PromptModel:
         gathered = values @ self.table.take(text.buckets, axis=0)
         linear = gathered[: self._targets] + text.structure @ self.structure[:-1] + self.structure[-1]
         place = gathered[self._targets :]
-        place = place / max(1e-9, float(np.sqrt(place @ place)))
+        place = (place / max(1e-9, float(np.sqrt(place @ place)))).astype(np.float32)
         near, similarity = nearest(self.references @ place, self.neighbours)
         row = self._rows.get(task, -1)
         mean = self.task_means[row]
         stacked = self.stack[0] + self.stack[1] * mean + self.stack[2] * linear + self.stack[3] * near
-        novelty = STRANGER if row < 0 and self._rows else 1.0 - similarity
+        novelty = 1.0 - similarity + (STRANGER if row < 0 and self._rows else 0.0)
         k = self.manifest.candidates
         return Prediction(stacked[:k], np.maximum(stacked[k:], MIN_COST), novelty)
 

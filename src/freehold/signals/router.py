@@ -84,7 +84,7 @@ class Router:
                 return 0
             columns = np.array(manifest.rungs)
             losses, costs = prediction.losses[None, columns - 1], prediction.costs[None, [0, *manifest.rungs]]
-            return int((0, *manifest.rungs)[choose(losses, costs, step)[0]])
+            return (0, *manifest.rungs)[int(choose(losses, costs, step)[0])]
         position = manifest.rungs.index(after) + 1 if after else 0
         for rung, spread in zip(manifest.rungs[position:], manifest.spreads[position:], strict=True):
             loss, cost = prediction.losses[rung - 1 : rung], prediction.costs[rung : rung + 1]

@@ -1,0 +1,274 @@
+"""Replay recorded outcomes: what a certified router saves, how often its certificate is wrong, and what others do.
+
+    python bench/route/replay.py FILE --incumbent A --candidates B[,C] --epsilon 0.05 --delta 0.05 --splits 200 \
+        --risk traffic|served --signal prompt|cascade --shift leave-one-task-out|none --json
+
+FILE has the columns that `freehold plan` reads. Each split puts half of the prompts (equal ones together) into a test
+part that nothing looks at; the other half is the evidence, and is split into fit, tune and certify as in the product,
+whose code does the work. With `--shift leave-one-task-out` the test part is one whole task, none of which is in the
+evidence, and each split leaves out the next one. Prints one JSON object; see `report` for what is in it.
+
+Baselines rank requests by their predicted loss for the candidate with the best mean score; they have the fit rows to
+learn from, and all the rest of the evidence to pick the threshold that looks right: a point estimate, untested.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+from bench.route.baselines import BASELINES, move, naive_threshold
+from bench.route.measures import Recovered, Seen, area, best_possible, recovered, seen
+from numpy.typing import NDArray
+
+from freehold.curate.outcomes import read_outcomes
+from freehold.loop.ladders import (
+    BuiltLadder,
+    Parts,
+    Terms,
+    answered,
+    build_ladder,
+    router_of,
+    split,
+    with_loss,
+)
+from freehold.signals.ladder import Expected
+from freehold.signals.outcomes import Outcomes
+from freehold.signals.prompts import STRANGER
+from freehold.signals.router import Router
+from freehold.signals.text import hash_text
+from freehold.train.ladder import Prepared, expect, prepare
+
+TIMED = 400
+"""Decisions timed per split, in the first splits."""
+
+
+class Problem(NamedTuple):
+    """What every split works on."""
+
+    outcomes: Outcomes
+    rows: Prepared
+    terms: Terms
+    shift: str
+
+
+class SplitResult(NamedTuple):
+    """What one split showed."""
+
+    ours: Seen
+    best_possible: float
+    recovered: Recovered
+    auc: float
+    certified: bool
+    strangers: float
+    """Share of test requests that the novelty gate sends to the incumbent."""
+    text_gate: Seen
+    """The same ladder if tasks were unknown by name, so that only the words of a prompt tell a stranger."""
+    ungated: Seen
+    baselines: dict[str, tuple[Seen, float, Recovered]]
+    """Name → outcome, best possible saving of its ranking, call curve."""
+    seconds: float
+    decisions_ms: list[float]
+
+
+def parts_of(problem: Problem, number: int) -> tuple[Parts, NDArray[np.intp]]:
+    """Fit, tune and certify rows of the evidence, and the test rows, of split `number`."""
+    groups = problem.rows.groups
+    if problem.shift == "none":
+        test = np.random.default_rng(10_000 + number).random(int(groups.max()) + 1)[groups] >= 0.5
+    else:
+        names = sorted(set(problem.rows.tasks))
+        left_out = names[number % len(names)]
+        test = np.array([task == left_out for task in problem.rows.tasks])
+        test &= ~np.isin(groups, groups[~test])
+    evidence = np.flatnonzero(~test)
+    inside = split(np.unique(groups[evidence], return_inverse=True)[1], number)
+    return Parts(*(evidence[part] for part in inside)), np.flatnonzero(test)
+
+
+def run_split(problem: Problem, number: int) -> SplitResult:
+    """Build a ladder on the evidence of one split, and see what it does on its test rows."""
+    terms, (parts, test) = problem.terms, parts_of(problem, number)
+    began = time.process_time()
+    built = build_ladder(problem.rows, parts, terms, seed=number)
+    seconds = time.process_time() - began
+    rows = with_loss(problem.rows, terms.loss).take(test)
+    expected = expect(built.prompts, built.fitted, rows)
+    unnamed = rows._replace(tasks=[""] * len(rows.tasks))
+    open_gate = Expected(expected.losses, expected.costs, np.zeros(len(test)), expected.after)
+    words_only = Expected(
+        expected.losses, expected.costs, nearest_only(expect(built.prompts, built.fitted, unnamed)), expected.after
+    )
+    done, ungated = answered(built, expected, rows, built.step), answered(built, open_gate, rows, built.step)
+    foreseen = expected.losses if expected.after is None else expected.after
+    best = foreseen[:, [rung - 1 for rung in built.fitted.rungs]]
+    chosen = np.array(built.fitted.rungs)[best.argmin(1)] - 1
+    return SplitResult(
+        ours=seen(done, rows, terms.risk, terms.epsilon),
+        best_possible=best_possible(expected, rows, built.laid.ladder, terms.risk, terms.epsilon),
+        recovered=recovered(best.min(1), rows.losses[np.arange(len(test)), chosen], float(rows.losses.mean(0).max())),
+        auc=area(expected, rows, built.laid.ladder, terms.risk, terms.epsilon),
+        certified=built.step is not None,
+        strangers=float((expected.novelty > built.laid.ladder.novelty_limit).mean()),
+        text_gate=seen(answered(built, words_only, rows, built.step), rows, terms.risk, terms.epsilon),
+        ungated=seen(ungated, rows, terms.risk, terms.epsilon),
+        baselines=dict(run_baselines(problem, parts, rows, number)),
+        seconds=seconds,
+        decisions_ms=time_decisions(problem, built, test) if number < 4 else [],
+    )
+
+
+def nearest_only(expected: Expected) -> NDArray[np.float64]:
+    """Novelty by words: without what an unknown task adds to it."""
+    return np.where(expected.novelty >= STRANGER, expected.novelty - STRANGER, expected.novelty)
+
+
+def run_baselines(
+    problem: Problem, parts: Parts, rows: Prepared, number: int
+) -> Iterator[tuple[str, tuple[Seen, float, Recovered]]]:
+    """Each baseline with its naive threshold on the same split."""
+    terms = problem.terms
+    every = with_loss(problem.rows, terms.loss)
+    fit, rest = every.take(parts.fit), every.take(np.concatenate((parts.tune, parts.certify)))
+    candidate = int(fit.losses.mean(0).argmin())
+    for name, baseline in BASELINES.items():
+        on_rest, on_test = baseline(fit, rest, candidate, number), baseline(fit, rows, candidate, number + 1)
+        threshold = naive_threshold(on_rest, rest, candidate, terms.risk, terms.epsilon)
+        best = naive_threshold(on_test, rows, candidate, terms.risk, terms.epsilon)
+        outcome = seen(move(on_test, threshold, rows, candidate), rows, terms.risk, terms.epsilon)
+        possible = seen(move(on_test, best, rows, candidate), rows, terms.risk, terms.epsilon).saving
+        curve = recovered(on_test, rows.losses[:, candidate], float(rows.losses.mean(0).max()))
+        yield name, (outcome, possible, curve)
+
+
+def time_decisions(problem: Problem, built: BuiltLadder, test: NDArray[np.intp]) -> list[float]:
+    """Milliseconds of CPU per decision, from the prompt's text to the rung that is asked, in one thread."""
+    if built.step is None:
+        return []
+    router = Router(*router_of(built, problem.outcomes.models, problem.rows.mean_cost))
+    taken: list[float] = []
+    for row in map(int, test[:TIMED]):
+        task, prompt = problem.outcomes.tasks[row], problem.outcomes.prompts[row]
+        began = time.thread_time()
+        prediction = router.predict(task, prompt)
+        if router.knows(prediction):
+            router.next_rung(prediction)
+        taken.append(1e3 * (time.thread_time() - began))
+    return taken
+
+
+def report(results: list[SplitResult], arguments: argparse.Namespace) -> dict[str, Any]:
+    """One object: means over splits, and shares of splits for violations."""
+    decisions = np.array([ms for result in results for ms in result.decisions_ms] or [np.nan])
+    ours = summary([r.ours for r in results], [r.best_possible for r in results], [r.recovered for r in results])
+    gates = {
+        "strangers": round(float(np.mean([r.strangers for r in results])), 4),
+        "text_only": outcome([r.text_gate for r in results]),
+        "off": outcome([r.ungated for r in results]),
+    }
+    return {
+        "file": Path(arguments.file).name,
+        "incumbent": arguments.incumbent,
+        "candidates": arguments.candidates.split(","),
+        "epsilon": arguments.epsilon,
+        "delta": arguments.delta,
+        "splits": len(results),
+        "risk": arguments.risk,
+        "loss_kind": arguments.loss,
+        "signal": arguments.signal,
+        "shift": arguments.shift,
+        **ours,
+        "auc": round(float(np.nanmean([r.auc for r in results])), 4),
+        "certified": round(float(np.mean([r.certified for r in results])), 4),
+        "gate": gates,
+        "decision_ms_p50": round(float(np.percentile(decisions, 50)), 4),
+        "decision_ms_p95": round(float(np.percentile(decisions, 95)), 4),
+        "fit_cpu_seconds": round(float(np.median([r.seconds for r in results])), 2),
+        "baselines": {
+            name: summary(
+                [r.baselines[name][0] for r in results],
+                [r.baselines[name][1] for r in results],
+                [r.baselines[name][2] for r in results],
+            )
+            for name in BASELINES
+        },
+    }
+
+
+def outcome(found: list[Seen]) -> dict[str, float]:
+    """What was saved and lost."""
+    return {
+        "saving": round(float(np.mean([one.saving for one in found])), 4),
+        "served_share": round(float(np.mean([one.served_share for one in found])), 4),
+        "loss": round(float(np.mean([one.loss for one in found])), 4),
+        "violations": round(float(np.mean([one.violation for one in found])), 4),
+        "violations_beyond_noise": round(float(np.mean([one.beyond_noise for one in found])), 4),
+    }
+
+
+def summary(found: list[Seen], possible: list[float], curves: list[Recovered]) -> dict[str, float]:
+    """`outcome`, with the best possible saving of the same ranking and its call curve."""
+    return {
+        **outcome(found),
+        "best_possible_saving": round(float(np.mean(possible)), 4),
+        "apgr": round(float(np.nanmean([curve.apgr for curve in curves])), 4),
+        "cpt50": round(float(np.nanmean([curve.cpt50 for curve in curves])), 4),
+        "cpt80": round(float(np.nanmean([curve.cpt80 for curve in curves])), 4),
+    }
+
+
+_problem: Problem | None = None
+
+
+def _set(problem: Problem) -> None:
+    global _problem
+    _problem = problem
+
+
+def _run(number: int) -> SplitResult:
+    assert _problem is not None
+    return run_split(_problem, number)
+
+
+def main() -> None:
+    """Read, split, print."""
+    parser = argparse.ArgumentParser(description="Replay recorded outcomes over random splits.")
+    parser.add_argument("file")
+    parser.add_argument("--incumbent", required=True)
+    parser.add_argument("--candidates", required=True, help="comma-separated, cheapest first")
+    parser.add_argument("--epsilon", type=float, default=0.05)
+    parser.add_argument("--delta", type=float, default=0.05)
+    parser.add_argument("--splits", type=int, default=200)
+    parser.add_argument("--risk", choices=("traffic", "served"), default="traffic")
+    parser.add_argument("--loss", choices=("signed", "harm"), default="signed")
+    parser.add_argument("--signal", choices=("prompt", "cascade"), default="prompt")
+    parser.add_argument("--shift", choices=("leave-one-task-out", "none"), default="none")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="one line, for programs")
+    arguments = parser.parse_args()
+    read = read_outcomes(Path(arguments.file), arguments.incumbent, tuple(arguments.candidates.split(",")))
+    outcomes = read.outcomes
+    terms = Terms(arguments.epsilon, arguments.delta, arguments.risk, arguments.loss, arguments.signal)
+    if arguments.shift != "none" and len(set(outcomes.tasks)) < 2:
+        sys.exit("There is one task only, so none can be left out.")
+    rows = prepare(outcomes, [hash_text(prompt) for prompt in outcomes.prompts], arguments.signal)
+    problem = Problem(outcomes, rows, terms, arguments.shift)
+    with ProcessPoolExecutor(arguments.jobs, initializer=_set, initargs=(problem,)) as pool:
+        results = list(pool.map(_run, range(arguments.splits)))
+    print(json.dumps(report(results, arguments), indent=None if arguments.json else 2))
+
+
+if __name__ == "__main__":
+    main()

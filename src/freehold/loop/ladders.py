@@ -1,0 +1,171 @@
+"""Fit, lay and certify a ladder on scored outcomes: the one way, for plans, replays and the running loop alike."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freehold.domain.errors import EvidenceError
+from freehold.evaluate.ladder import Answered, Ladder, Laid, answer, best_laid, certify_walk, lay_walk, tests_of
+from freehold.signals.ladder import Expected, Step
+from freehold.signals.router import RouterManifest, Signal
+from freehold.stats.walks import Risk, WalkResult
+from freehold.train.ladder import FittedLadder, Prepared, expect, fit_ladders
+from freehold.train.router import FittedPrompts
+
+FIT, TUNE = 0.38, 0.08
+"""Shares of the evidence; the rest certifies. See `split`."""
+MIN_EACH = 40
+Loss = Literal["signed", "harm"]
+Floats = NDArray[np.float64]
+Tensors = dict[str, NDArray[np.generic]]
+
+
+class Parts(NamedTuple):
+    """Disjoint rows of the evidence; equal prompts are always in the same part."""
+
+    fit: NDArray[np.intp]
+    tune: NDArray[np.intp]
+    certify: NDArray[np.intp]
+
+
+class Terms(NamedTuple):
+    """What shall be certified, and how."""
+
+    epsilon: float
+    delta: float
+    risk: Risk = "traffic"
+    loss: Loss = "signed"
+    signal: Signal = "prompt"
+
+
+class BuiltLadder(NamedTuple):
+    """A ladder, and what its certify part said."""
+
+    prompts: FittedPrompts
+    fitted: FittedLadder
+    laid: Laid
+    test: str
+    result: WalkResult | None
+    """None: there was no walk to test."""
+    expected: Expected
+    """Of the certify rows."""
+
+    @property
+    def step(self) -> Step | None:
+        """The laxest certified step; None if nothing is certified."""
+        return self.laid.steps[self.result.certified - 1] if self.result and self.result.certified else None
+
+
+def split(groups: NDArray[np.intp], seed: int) -> Parts:
+    """Fit, tune and certify rows at random, equal prompts together.
+
+    Shares chosen by measurement (docs/log.md): estimates need few rows to tell tasks apart, a certificate needs many.
+    """
+    share = np.random.default_rng(seed).random(int(groups.max()) + 1)[groups]
+    fit, tune = np.flatnonzero(share < FIT), np.flatnonzero((share >= FIT) & (share < FIT + TUNE))
+    return Parts(fit, tune, np.flatnonzero(share >= FIT + TUNE))
+
+
+def with_loss(rows: Prepared, loss: Loss) -> Prepared:
+    """The rows with the loss that shall be certified: gains forgive harm (`signed`), or do not (`harm`)."""
+    return rows._replace(losses=np.maximum(rows.losses, 0.0)) if loss == "harm" else rows
+
+
+def build_ladder(rows: Prepared, parts: Parts, terms: Terms, *, seed: int = 0) -> BuiltLadder:
+    """Fit on `parts.fit`, choose on fit and tune rows, and look at the certify rows once.
+
+    Raises:
+        EvidenceError: too few rows in a part.
+    """
+    rows = with_loss(rows, terms.loss)
+    smallest = min(len(part) for part in parts)
+    if min(len(parts.fit), len(parts.certify)) < MIN_EACH or not smallest:
+        raise EvidenceError(
+            f"{len(rows.texts)} scored prompts are too few to fit, tune and certify on ({MIN_EACH} at least each).",
+            "Score more requests.",
+        )
+    fit, tune, certify = rows.take(parts.fit), rows.take(parts.tune), rows.take(parts.certify)
+    prompts, ladders, limit = fit_ladders(fit, terms.signal, seed=seed)
+    laid: list[tuple[Laid, FittedLadder]] = []
+    losses, costs = np.vstack((fit.losses, tune.losses)), np.vstack((fit.costs, tune.costs))
+    for fitted in ladders:
+        known = join(fitted.expected, expect(prompts, fitted, tune))
+        ladder = Ladder(fitted.rungs, fitted.spreads, limit)
+        walk = lay_walk(
+            known,
+            losses,
+            costs,
+            ladder,
+            risk=terms.risk,
+            epsilon=terms.epsilon,
+            delta=terms.delta,
+            certify_rows=len(parts.certify),
+        )
+        laid.append((walk, fitted))
+    best = best_laid([walk for walk, _ in laid])
+    fitted = next(fitted for walk, fitted in laid if walk is best)
+    expected = expect(prompts, fitted, certify)
+    if not best.steps:
+        return BuiltLadder(prompts, fitted, best, "", None, expected)
+    tests, name = tests_of(best, losses, terms.delta)
+    result = certify_walk(
+        best,
+        expected,
+        certify.losses,
+        certify.costs,
+        tests=tests,
+        risk=terms.risk,
+        epsilon=terms.epsilon,
+        delta=terms.delta,
+    )
+    return BuiltLadder(prompts, fitted, best, name, result, expected)
+
+
+def join(first: Expected, second: Expected) -> Expected:
+    """What is expected of both, one after the other."""
+    after = None
+    if first.after is not None and second.after is not None:
+        after = np.vstack((first.after, second.after))
+    return Expected(
+        np.vstack((first.losses, second.losses)),
+        np.vstack((first.costs, second.costs)),
+        np.concatenate((first.novelty, second.novelty)),
+        after,
+    )
+
+
+def answered(built: BuiltLadder, expected: Expected, rows: Prepared, step: Step | None) -> Answered:
+    """What the ladder does with rows at a step; without one, the incumbent answers everything."""
+    if step is None:
+        n = len(rows.losses)
+        return Answered(np.zeros(n), np.zeros(n, bool), rows.costs[:, 0], np.zeros(n, np.intp))
+    return answer(expected, rows.losses, rows.costs, built.laid.ladder, step)
+
+
+def router_of(built: BuiltLadder, models: tuple[str, ...], mean_cost: float) -> tuple[RouterManifest, Tensors]:
+    """The certified ladder as the gateway loads it: see `freehold.signals.router.Router`.
+
+    `models`: the incumbent and the candidates; `mean_cost`: dollars per request of the incumbent, the unit of costs.
+
+    Raises:
+        EvidenceError: nothing is certified.
+    """
+    if built.step is None:
+        raise EvidenceError("Nothing is certified, so there is nothing to route.", "See `freehold plan`.")
+    manifest = RouterManifest(
+        models=models,
+        rungs=built.fitted.rungs,
+        signal=built.fitted.signal,
+        spreads=built.fitted.spreads,
+        novelty_limit=built.laid.ladder.novelty_limit,
+        mean_cost=mean_cost,
+        step=built.step,
+        prompts=built.prompts.manifest,
+    )
+    tensors = dict(built.prompts.tensors)
+    if built.fitted.signal == "cascade":
+        tensors |= {"answers": built.fitted.weights, "answer_means": built.fitted.means}
+    return manifest, tensors

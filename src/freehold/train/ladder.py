@@ -1,0 +1,198 @@
+"""Fit a router's estimates: from prompts (`freehold.train.router`), and, for cascades, from answers as well.
+
+What is expected of the rows fitted on is cross-fitted, so that orders of rungs and walks may be chosen on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+from typing import Any, NamedTuple
+
+import numpy as np
+import sklearn.linear_model
+from numpy.typing import NDArray
+
+from freehold.domain.errors import EvidenceError
+from freehold.signals.answers import ANSWER_FEATURES, AnswerSignals, answer_features, final_answer
+from freehold.signals.ladder import Expected, spread_of
+from freehold.signals.outcomes import Outcomes
+from freehold.signals.router import SEEN, Signal, seen_features
+from freehold.signals.text import HashedText
+from freehold.train.router import FOLDS, TASK_PRIOR, FittedPrompts, fit_prompts, predict_prompts
+
+Floats = NDArray[np.float64]
+Ridge: Any = sklearn.linear_model.Ridge  # scikit-learn has no types
+ANSWER_RIDGE = 20.0
+NOVELTY_KEPT = 0.98
+"""Share of the evidence that is not novel: the rest is what the gate costs."""
+MOST_RUNGS = 3
+
+
+class Prepared(NamedTuple):
+    """Outcomes as the fit reads them: hashed prompts, groups of equal ones, costs in the incumbent's mean."""
+
+    texts: list[HashedText]
+    tasks: list[str]
+    groups: NDArray[np.intp]
+    losses: Floats
+    costs: Floats
+    finals: list[list[str]]
+    """Final answers of the candidates, (k) × (n); empty without answers."""
+    texts_of_answers: list[list[str]]
+    mean_cost: float
+
+    def take(self, rows: NDArray[np.intp]) -> Prepared:
+        """The same of some rows; the unit of costs stays."""
+        groups = np.unique(self.groups[rows], return_inverse=True)[1]
+        return Prepared(
+            [self.texts[row] for row in rows],
+            [self.tasks[row] for row in rows],
+            groups,
+            self.losses[rows],
+            self.costs[rows],
+            [[given[row] for row in rows] for given in self.finals],
+            [[given[row] for row in rows] for given in self.texts_of_answers],
+            self.mean_cost,
+        )
+
+
+class FittedLadder(NamedTuple):
+    """Estimates for one order of rungs."""
+
+    rungs: tuple[int, ...]
+    signal: Signal
+    spreads: tuple[float, ...]
+    weights: Floats
+    """Of `seen_features`, (k, SEEN); zeros for candidates that are no rung."""
+    means: Floats
+    """Of the tasks' answers, (tasks + 1, k, ANSWER_FEATURES)."""
+    expected: Expected
+    """Cross-fitted, of the rows fitted on."""
+
+
+def orders(candidates: int, signal: Signal) -> list[tuple[int, ...]]:
+    """The ladders to choose from: all sets of at most `MOST_RUNGS` candidates, and in a cascade all their orders."""
+    found: list[tuple[int, ...]] = []
+    for size in range(1, min(candidates, MOST_RUNGS) + 1):
+        every = permutations(range(1, candidates + 1), size)
+        found += [order for order in every if signal == "cascade" or order == tuple(sorted(order))]
+    return found
+
+
+def prepare(outcomes: Outcomes, texts: list[HashedText], signal: Signal) -> Prepared:
+    """Hash nothing twice, and find what answers come down to.
+
+    Raises:
+        EvidenceError: a cascade is wanted, but a candidate's answers were not kept.
+    """
+    finals: list[list[str]] = []
+    given: list[list[str]] = []
+    if signal == "cascade":
+        for model, answers in zip(outcomes.models[1:], (outcomes.answers or ())[1:], strict=False):
+            if all(answer is None for answer in answers):
+                raise EvidenceError(f"The answers of {model} were not kept.", "Use the signal `prompt`.")
+            given.append([answer or "" for answer in answers])
+            finals.append([final_answer(answer) for answer in given[-1]])
+        if not given:
+            raise EvidenceError("A cascade looks at answers, and none were kept.", "Use the signal `prompt`.")
+    mean_cost = float(outcomes.costs[:, 0].mean())
+    if not mean_cost > 0.0:
+        raise EvidenceError(f"{outcomes.models[0]} costs nothing, so nothing can be saved.", "Give its prices.")
+    groups = np.unique(np.array(outcomes.prompts, dtype=object).astype(str), return_inverse=True)[1]
+    return Prepared(
+        texts, list(outcomes.tasks), groups, outcomes.losses, outcomes.costs / mean_cost, finals, given, mean_cost
+    )
+
+
+def fit_ladders(
+    rows: Prepared, signal: Signal, *, rungs: Sequence[tuple[int, ...]] | None = None, seed: int = 0
+) -> tuple[FittedPrompts, list[FittedLadder], float]:
+    """Estimates for every order of rungs in `rungs` (default: all), and the novelty limit.
+
+    Raises: EvidenceError, if there are too few rows.
+    """
+    prompts = fit_prompts(rows.texts, rows.tasks, rows.groups, rows.losses, rows.costs, seed=seed)
+    k = rows.losses.shape[1]
+    before, costs = prompts.predicted[:, :k], prompts.predicted[:, k:]
+    limit = float(np.quantile(prompts.novelty, NOVELTY_KEPT))
+    codes = _codes(prompts, rows.tasks)
+    ladders: list[FittedLadder] = []
+    for order in orders(k, signal) if rungs is None else rungs:
+        means = np.zeros((len(prompts.manifest.tasks) + 1, k, ANSWER_FEATURES))
+        weights = np.zeros((k, SEEN))
+        after = np.zeros_like(before) if signal == "cascade" else None
+        spreads: list[float] = []
+        for position, rung in enumerate(order if after is not None else ()):
+            figures = _figures(rows, costs, rung, order[:position])
+            means[:, rung - 1] = _means(figures, codes, len(means))
+            seen = seen_features(before[:, rung - 1], figures, means[codes, rung - 1])
+            weights[rung - 1], crossed = _fit_seen(seen, rows.losses[:, rung - 1], rows.groups, seed)
+            assert after is not None
+            after[:, rung - 1] = crossed
+            spreads.append(spread_of(before[:, rung - 1], crossed))
+        expected = Expected(before, costs, prompts.novelty, after)
+        ladders.append(FittedLadder(order, signal, tuple(spreads) or (0.0,) * len(order), weights, means, expected))
+    return prompts, ladders, limit
+
+
+def expect(prompts: FittedPrompts, ladder: FittedLadder, rows: Prepared) -> Expected:
+    """What the fitted estimates say of other rows."""
+    k = rows.losses.shape[1]
+    predicted, novelty = predict_prompts(prompts, rows.texts, rows.tasks)
+    before, costs = predicted[:, :k], predicted[:, k:]
+    if ladder.signal == "prompt":
+        return Expected(before, costs, novelty)
+    after, codes = np.zeros_like(before), _codes(prompts, rows.tasks)
+    for position, rung in enumerate(ladder.rungs):
+        figures = _figures(rows, costs, rung, ladder.rungs[:position])
+        seen = seen_features(before[:, rung - 1], figures, ladder.means[codes, rung - 1])
+        after[:, rung - 1] = seen @ ladder.weights[rung - 1]
+    return Expected(before, costs, novelty, after)
+
+
+def _codes(prompts: FittedPrompts, tasks: Sequence[str]) -> NDArray[np.intp]:
+    names = {task: row for row, task in enumerate(prompts.manifest.tasks)}
+    return np.array([names.get(task, len(names)) for task in tasks], np.intp)
+
+
+def _figures(rows: Prepared, costs: Floats, rung: int, before: tuple[int, ...]) -> Floats:
+    """`answer_features` of a rung's answers, (n, ANSWER_FEATURES)."""
+    return np.stack(
+        [
+            answer_features(
+                AnswerSignals(text, rows.costs[row, rung]),
+                rows.finals[rung - 1][row],
+                [rows.finals[earlier - 1][row] for earlier in before],
+                costs[row, rung],
+            )
+            for row, text in enumerate(rows.texts_of_answers[rung - 1])
+        ]
+    )
+
+
+def _means(figures: Floats, codes: NDArray[np.intp], tasks: int) -> Floats:
+    sums = np.zeros((tasks, figures.shape[1]))
+    np.add.at(sums, codes, figures)
+    counts = np.bincount(codes, minlength=tasks)[:, None]
+    means = (sums + TASK_PRIOR * figures.mean(0)) / (counts + TASK_PRIOR)
+    means[-1] = figures.mean(0)
+    return means
+
+
+def _fit_seen(seen: Floats, losses: Floats, groups: NDArray[np.intp], seed: int) -> tuple[Floats, Floats]:
+    """Ridge regression of the loss on what is seen: weights (SEEN,), and cross-fitted estimates (n,)."""
+    fold = np.random.default_rng(seed + 1).integers(FOLDS, size=int(groups.max()) + 1)[groups]
+    crossed = np.zeros(len(losses))
+    for held_out in range(FOLDS):
+        rest = fold != held_out
+        if rest.any() and not rest.all():
+            crossed[~rest] = seen[~rest] @ _ridge(seen[rest], losses[rest])
+    return _ridge(seen, losses), crossed
+
+
+def _ridge(seen: Floats, losses: Floats) -> Floats:
+    centre, scale = seen[:, 1:].mean(0), seen[:, 1:].std(0) + 1e-6
+    fitted = Ridge(alpha=ANSWER_RIDGE).fit((seen[:, 1:] - centre) / scale, losses)
+    weights = np.asarray(fitted.coef_) / scale
+    return np.concatenate(([float(fitted.intercept_) - float(centre @ weights)], weights))
