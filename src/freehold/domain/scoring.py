@@ -95,8 +95,9 @@ class PythonScorer(_Scorer, frozen=True, kw_only=True, tag="python"):
     """1 if the answer's code passes unit tests in a sandbox, else 0."""
 
     tests: str = ""
-    """Python source: asserts, `test_*` functions, `unittest.TestCase` classes or a `check(candidate)`. The names of the
-    answer are there, and `solution` is a module of them. Tests that come with the request go before these."""
+    """Python source: asserts, `test_*` functions without parameters, `unittest.TestCase` classes, a `check(candidate)`.
+    The names of the answer are there (except those of builtins), and `solution` is a module of them. Tests that come
+    with the request go before these."""
     entry: str = ""
     """The function that tests know as `candidate`."""
     partial: bool = False

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from freehold.domain.answers import unfence
-from freehold.domain.scoring import Score, unscored
 
 MAX_CHARACTERS = 1_000_000
 """Longer answers are not scored."""
@@ -40,7 +39,7 @@ class Unusable(Exception):
 
 
 def prepared(answer: str | None, whose: str) -> str:
-    """The answer's text, in which lone surrogates (which no UTF-8 can hold) have become `?`.
+    """The answer's text, `as_utf8`.
 
     Raises:
         Unusable: there is none, or it is too long.
@@ -49,12 +48,12 @@ def prepared(answer: str | None, whose: str) -> str:
         raise Unusable(f"{whose} holds no text (a tool call, say).")
     if len(answer) > MAX_CHARACTERS:
         raise Unusable(f"{whose} has {len(answer):,} characters; at most {MAX_CHARACTERS:,} are scored.")
-    return answer.encode("utf-8", "replace").decode()
+    return as_utf8(answer)
 
 
-def failed(error: Unusable) -> Score:
-    """The score of what is not usable."""
-    return unscored(str(error))
+def as_utf8(text: str) -> str:
+    """`text` with `?` for lone surrogates, which no UTF-8 can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def parse_json(text: str) -> Any:

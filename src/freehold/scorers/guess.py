@@ -27,7 +27,7 @@ from freehold.domain.scoring import (
     Scorer,
     SqlScorer,
 )
-from freehold.scorers.base import fenced_code, parse_json
+from freehold.scorers.base import as_utf8, fenced_code, parse_json
 from freehold.scorers.numeric import find_number
 from freehold.scorers.requests import schema_of
 
@@ -65,7 +65,7 @@ def guess(
         database: absolute path of a SQLite database that the task's queries run on, where one is set.
         tests: Python tests for the task's code, where they are set.
     """
-    seen = [answer[:_MAX_CHARACTERS] for answer in answers[-LOOKED_AT:]]
+    seen = [as_utf8(answer[:_MAX_CHARACTERS]) for answer in answers[-LOOKED_AT:]]
     if len(seen) < MIN_ANSWERS:
         return Guess(
             scorer=None, reason=f"{len(seen)} answers are too few to say what they are; {MIN_ANSWERS} are not."

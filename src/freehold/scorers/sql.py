@@ -106,7 +106,7 @@ def _open(job: dict[str, Any]) -> sqlite3.Connection:
     for bound, value in _BOUNDS.items():
         connection.setlimit(bound, value)
     connection.text_factory = _text
-    connection.execute("PRAGMA temp_store = MEMORY")  # the worker may write no file
+    connection.execute("PRAGMA temp_store = MEMORY")  # the worker may hardly write a file
     connection.execute("PRAGMA query_only = ON")
     connection.set_authorizer(
         lambda action, a, b, c, d: (

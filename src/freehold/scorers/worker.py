@@ -1,8 +1,8 @@
 """A child process for what may run away: queries and schemas. It is started on first use and kept.
 
-The child may write no file, has bounded memory, and is ended by its own alarm when a job takes too long, wherever it
-is (SQLite looks at no clock inside a LIKE, `re` at none at all); the next job starts a new one. When this process
-ends, the child reads the end of its input and ends too.
+The child may write no more than a few pages of a file, has bounded memory, and is ended by its own alarm when a job
+takes too long, wherever it is (SQLite looks at no clock inside an instr, `re` at none at all); the next job starts a
+new one. When this process ends, the child reads the end of its input and ends too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from freehold.scorers.base import Unusable
 
 MEMORY_BYTES = 1_000_000_000
 """Address space of the child: Python and its libraries take a fifth of it."""
+FILE_BYTES = 1_000_000
+"""Room for the index (`-shm`) that every reader of a SQLite file in WAL mode keeps beside it, and for little else."""
 _lock = threading.Lock()
 _children: dict[int, subprocess.Popen[bytes]] = {}
 """Owner's process id → its child: after a fork, a child must not be shared."""
@@ -74,7 +76,7 @@ def work() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, whose end is the end of the input
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin.buffer:
         asked = json.loads(line)

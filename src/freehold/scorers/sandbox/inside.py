@@ -16,7 +16,6 @@ import socket
 import struct
 import sys
 import types
-import unittest
 from typing import Any, NoReturn, cast
 
 _MAX_MESSAGE = 16_000_000
@@ -32,8 +31,8 @@ _FORWARDED = tuple(f"__{word}__" for word in _WORDS.split())
 _ORDER = ("__lt__", "__le__", "__gt__", "__ge__")
 
 
-class Broken(Exception):
-    """The other process ended, or sent what is no message."""
+class Broken(BaseException):
+    """The other process ended, or sent what is no message. Not an Exception: no test takes it for one it waits for."""
 
 
 def _send(link: socket.socket, message: object) -> None:
@@ -166,16 +165,26 @@ class Answer:
             _become_answer(theirs)
         theirs.close()
         self._link = ours
+        self.broken = ""
+        """What the answer's process did, where it no longer answers."""
         self._exceptions: dict[str, type[Exception]] = {}
-        _send(ours, code)
-        reply = _receive(ours)
+        reply = self._exchange(code)
         if "raised" in reply:
             raise self._exception(reply["raised"])
         for packed in reply["names"].values():
             name = _exception_name(packed)
             if name:
                 self._exceptions[name] = type(name, (Exception,), {})
-        self.names = {str(name): self._value(packed) for name, packed in reply["names"].items()}
+        names = {str(name): packed for name, packed in reply["names"].items()}
+        self.names = {name: self._value(packed) for name, packed in names.items() if not name.startswith("__")}
+
+    def _exchange(self, message: object) -> Any:
+        try:
+            _send(self._link, message)
+            return _receive(self._link)
+        except (Broken, OSError, ValueError) as error:
+            self.broken = f"the answer's process broke off: {error}"
+            raise Broken(self.broken) from error
 
     def _value(self, packed: Any) -> Any:
         name = _exception_name(packed)
@@ -188,8 +197,7 @@ class Answer:
         """Call (or get) an attribute of an object over there; lists and dicts it changes are changed here too."""
         message = {"of": of, "name": name, "call": call}
         message |= {"arguments": pack(arguments, _number_of), "named": pack(named or {}, _number_of)}
-        _send(self._link, message)
-        reply = _receive(self._link)
+        reply = self._exchange(message)
         if "raised" in reply:
             raise self._exception(reply["raised"])
         if call:
@@ -302,7 +310,7 @@ def run_tests() -> None:
     os.write(verdict, b'{"started": true}\n')  # from here on, an end without a verdict is the answer's doing
     try:
         answer = Answer(job["answer"])
-    except Exception as error:  # noqa: BLE001 - whatever goes wrong with the answer's code is its result
+    except (Exception, Broken) as error:  # noqa: BLE001 - whatever goes wrong with the answer's code is its result
         result = _result(0, [f"the answer's code fails: {type(error).__name__}: {error}"])
     else:
         result = _verdict(job, answer)
@@ -314,34 +322,37 @@ def _verdict(job: dict[str, Any], answer: Answer) -> dict[str, Any]:
     module = types.ModuleType(_NAME)
     module.__dict__.update(answer.names)
     sys.modules[_NAME] = module
-    space: dict[str, Any] = {"__name__": "tests", **answer.names}
+    # An answer that defines `all` or `abs` must not judge itself by them: those are in `solution` only.
+    names = {name: value for name, value in answer.names.items() if not hasattr(builtins, name)}
+    space: dict[str, Any] = {"__name__": "tests", **names}
     if job["entry"]:
         if job["entry"] not in answer.names:
             return _result(0, [f"the answer does not define {job['entry']}"])
-        space["candidate"] = answer.names[job["entry"]]
-    given = set(space)
+        space["candidate"] = space[job["entry"]] = answer.names[job["entry"]]
     try:
         tests = compile(job["tests"], "tests.py", "exec")
     except (SyntaxError, ValueError) as error:
         return {"unusable": f"the tests are not Python: {error}"}
     failures: list[str] = []
     _try("tests", lambda: exec(tests, space), failures)
-    runs = _found_tests(space, given, job["entry"])
+    runs = _found_tests(space, job["entry"])
     if not runs and "assert" not in job["tests"]:
         return {"unusable": "the tests hold no assert, no test_* function, no TestCase and no check(candidate)"}
     for name, run in runs:
         _try(name, run, failures)
+    if answer.broken and not failures:  # a test's bare `except:` took it
+        failures.append(answer.broken)
     return _result(1 + len(runs), failures)
 
 
-def _found_tests(space: dict[str, Any], given: set[str], entry: str) -> list[tuple[str, Any]]:
+def _found_tests(space: dict[str, Any], entry: str) -> list[tuple[str, Any]]:
+    """What the tests define; nothing of the answer's is a function or a TestCase here."""
     runs: list[tuple[str, Any]] = []
+    unittest: Any = sys.modules.get("unittest")  # there if the tests imported it: it takes long
     for name, value in space.items():
-        if name in given:
-            continue
-        if isinstance(value, type) and issubclass(value, unittest.TestCase):
+        if unittest and isinstance(value, type) and issubclass(value, unittest.TestCase):
             names = unittest.TestLoader().getTestCaseNames(value)
-            runs += [(f"{name}.{one}", value(one).debug) for one in names]
+            runs += [(f"{name}.{one}", unittest.TestSuite([value(one)]).debug) for one in names]
         elif name.startswith("test") and isinstance(value, types.FunctionType):
             runs.append((name, value))
         elif name == "check" and entry and isinstance(value, types.FunctionType):
@@ -351,10 +362,15 @@ def _found_tests(space: dict[str, Any], given: set[str], entry: str) -> list[tup
 
 def _try(name: str, run: Any, failures: list[str]) -> None:
     try:
-        run()
-    except unittest.SkipTest:
-        return
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - a test that raises is a test that fails
+        result = run()
+        if isinstance(result, types.CoroutineType):
+            import asyncio
+
+            asyncio.run(cast("Any", result))
+    except (Exception, SystemExit, Broken) as error:  # noqa: BLE001 - a test that raises is a test that fails
+        unittest: Any = sys.modules.get("unittest")
+        if unittest and isinstance(error, unittest.SkipTest):  # the tests' own: the answer's is another class
+            return
         failures.append(f"{name}: {type(error).__name__}: {error}"[:_MAX_DETAIL])
 
 
