@@ -96,6 +96,8 @@ class CertifiedRung(msgspec.Struct, frozen=True, kw_only=True):
     """The student's id, or `UPSTREAM/MODEL`."""
     sha256: str
     """Of a student's manifest; empty for a rented model, whose weights nobody here can hash."""
+    record_sha256: str
+    """Of what the control database says of the student, rights included (`record_bytes`); empty for a rented model."""
     signal: str
     """What decides when it answers: the student's own signal (then its id), or a router (its id)."""
     signal_path: str
@@ -131,6 +133,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     dataset_sha256: str
     dataset_file_sha256: str
     """Of the bytes of the dataset's Parquet file."""
+    dataset_record_sha256: str
+    """Of what the control database says of the dataset (`record_bytes`)."""
     rungs: tuple[CertifiedRung, ...]
     """In order of cost; the incumbent answers what none of them takes."""
     path: tuple[tuple[float, ...], ...]
@@ -152,14 +156,19 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """File beside this manifest → SHA-256 of its bytes."""
 
 
-class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+CERTIFICATE_VERSION = 2
+"""1 had no evidence."""
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A signed statement: the risk of a task's ladder is at most ε, under the assumptions listed.
 
     Its figures follow from the evidence, which it names by hash: `freehold certificate verify` computes them again.
+    A field that is added one day must have a default, which is left out when written: then old signatures still hold.
     """
 
     certificate_id: str
-    version: int = 2
+    version: int
     task: str
     rungs: tuple[CertifiedRung, ...]
     """Certified together: the loss is that of whichever of them answers."""
@@ -218,6 +227,16 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """What was found."""
     hint: str = ""
     """What to do, where it failed."""
+
+
+def record_bytes(record: Dataset | Student) -> bytes:
+    """What a record says, as canonical JSON; without what is at its default, as by fields that are added one day."""
+    said: dict[str, object] = {}
+    for field in msgspec.structs.fields(record):
+        value = getattr(record, field.name)
+        if field.default is msgspec.NODEFAULT or value != field.default:
+            said[field.name] = value
+    return msgspec.json.encode(said, order="sorted")
 
 
 def signed_bytes(certificate: Certificate) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 from freehold import __version__
 from freehold.domain.errors import EvidenceError
 from freehold.domain.evidence import (
+    CERTIFICATE_VERSION,
     SHARED,
     Certificate,
     CertifiedRung,
@@ -19,6 +20,7 @@ from freehold.domain.evidence import (
     Sample,
     Student,
     WalkStep,
+    record_bytes,
     signed_bytes,
 )
 from freehold.domain.ids import content_id
@@ -27,7 +29,7 @@ from freehold.domain.tasks import Task
 from freehold.evaluate.conclude import Conclusion, conclude
 from freehold.evaluate.losses import check_scorer, described, loss_of, loss_terms
 from freehold.evaluate.outlook import NEVER, Outlook, evidence_of
-from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_student
+from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_student, sha256_of
 from freehold.store.evidence import EvidenceRows, evidence_folder, write_evidence
 from freehold.upstreams.student import build_classifier
 
@@ -169,6 +171,7 @@ def _evidence(
         kind="student",
         name=student.student_id,
         sha256=student.sha256,
+        record_sha256=sha256_of(record_bytes(student)),
         signal=student.student_id,
         signal_path=student.path,
         signal_sha256=student.sha256,
@@ -180,6 +183,7 @@ def _evidence(
         dataset_id=dataset.dataset_id,
         dataset_sha256=dataset.sha256,
         dataset_file_sha256=dataset_file_sha256(store.data / dataset.path),
+        dataset_record_sha256=sha256_of(record_bytes(dataset)),
         rungs=(rung,),
         path=path,
         loss=loss,
@@ -219,6 +223,7 @@ def _signed(
     shared = {name: getattr(evidence, name) for name in SHARED}
     unsigned = Certificate(
         certificate_id=_certificate_id(evidence),
+        version=CERTIFICATE_VERSION,
         evidence_path=evidence_folder(store.evidence_root, evidence_sha256).relative_to(store.data).as_posix(),
         evidence_sha256=evidence_sha256,
         delta_spent=conclusion.delta_spent,

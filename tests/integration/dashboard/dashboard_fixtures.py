@@ -245,12 +245,14 @@ def _certify(store: Store, task_id: str, name: str) -> str:
     store.control.students.put(student)
     unsigned = Certificate(
         certificate_id=content_id("ce", name.encode()),
+        version=2,
         task=task_id,
         rungs=(
             CertifiedRung(
                 kind="student",
                 name=student.student_id,
                 sha256=student.sha256,
+                record_sha256="ab" * 32,
                 signal=student.student_id,
                 signal_path=student.path,
                 signal_sha256=student.sha256,

@@ -16,8 +16,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from loop_fixtures import Desk
 
-from freehold.domain.errors import CertificateError, EvidenceError, NotFound
-from freehold.domain.evidence import Certificate, CertifiedRung, Evidence, WalkStep, signed_bytes
+from freehold.domain.errors import CertificateError, EvidenceError, NotFound, StoreError
+from freehold.domain.evidence import Certificate, CertifiedRung, Dataset, Evidence, Student, WalkStep, signed_bytes
 from freehold.domain.ids import new_id
 from freehold.domain.tasks import Task
 from freehold.evaluate import Verification, conclude, issue, verify_certificate
@@ -132,6 +132,35 @@ def test_every_changed_field_of_the_stored_certificate_is_found(sealed: Sealed) 
     assert sealed.verify().holds
     sealed.sql("UPDATE certificates SET task = 'task_other'")
     assert "record" in {check.name for check in sealed.verify(deep=False).failed}
+    sealed.sql("UPDATE certificates SET body = '{}'")
+    with pytest.raises(StoreError, match=sealed.certificate_id):
+        sealed.verify()
+
+
+def test_a_changed_record_of_student_or_dataset_is_found(sealed: Sealed) -> None:
+    certificate = sealed.certificate()
+    store = sealed.open()
+    student = store.control.students.get(certificate.rungs[0].name)
+    dataset = store.control.datasets.get(certificate.dataset_id)
+    store.close()
+    assert student is not None and dataset is not None
+    allowed = (msgspec.structs.replace(student.verdicts[0], reason="Says who?"),)
+    for table, changed in (
+        ("students", msgspec.structs.replace(student, verdicts=allowed)),
+        ("datasets", msgspec.structs.replace(dataset, since_ns=dataset.since_ns + 1)),
+    ):
+        sealed.sql(
+            f"UPDATE {table} SET body = ? WHERE id = ?", msgspec.json.encode(changed).decode(), record_id(changed)
+        )
+        [failed] = sealed.verify(deep=False).failed
+        assert failed.name.startswith(table[:-1].replace("student", "rung")) and "record" in failed.sentence
+        whole = student if table == "students" else dataset
+        sealed.sql(f"UPDATE {table} SET body = ? WHERE id = ?", msgspec.json.encode(whole).decode(), record_id(whole))
+    assert sealed.verify(deep=False).holds
+
+
+def record_id(record: Student | Dataset) -> str:
+    return record.student_id if isinstance(record, Student) else record.dataset_id
 
 
 def test_a_changed_or_lost_key_is_found_and_a_trusted_one_can_be_given(sealed: Sealed) -> None:
@@ -229,6 +258,7 @@ LADDER = tuple(
         kind="model",
         name=name,
         sha256="",
+        record_sha256="",
         signal="ro_1",
         signal_path="routers/ro_1",
         signal_sha256="",
@@ -246,6 +276,7 @@ def _ladder(n: int, seed: int, **changes: Any) -> tuple[Evidence, EvidenceRows]:
     path = tuple((t, t / 2) for t in (0.8, 0.6, 0.4, 0.2))
     evidence = Evidence(
         task="task_ladder", dataset_id="ds_none", dataset_sha256="0" * 64, dataset_file_sha256="0" * 64,
+        dataset_record_sha256="0" * 64,
         rungs=LADDER, path=path, loss="harm", scorer='{"kind":"text"}', risk="served", test="betting",
         epsilon=0.1, delta=0.05, attempt=2, self_disagreement=None, assumptions=("a",),
     )  # fmt: skip
