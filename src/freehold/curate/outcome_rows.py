@@ -164,5 +164,6 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _write_part(rows: list[Row], folder: Path, part: int) -> None:
-    made = pl.DataFrame(rows, schema=_WRITTEN, orient="row")
+    columns = {name: [row[name] for row in rows] for name in _WRITTEN}
+    made = pl.DataFrame(columns, schema=_WRITTEN)
     made.write_parquet(folder / f"{part:06}.parquet", compression="lz4", row_group_size=16_384)

@@ -11,6 +11,7 @@ are always an error: the scale is not known.
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -107,10 +108,10 @@ def read_outcomes(
         left_out["of other models"] = sum(counts.values()) - figures.height
         figures = usable(figures, path, table, left_out)
         wide, order = _complete(figures, path, models, limit, left_out)
-        texts = _texts(rows, wide, len(models), answers)
+        outcomes = _outcomes(rows, wide, order, answers)
     sources = {model: _source(figures.filter(pl.col("model") == model), model in (prices or {})) for model in order}
     left_out = {reason: number for reason, number in left_out.items() if number}
-    return Recorded(_outcomes(wide, texts, order), left_out, sources)
+    return Recorded(outcomes, left_out, sources)
 
 
 def _counts(rows: pl.LazyFrame) -> dict[str | None, int]:
@@ -205,43 +206,46 @@ def _complete(
     return wide, order
 
 
-def _texts(rows: pl.LazyFrame, wide: pl.DataFrame, models: int, answers: bool) -> list[pl.DataFrame]:
-    """Texts of the chosen rows, in the order of `wide`: of the incumbent's the prompts, of the others the answers."""
-    asked = wide["row0"]
-    answered = [wide[f"row{number}"] for number in range(1, models)] if answers else []
-    wanted = pl.concat([asked, *answered])
-    is_prompt = pl.col("row").is_in(asked.implode())
-    found = (
-        rows.filter(pl.col("row").is_in(wanted.implode()))
-        .select(
-            "row",
-            "model",
-            *(pl.when(is_prompt).then(pl.col(name)).alias(name) for name in ("prompt_id", "task", "prompt")),
-            pl.when(~is_prompt).then(pl.col("response")).alias("response"),
-        )
-        .collect(engine="streaming")
-    )
-    return [one.to_frame("row").join(found, on="row", how="left", maintain_order="left") for one in (asked, *answered)]
-
-
-def _outcomes(wide: pl.DataFrame, texts: list[pl.DataFrame], order: tuple[str, ...]) -> Outcomes:
-    asked, answered = texts[0], texts[1:]
-    prompts: list[str] = asked["prompt"].to_list()
-    ids: list[str | None] = asked["prompt_id"].to_list()
-    answers: tuple[Sequence[str | None], ...] | None = None
-    if any(one["response"].is_not_null().any() for one in answered):
-        answers = ([None] * len(prompts), *(one["response"].to_list() for one in answered))
+def _outcomes(rows: pl.LazyFrame, wide: pl.DataFrame, order: tuple[str, ...], answers: bool) -> Outcomes:
+    """Read the texts of the chosen rows: the incumbent's hold the prompts, the others the answers."""
     numbers = range(len(order))
+    chosen = [_chosen(wide, order, number) for number in (numbers if answers else (0,))]
+    wanted = pl.concat(chosen)["row"].implode()
+    is_prompt = pl.col("model") == order[0]
+    texts = rows.filter(pl.col("row").is_in(wanted)).select(
+        "row",
+        "model",
+        *(pl.when(is_prompt).then(pl.col(name)).alias(name) for name in ("prompt_id", "task", "prompt")),
+        pl.when(~is_prompt).then(pl.col("response")).alias("response"),
+    )
+    with tempfile.TemporaryDirectory(prefix="freehold-outcomes-") as folder:
+        # What a filter leaves in memory holds on to the buffers that it was filtered from; a file does not.
+        texts.sink_parquet(Path(folder) / "texts.parquet", compression="lz4", row_group_size=16_384)
+        kept = pl.scan_parquet(Path(folder) / "texts.parquet")
+        prompts = _column(kept, chosen[0], "prompt")
+        ids, tasks = _column(kept, chosen[0], "prompt_id"), _column(kept, chosen[0], "task")
+        given = [_column(kept, one, "response") for one in chosen[1:]]
+    texts_of_answers = ([None] * len(prompts), *given) if any(any(one) for one in given) else None
     return Outcomes(
-        prompt_ids=[given or _id(prompt) for given, prompt in zip(ids, prompts, strict=True)],
-        prompts=prompts,
-        tasks=asked["task"].fill_null("").to_list(),
+        prompt_ids=[known or _id(prompt or "") for known, prompt in zip(ids, prompts, strict=True)],
+        prompts=[prompt or "" for prompt in prompts],
+        tasks=[task or "" for task in tasks],
         models=order,
         scores=np.stack([wide[f"score{number}"].to_numpy() for number in numbers], axis=1),
         costs=np.stack([wide[f"dollars{number}"].to_numpy() for number in numbers], axis=1),
-        answers=answers,
+        answers=texts_of_answers,
         owned=tuple(bool(wide[f"owned{number}"].all()) for number in numbers),
     )
+
+
+def _chosen(wide: pl.DataFrame, order: tuple[str, ...], number: int) -> pl.DataFrame:
+    """Where one model's rows are; a line of JSON may hold rows of several models."""
+    return wide.select(pl.col(f"row{number}").alias("row"), pl.lit(order[number]).alias("model"))
+
+
+def _column(kept: pl.LazyFrame, chosen: pl.DataFrame, name: str) -> list[str | None]:
+    texts = kept.filter(pl.col("model") == chosen["model"][0]).select("row", name).collect()
+    return chosen.join(texts, on="row", how="left", maintain_order="left")[name].to_list()
 
 
 def _id(prompt: str) -> str:
