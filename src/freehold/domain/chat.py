@@ -110,3 +110,8 @@ def student_can_answer(request: ChatRequest) -> bool:
         and request.n in (None, 1)
         and all(message.role in ("system", "developer", "user", "assistant") for message in request.messages)
     )
+
+
+def model_can_answer(request: ChatRequest) -> bool:
+    """Whether another model may be asked in the incumbent's place: one answer is wanted, in text or tool calls."""
+    return request.modalities is None and not request.logprobs and request.n in (None, 1)

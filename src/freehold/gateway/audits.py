@@ -1,36 +1,40 @@
-"""Asks the incumbent in the background: about owned answers (audits), or a second time (repeats)."""
+"""Asks in the background: the incumbent about rungs' answers (audits) or a second time (repeats), candidates about the
+incumbent's (shadows)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-import msgspec
 import structlog
 
 from freehold.domain.errors import FreeholdError
+from freehold.gateway.asking import ask_whole, question, rewritten
 from freehold.gateway.exchange import Exchange
-from freehold.gateway.metrics import Metrics
-from freehold.gateway.relay import Copy
-from freehold.upstreams.base import Headers, UpstreamRequest
+from freehold.upstreams.base import Headers
 from freehold.upstreams.directory import UpstreamDirectory
 
 _log = structlog.get_logger()
-_UNREPEATABLE = frozenset((b"idempotency-key", b"content-encoding"))
-"""A provider answers a repeated idempotency key from its memory: that would be no second answer."""
+Background = Literal["audit", "repeat", "shadow"]
 
 
 class Question(NamedTuple):
     """What to ask, and of which exchange."""
 
-    kind: Literal["audit", "repeat"]
+    kind: Background
     exchange: Exchange
     upstream: str
     body: bytes
     headers: Headers
     authorization: bytes | None
+    model: str | None = None
+    """The candidate to ask; None: the incumbent."""
+    elsewhere: bool = False
+    """The candidate is at another upstream than the caller asked for."""
+    probability: float = 0.0
+    """With which a candidate was to be asked about this exchange."""
 
 
 class Audits:
@@ -39,16 +43,16 @@ class Audits:
     def __init__(
         self,
         upstreams: UpstreamDirectory,
-        metrics: Metrics,
-        begin: Callable[[Literal["audit", "repeat"], str], Exchange],
+        outcomes: Counter[str],
+        begin: Callable[[Background, str], Exchange],
         *,
         concurrency: int,
         queue: int,
         max_response_bytes: int,
     ) -> None:
-        """`begin(kind, of)` starts the exchange that is recorded for a question."""
+        """`begin(kind, of)` starts the exchange that records a question; `outcomes` counts what became of each."""
         self._upstreams = upstreams
-        self._metrics = metrics
+        self._outcomes = outcomes
         self._begin = begin
         self._concurrency = concurrency
         self._size = queue
@@ -56,13 +60,13 @@ class Audits:
         self._queue: deque[Question] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def put(self, question: Question) -> None:
+    def put(self, asked: Question) -> None:
         """Queue a question; dropped, and counted, when the queue is full."""
         if len(self._queue) >= self._size:
-            self._metrics.audits["dropped"] += 1
+            self._outcomes["dropped"] += 1
             return
-        self._metrics.audits["queued"] += 1
-        self._queue.append(question)
+        self._outcomes["queued"] += 1
+        self._queue.append(asked)
         if len(self._tasks) < self._concurrency:
             task = asyncio.get_running_loop().create_task(self._work())
             self._tasks.add(task)
@@ -72,7 +76,7 @@ class Audits:
         """Work off the queue for at most `seconds`; the rest is dropped and counted."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
-        self._metrics.audits["dropped"] += len(self._queue)
+        self._outcomes["dropped"] += len(self._queue)
         self._queue.clear()
         for task in self._tasks:
             task.cancel()
@@ -80,56 +84,29 @@ class Audits:
 
     async def _work(self) -> None:
         while self._queue:
-            question = self._queue.popleft()
+            asked = self._queue.popleft()
             try:
-                await self._ask(question)
+                await self._ask(asked)
             except FreeholdError as error:
-                _log.warning("audit-failed", kind=question.kind, of=question.exchange.trace_id, error=str(error))
+                _log.warning("audit-failed", kind=asked.kind, of=asked.exchange.trace_id, error=str(error))
 
-    async def _ask(self, question: Question) -> None:
-        asked = question.exchange
-        exchange = self._begin(question.kind, asked.trace_id)
-        exchange.task, exchange.task_name = asked.task, asked.task_name
-        exchange.fingerprint, exchange.model, exchange.policy = asked.fingerprint, asked.model, asked.policy
-        exchange.episode, exchange.parent = asked.episode, asked.trace_id
+    async def _ask(self, asked: Question) -> bytes | None:
+        """Ask one question and record it; returns the answer's body, None if there is no answer."""
+        exchange = self._begin(asked.kind, asked.exchange.trace_id)
+        exchange.belongs_to(asked.exchange)
+        exchange.audit_probability = asked.probability
         outcome = "failed"
         try:
-            exchange.request = unstreamed(question.body)
-            await self._exchange(question, exchange)
-            outcome = "done" if exchange.status == 200 else "failed"
+            exchange.request = rewritten(asked.body, model=asked.model)
+            request = question(exchange.request, asked.headers, asked.authorization, elsewhere=asked.elsewhere)
+            model = asked.model or exchange.model
+            await ask_whole(self._upstreams, exchange, asked.upstream, model, request, self._limit)
+            answer = exchange.response if exchange.status == 200 else None
+            outcome = "failed" if answer is None else "done"
         except FreeholdError as error:
             exchange.failed(error.code, error.message)
             raise
         finally:
-            self._metrics.audits[outcome] += 1
+            self._outcomes[outcome] += 1
             exchange.finish()
-
-    async def _exchange(self, question: Question, exchange: Exchange) -> None:
-        request = UpstreamRequest(
-            method=b"POST",
-            path=b"/chat/completions",
-            headers=[header for header in question.headers if header[0] not in _UNREPEATABLE],
-            body=exchange.request,
-            authorization=question.authorization,
-        )
-        exchange.attempts = request.attempts
-        name, response = await self._upstreams.send(question.upstream, request)
-        exchange.answered_by = f"{name}/{exchange.model}"
-        exchange.began_answering()
-        copy = Copy(self._limit)
-        try:
-            while not response.at_end:
-                copy.add(await response.read())
-            exchange.status = response.status
-        finally:
-            response.close()
-            copy.store(exchange)
-
-
-def unstreamed(body: bytes) -> bytes:
-    """The same request, its answer asked for in one piece: nobody waits for its first word."""
-    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    if fields.pop("stream", None) is None:
-        return body
-    fields.pop("stream_options", None)
-    return msgspec.json.encode(fields)
+        return answer

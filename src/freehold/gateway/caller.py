@@ -22,6 +22,7 @@ class Caller:
 
     __slots__ = (
         "authorization",
+        "buffered",
         "content_length",
         "content_type",
         "episode",
@@ -50,6 +51,8 @@ class Caller:
         self.episode: str | None = None
         self.parent: str | None = None
         self.pinned = False
+        self.buffered = False
+        """A streamed answer may be looked at whole before its first word is sent."""
         self.recorded = True
         self.task = b""
         self.forward: Headers = []
@@ -79,6 +82,8 @@ class Caller:
             self.recorded = _choice(name, value, {b"on": True, b"off": False})
         elif name == b"pin":
             self.pinned = _choice(name, value, {b"incumbent": True, b"none": False})
+        elif name == b"buffer":
+            self.buffered = _choice(name, value, {b"allow": True, b"deny": False})
         elif name == b"episode":
             self.episode = _identifier(name, value)
         elif name == b"parent":

@@ -14,8 +14,10 @@ from freehold.gateway.body import ClientWatch
 from freehold.gateway.caller import Caller
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.guard import guarded, pass_on
+from freehold.gateway.ladder import answer_by_ladder
 from freehold.gateway.owned import owned_answer
 from freehold.gateway.replies import Receive, Scope, Send, reply_bytes
+from freehold.gateway.rungs import Ask
 from freehold.gateway.runtime import Runtime
 from freehold.route import Decision, decide
 from freehold.route.identify import header_task_name, task_name
@@ -52,10 +54,12 @@ async def _answer(
         decision = _decide(runtime, exchange, caller, request)
         if decision.rung is not None:
             await _answer_owned(runtime, exchange, request, decision, watch, send)
-        else:
+        elif decision.climb is None or not await answer_by_ladder(
+            Ask(runtime, exchange, caller, upstream, body), request, decision, watch, send
+        ):
             exchange.reason, exchange.audit_probability = decision.reason, decision.audit_probability
             await pass_on(runtime, exchange, caller, upstream, body, watch, send)
-        _follow_up(runtime, exchange, caller, decision, upstream, body)
+        _follow_up(runtime, exchange, caller, request, decision, upstream, body)
     else:
         exchange.reason = "unsupported"
         exchange.policy = runtime.watch.view.policy.version
@@ -86,13 +90,14 @@ def _decide(runtime: Runtime, exchange: Exchange, caller: Caller, request: ChatR
         request,
         pinned=caller.pinned,
         recorded=caller.recorded,
+        buffered=caller.buffered,
         stale=runtime.watch.stale,
         chance=random.random,
     )
     exchange.signal, exchange.novelty = decision.signal, decision.novelty
     if decision.failure is not None:
-        runtime.metrics.student_failures += 1
-        _log.error("student-failed", task=identity.task, trace_id=exchange.trace_id, error=repr(decision.failure))
+        runtime.metrics.student_failures += decision.reason == "student-failed"
+        _log.error(decision.reason, task=identity.task, trace_id=exchange.trace_id, error=repr(decision.failure))
     return decision
 
 
@@ -101,7 +106,7 @@ async def _answer_owned(
 ) -> None:
     rung = decision.rung
     assert rung is not None
-    headers, body = owned_answer(request, decision, exchange.trace_id)
+    headers, body = owned_answer(request, decision.student, decision.answer, exchange.trace_id)
     exchange.began_answering()
     exchange.reason, exchange.owned, exchange.status = decision.reason, True, 200
     exchange.answered_by, exchange.certificate = f"student/{rung.student}", rung.certificate
@@ -114,11 +119,21 @@ async def _answer_owned(
 
 
 def _follow_up(
-    runtime: Runtime, exchange: Exchange, caller: Caller, decision: Decision, upstream: str, body: bytes
+    runtime: Runtime,
+    exchange: Exchange,
+    caller: Caller,
+    request: ChatRequest,
+    decision: Decision,
+    upstream: str,
+    body: bytes,
 ) -> None:
-    """Ask the incumbent about an audited answer, or a second time about its own."""
-    repeat = decision.repeat and exchange.status == 200 and exchange.error is None
-    if decision.audit or repeat:
-        kind = "audit" if decision.audit else "repeat"
-        question = Question(kind, exchange, upstream, body, caller.forward, runtime.forwarded_key(caller))
-        runtime.audits.put(question)
+    """Ask the incumbent about an audited answer, or a second time about its own; ask candidates about its answer."""
+    key = runtime.forwarded_key(caller)
+    if decision.audit:
+        runtime.audits.put(Question("audit", exchange, upstream, body, caller.forward, key))
+    elif decision.reason != "accepted" and exchange.status == 200 and exchange.error is None:
+        if decision.repeat:
+            runtime.audits.put(Question("repeat", exchange, upstream, body, caller.forward, key))
+        shadows = runtime.shadows
+        if shadows is not None and caller.recorded and random.random() < shadows.rate:
+            shadows.about(exchange, request, upstream, caller.forward, key)

@@ -42,6 +42,8 @@ class Exchange:
     episode: str | None = None
     parent: str | None = None
     attempts: Sequence[str] = ()
+    tried: Sequence[str] = ()
+    """Models of a ladder that were asked in vain."""
     _first_byte = 0.0
 
     def __init__(self, recorder: Recorder, metrics: Metrics, kind: Kind = "request", of: str | None = None) -> None:
@@ -56,6 +58,16 @@ class Exchange:
     def began_answering(self) -> None:
         """The first byte of the answer is there."""
         self._first_byte = time.perf_counter()
+
+    def belongs_to(self, asked: Exchange) -> None:
+        """Take over what is the same for a question about `asked`."""
+        self.task, self.task_name, self.fingerprint = asked.task, asked.task_name, asked.fingerprint
+        self.model, self.policy, self.novelty = (
+            asked.model,
+            asked.policy,
+            asked.novelty if self.kind == "rung" else None,
+        )
+        self.episode, self.parent = asked.episode, asked.trace_id
 
     def failed(self, code: str, message: str) -> None:
         """Note what went wrong; the first failure stands."""
@@ -72,6 +84,8 @@ class Exchange:
             found.append((b"x-freehold-answered-by", self.answered_by.encode(errors="replace")))
         if self.certificate is not None:
             found.append((b"x-freehold-certificate", self.certificate.encode()))
+        if self.tried:
+            found.append((b"x-freehold-tried", ", ".join(self.tried).encode(errors="replace")))
         return found
 
     def finish(self) -> None:
@@ -81,7 +95,7 @@ class Exchange:
         self.finished = True
         seconds = time.perf_counter() - self._began
         if self.kind == "request":
-            self._metrics.request(self.reason, self.status, self.error, seconds)
+            self._metrics.request(self.reason, self.status, self.error, seconds, owned=self.owned)
         if self.recorded:
             self._recorder.record(self._trace(seconds))
         self.response = b""  # an audit may hold on to the exchange for a while

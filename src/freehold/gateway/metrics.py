@@ -20,19 +20,26 @@ class Metrics:
 
     def __init__(self, worker: str) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()
-        """(reason, status) → requests; reason `accepted` is an owned answer."""
+        """(reason, status) → requests; reason `accepted` is a rung's answer."""
+        self.owned = 0
+        """Requests answered by owned models."""
         self.errors: Counter[str] = Counter()
         """Code of what went wrong → exchanges."""
         self.student_failures = 0
         self.audits: Counter[str] = Counter()
         """queued, dropped, done, failed."""
+        self.shadows: Counter[str] = Counter()
+        """The same of candidates asked about the incumbent's answers; and `unaffordable`: not asked, to save money."""
+        self.rungs: Counter[tuple[str, str]] = Counter()
+        """(model, accepted, refused, failed or resting) → times a ladder came to it."""
         self._worker = worker
         self._latency = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
 
-    def request(self, reason: str, status: int, error: str | None, seconds: float) -> None:
+    def request(self, reason: str, status: int, error: str | None, seconds: float, *, owned: bool = False) -> None:
         """Count one caller's request. `error` begins with its code and a colon."""
         self.requests[reason, status] += 1
+        self.owned += owned
         self._latency[bisect_left(BUCKETS, seconds)] += 1
         self._seconds += seconds
         if error is not None:
@@ -49,15 +56,18 @@ class Metrics:
 
     def _families(self, shed: int, stale: bool, policy: int) -> Iterator[Metric]:
         by_reason = {(reason or "none", str(status)): count for (reason, status), count in self.requests.items()}
-        owned = sum(count for (reason, _), count in self.requests.items() if reason == "accepted")
-        audits = {(outcome,): self.audits[outcome] for outcome in ("queued", "dropped", "done", "failed")}
+        outcomes = ("queued", "dropped", "done", "failed")
+        audits = {(outcome,): self.audits[outcome] for outcome in outcomes}
+        shadows = {(outcome,): self.shadows[outcome] for outcome in (*outcomes, "unaffordable")}
         errors = {(code,): count for code, count in self.errors.items()}
         counter, gauge = self._counter, self._gauge
         yield counter("requests", "Requests by why this rung answered, and by status.", by_reason, "reason", "status")
-        yield counter("owned_requests", "Requests answered by owned models.", {(): owned})
+        yield counter("owned_requests", "Requests answered by owned models.", {(): self.owned})
         yield counter("errors", "Exchanges that went wrong, by code.", errors, "code")
         yield counter("records_shed", "Records that could not be written.", {(): shed})
         yield counter("audits", "Background questions to the incumbent.", audits, "outcome")
+        yield counter("shadows", "Background questions to candidates.", shadows, "outcome")
+        yield counter("rungs", "Models of ladders, by what came of asking them.", self.rungs, "model", "outcome")
         yield counter("student_failures", "Students that raised while answering.", {(): self.student_failures})
         yield gauge("policy_version", "The policy in force.", policy)
         yield gauge("policy_stale", "1 while the control store is out of reach.", int(stale))

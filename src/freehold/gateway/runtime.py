@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 
 from freehold.config import Settings, UpstreamSettings
@@ -11,12 +12,16 @@ from freehold.domain.ids import new_id
 from freehold.domain.traces import Kind
 from freehold.gateway.audits import Audits
 from freehold.gateway.body import Watchman
+from freehold.gateway.budget import DailyBudget
 from freehold.gateway.caller import Caller, KeyCheck
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.metrics import Metrics
 from freehold.gateway.replies import Scope
-from freehold.gateway.students import load_student
+from freehold.gateway.resting import Resting
+from freehold.gateway.shadows import Shadows
+from freehold.gateway.students import load_ladder, load_student
 from freehold.record import Recorder
+from freehold.record.prices import PriceList
 from freehold.route import Identifier, PolicyWatch
 from freehold.store import ControlStore, JournalWriter
 from freehold.upstreams.directory import Entry, UpstreamDirectory
@@ -47,33 +52,57 @@ class Runtime:
         self.identifier = Identifier()
         self.watchman = Watchman()
         self.upstreams = build_directory(settings.upstreams)
+        self.prices = PriceList(settings.upstreams)
+        self.resting = Resting()
+        self._owned = frozenset(name for name, upstream in settings.upstreams.items() if upstream.owned)
         self.watch = PolicyWatch(
             lambda: ControlStore.open(settings.control_url),
             settings.data,
             load_student,
+            functools.partial(load_ladder, settings.data, settings.upstreams, self.prices),
             poll_seconds=gateway.policy_poll_seconds,
             lease_seconds=gateway.policy_lease_seconds,
         )
         self.audits = Audits(
             self.upstreams,
-            self.metrics,
+            self.metrics.audits,
             self.begin,
             concurrency=gateway.audit_concurrency,
             queue=gateway.audit_queue,
             max_response_bytes=gateway.max_recorded_response_bytes,
         )
+        self.shadows = self._shadows() if settings.candidates.models and settings.candidates.rate else None
         key = _key(gateway.api_key_env, "gateway.api_key_env") if gateway.api_key_env else None
         self._check = KeyCheck(key) if key is not None else None
+
+    def _shadows(self) -> Shadows:
+        settings, gateway = self.settings, self.settings.gateway
+        return Shadows(
+            settings.candidates,
+            settings.tasks,
+            settings.upstreams,
+            self.prices,
+            DailyBudget(settings.data / "shadows", int(settings.candidates.dollars_per_day * 1e9)),
+            self.upstreams,
+            self.metrics.shadows,
+            self.begin,
+            concurrency=gateway.audit_concurrency,
+            queue=gateway.audit_queue,
+            max_response_bytes=gateway.max_recorded_response_bytes,
+        )
 
     async def start(self) -> None:
         """Start the policy watch and wait, not for long, for its first look."""
         self.settings.data.mkdir(parents=True, exist_ok=True)
         self.watch.start()
         await asyncio.to_thread(self.watch.wait_polled, FIRST_POLL_SECONDS)
+        if self.shadows is not None:
+            await asyncio.to_thread(self.shadows.warm_up)
 
     async def stop(self) -> None:
         """Work off the audits for a few seconds, then close everything; what was recorded is synced."""
-        await self.audits.drain(DRAIN_SECONDS)
+        queues = [self.audits] if self.shadows is None else [self.audits, self.shadows]
+        await asyncio.gather(*(queue.drain(DRAIN_SECONDS) for queue in queues))
         await self.upstreams.aclose()
         await asyncio.to_thread(self.watch.stop)
         await asyncio.to_thread(self.journal.close)
@@ -94,6 +123,10 @@ class Runtime:
         """The caller's Authorization as it may go upstream: never when it holds the gateway's own key."""
         return caller.authorization if self._check is None else None
 
+    def is_owned(self, upstream: str) -> bool:
+        """Whether the weights of the models at `upstream` are the organisation's."""
+        return upstream in self._owned
+
     def begin(self, kind: Kind = "request", of: str | None = None) -> Exchange:
         """A new exchange; it is recorded when it finishes."""
         return Exchange(self.recorder, self.metrics, kind, of)
@@ -105,6 +138,7 @@ class Runtime:
             found.append(f"Nothing is answered by students: {self.watch.error or 'the policy lease has run out.'}")
         damaged = sorted(student for student, _ in self.watch.view.damaged)
         found += (f"Student {student} cannot be loaded." for student in damaged)
+        found += (f"The ladder of {task} cannot be used; see `freehold doctor`." for task in self.watch.view.unusable)
         if self.recorder.last_error is not None:
             found.append(f"Recording is shed ({self.recorder.shed} so far): {self.recorder.last_error}")
         return found

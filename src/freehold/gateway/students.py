@@ -1,10 +1,19 @@
-"""Reads a student's files and makes it ready to answer. Called in the policy watch's thread, never in a request."""
+"""Reads the files of students and ladders and makes them ready to answer. Called in the policy watch's thread, never in
+a request: numpy comes with them, and a gateway that has none starts without it.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from freehold.route import Student
+from freehold.config import UpstreamSettings
+from freehold.domain.errors import StudentError
+from freehold.domain.policy import Ladder, LadderModel
+from freehold.record.prices import PriceList
+from freehold.route import STUDENT, LadderRung, LoadedLadder, Student, why_unusable
+from freehold.upstreams.matching import ModelMap
 
 
 def load_student(folder: Path, sha256: str) -> Student:
@@ -13,8 +22,42 @@ def load_student(folder: Path, sha256: str) -> Student:
     Raises:
         StudentError: a file is missing or changed, or they do not fit together.
     """
-    from freehold.store.artifacts import read_student  # numpy: only once there is a student
+    from freehold.store.artifacts import read_student
     from freehold.upstreams.student import build_classifier
 
     manifest, tensors = read_student(folder, sha256)
     return build_classifier(manifest, tensors)
+
+
+def load_ladder(
+    data: Path, upstreams: Mapping[str, UpstreamSettings], prices: PriceList, ladder: Ladder
+) -> LoadedLadder:
+    """A ladder with its router and students, every file's hash checked, and every model one that may be asked.
+
+    Raises:
+        StudentError: a file is missing or changed, they do not fit together, or a model cannot be asked: which, why,
+            and what to do.
+    """
+    from freehold.signals.router import build_router
+    from freehold.store.artifacts import read_router
+
+    router = build_router(*read_router(data / ladder.path, ladder.sha256))
+    numbers = dict(zip(ladder.models, router.manifest.rungs, strict=False))
+    incumbent = router.manifest.models[0]
+    rungs = tuple(_rung(data, upstreams, model, number, incumbent) for model, number in numbers.items())
+    for rung in rungs:
+        if rung.student is None:  # list prices take a second to load: not in the first request's time
+            prices.cost(rung.upstream, (rung.name,), input=0, cached=0, output=0, at_ns=time.time_ns())
+    return LoadedLadder(ladder, router, rungs)
+
+
+def _rung(
+    data: Path, upstreams: Mapping[str, UpstreamSettings], model: LadderModel, number: int, incumbent: str
+) -> LadderRung:
+    if model.name.startswith(STUDENT):
+        return LadderRung(model.name, number, load_student(data / model.path, model.sha256))
+    problem = why_unusable(upstreams, model.name, incumbent)
+    if problem:
+        raise StudentError(f"A model of the ladder cannot be asked. {problem}", "")
+    found = ModelMap({name: settings.models for name, settings in upstreams.items()}).find(model.name)
+    return LadderRung(model.name, number, upstream=found or "")

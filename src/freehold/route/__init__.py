@@ -1,21 +1,29 @@
 """A request in, who answers it out. Reads the policy; pure but for the policy watch.
 
-Public names: `Identifier`, `Identity`, `decide`, `Decision`, `Student`, `PolicyView`, `PolicyWatch`.
+Public names: `Identifier`, `Identity`, `decide`, `Decision`, `Student`, `Climb`, `LoadedLadder`,
+`LadderRung`, `PolicyView`, `PolicyWatch`, `why_unusable`.
 """
 
 from freehold.route.decide import Decision, Student, StudentAnswer, decide
 from freehold.route.identify import Identifier, Identity
+from freehold.route.ladder import STUDENT, Climb, LadderRung, LoadedLadder
 from freehold.route.policy_view import PolicyView
 from freehold.route.policy_watch import PolicySource, PolicyWatch
+from freehold.route.usable import why_unusable
 
 __all__ = [
+    "STUDENT",
+    "Climb",
     "Decision",
     "Identifier",
     "Identity",
+    "LadderRung",
+    "LoadedLadder",
     "PolicySource",
     "PolicyView",
     "PolicyWatch",
     "Student",
     "StudentAnswer",
     "decide",
+    "why_unusable",
 ]

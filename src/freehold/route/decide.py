@@ -1,24 +1,33 @@
-"""Who answers: the first rung that may and will, else the incumbent, and why. Pure but for the draw and the student."""
+"""Who answers: the first rung that may and will, else the incumbent, and why. Pure but for the draw and the student.
+
+A ladder of several models is only begun here: its models are asked by the gateway (see `Climb`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from freehold.domain.chat import ChatRequest, student_can_answer, student_input
+from freehold.domain.chat import ChatRequest, model_can_answer, student_can_answer, student_input
 from freehold.domain.policy import Reason, Rung, TaskPolicy
 from freehold.route.identify import Identity
-from freehold.route.policy_view import PolicyView, Student, StudentAnswer, key_of
+from freehold.route.ladder import Climb
+from freehold.route.policy_view import PolicyView, key_of
+from freehold.route.student import Student, StudentAnswer
 
 __all__ = ["Decision", "Student", "StudentAnswer", "decide"]
 
 
 class Decision:
-    """Why, and, where a rung accepted, its answer. `rung` and `student` are None when the incumbent answers."""
+    """Why, and, where a rung accepted, its answer. `rung` and `student` are None when the incumbent answers.
+
+    Where `climb` is there, a ladder's models are still to be asked; until one answers, the reason is `uncertain`.
+    """
 
     __slots__ = (
         "answer",
         "audit",
         "audit_probability",
+        "climb",
         "failure",
         "novelty",
         "reason",
@@ -32,17 +41,18 @@ class Decision:
         self.reason: Reason = reason
         self.rung: Rung | None = None
         self.student: Student | None = None
+        self.climb: Climb | None = None
         self.answer = ""
         self.signal: float | None = None
         self.novelty: float | None = None
         self.audit = False
-        """Ask the incumbent too, in the background."""
+        """Ask the incumbent too, in the background, if a rung answers."""
         self.audit_probability = 0.0
         """The audit rate, for an owned answer and for an escalated request alike: samples are thinned to it."""
         self.repeat = False
-        """Ask the incumbent a second time, in the background."""
+        """Ask the incumbent a second time, in the background, if it answers."""
         self.failure: Exception | None = None
-        """What a student raised: the incumbent answers instead."""
+        """What a student or router raised: the incumbent answers instead."""
 
 
 def decide(
@@ -52,13 +62,15 @@ def decide(
     *,
     pinned: bool,
     recorded: bool,
+    buffered: bool,
     stale: bool,
     chance: Callable[[], float],
 ) -> Decision:
     """Walk the task's ladder.
 
     `chance` draws uniformly from [0, 1): an accepted answer is audited with the task's audit rate, an incumbent's
-    answer repeated with its repeat rate. The incumbent answers what cannot be audited (`recorded` false).
+    answer repeated with its repeat rate. The incumbent answers what cannot be audited (`recorded` false). `buffered`:
+    the caller allows an answer to be seen whole before the first of it is streamed.
     """
     if pinned:
         return Decision("pinned")
@@ -69,13 +81,42 @@ def decide(
     task = view.policy.tasks.get(identity.task)
     if task is None:
         return Decision("no-rung")
-    decision = _walk(view, task, identity.fingerprint, request)
+    if task.ladder is not None:
+        decision = _begin_climb(view, task.task, identity, request, buffered=buffered)
+    else:
+        decision = _walk(view, task, identity.fingerprint, request)
     if decision.reason in ("accepted", "novel", "uncertain"):
         decision.audit_probability = task.audit_rate
     if decision.rung is None:
         decision.repeat = task.repeat_rate > 0 and chance() < task.repeat_rate
-    else:
+    if decision.rung is not None or decision.climb is not None:
         decision.audit = chance() < task.audit_rate
+    return decision
+
+
+def _begin_climb(view: PolicyView, task: str, identity: Identity, request: ChatRequest, *, buffered: bool) -> Decision:
+    loaded = view.ladders.get(task)
+    if loaded is None:  # not unusable means not loaded yet: as if it were not in force
+        return Decision("ladder-unusable" if task in view.unusable else "no-rung")
+    if identity.fingerprint not in loaded.fingerprints:
+        return Decision("novel")
+    can = model_can_answer(request) and (not loaded.with_students or student_can_answer(request))
+    prompt = student_input(request) if can else None
+    if prompt is None:
+        return Decision("unsupported")
+    if request.stream and not buffered and loaded.ladder.signal == "cascade":
+        return Decision("streaming")
+    try:
+        climb = Climb(loaded, identity.name, identity.task, prompt)
+        known = climb.known
+    except Exception as error:  # noqa: BLE001 - whatever a router raises, the incumbent answers; the gateway logs it
+        decision = Decision("router-failed")
+        decision.failure = error
+        return decision
+    decision = Decision("uncertain" if known else "novel")
+    decision.signal, decision.novelty = climb.expected_loss, climb.prediction.novelty
+    if known and climb.rung is not None:
+        decision.climb = climb
     return decision
 
 

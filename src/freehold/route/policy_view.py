@@ -3,54 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
 
 from freehold.domain.fingerprint import TemplateIndex
 from freehold.domain.policy import Policy, Rung
-
-
-class Answered(Protocol):
-    """What a student returns; see `freehold.upstreams.student`."""
-
-    @property
-    def text(self) -> str:
-        """The answer, in the incumbent's form."""
-        ...
-
-    @property
-    def signal(self) -> float:
-        """How sure the student is: compared with the rung's threshold."""
-        ...
-
-    @property
-    def novelty(self) -> float:
-        """How unlike its training traffic the prompt is: compared with the rung's limit."""
-        ...
-
-
-class StudentAnswer(NamedTuple):
-    """The plainest `Answered`."""
-
-    text: str
-    signal: float
-    novelty: float
-
-
-class Student(Protocol):
-    """A loaded student."""
-
-    def input_tokens(self, prompt: str) -> int:
-        """Estimated tokens of a request with this prompt, as the incumbent would count them."""
-        ...
-
-    def output_tokens(self, text: str) -> int:
-        """Estimated tokens of an answer, likewise."""
-        ...
-
-    def answer(self, prompt: str) -> Answered:
-        """Answer the student's input text (see `freehold.domain.chat.student_input`); at most 0.5 ms."""
-        ...
-
+from freehold.route.ladder import LoadedLadder
+from freehold.route.student import Student
 
 StudentKey = tuple[str, str]
 """A student's id and the hash of its manifest."""
@@ -62,9 +19,9 @@ def key_of(rung: Rung) -> StudentKey:
 
 
 class PolicyView:
-    """A policy, its compiled templates, its loaded students, and those that cannot be loaded."""
+    """A policy, its compiled templates, its loaded students and ladders, and those that cannot be loaded."""
 
-    __slots__ = ("damaged", "index", "policy", "students", "version")
+    __slots__ = ("damaged", "index", "ladders", "policy", "students", "unusable", "version")
 
     def __init__(
         self,
@@ -72,9 +29,15 @@ class PolicyView:
         index: TemplateIndex,
         students: Mapping[StudentKey, Student],
         damaged: frozenset[StudentKey] = frozenset(),
+        ladders: Mapping[str, LoadedLadder] | None = None,
+        unusable: frozenset[str] = frozenset(),
     ) -> None:
         self.policy = policy
         self.version = str(policy.version).encode()
         self.index = index
         self.students = students
         self.damaged = damaged
+        self.ladders: Mapping[str, LoadedLadder] = ladders or {}
+        """By task."""
+        self.unusable = unusable
+        """Tasks whose ladder cannot be used: the incumbent answers."""

@@ -11,11 +11,13 @@ from typing import Protocol
 import structlog
 
 from freehold.domain.errors import FreeholdError, StoreError
-from freehold.domain.events import Event
+from freehold.domain.events import Event, EventKind
 from freehold.domain.fingerprint import TemplateIndex
 from freehold.domain.ids import content_id
-from freehold.domain.policy import Policy, Rung
-from freehold.route.policy_view import PolicyView, Student, StudentKey, key_of
+from freehold.domain.policy import Ladder, Policy, Rung, TaskPolicy
+from freehold.route.ladder import LoadedLadder
+from freehold.route.policy_view import PolicyView, StudentKey, key_of
+from freehold.route.student import Student
 
 _log = structlog.get_logger()
 
@@ -51,22 +53,25 @@ class PolicyWatch:
         open_source: Callable[[], PolicySource],
         data_dir: Path,
         load_student: Callable[[Path, str], Student],
+        load_ladder: Callable[[Ladder], LoadedLadder],
         *,
         poll_seconds: float = 0.5,
         lease_seconds: float = 2.0,
     ) -> None:
-        """`open_source` and `load_student` are called in the thread; the latter raises StudentError."""
+        """`open_source`, `load_student` and `load_ladder` are called in the thread; the two raise StudentError."""
         self.view = PolicyView(Policy(), TemplateIndex(()), {})
         self.error: str | None = "The control store has not been read yet."
         """Why the last poll failed; None after one that did not."""
         self._open_source = open_source
         self._data_dir = data_dir
         self._load_student = load_student
+        self._load_ladder = load_ladder
         self._poll = poll_seconds
         self._lease = lease_seconds
         self._fresh_until = 0.0
         self._source: PolicySource | None = None
         self._seen: dict[StudentKey, FileMarks] = {}
+        self._ladders_seen: dict[str, tuple[FileMarks, ...]] = {}
         self._stop = threading.Event()
         self._polled = threading.Event()
         self._thread = threading.Thread(target=self._run, name="policy-watch", daemon=True)
@@ -128,16 +133,22 @@ class PolicyWatch:
         self._fresh_until = asked + self._lease
         self.error = None
         self._check_students()
+        self._check_ladders()
 
     def _adopt(self, policy: Policy) -> None:
-        """Put the policy in force with the students at hand: a rollback never waits for another student to load."""
+        """Put the policy in force with the students and ladders at hand: a rollback never waits for others to load."""
         old = self.view
         wanted = {key_of(rung) for task in policy.tasks.values() for rung in task.rungs}
         kept = {key: student for key, student in old.students.items() if key in wanted}
         same = policy.templates == old.policy.templates
         index = old.index if same else TemplateIndex(policy.templates)
         self._seen = {key: marks for key, marks in self._seen.items() if key in wanted}
-        self.view = PolicyView(policy, index, kept, old.damaged & wanted)
+        same_ladder = {
+            task for task, entry in policy.tasks.items() if entry.ladder and entry.ladder == _ladder_of(old, task)
+        }
+        ladders = {task: loaded for task, loaded in old.ladders.items() if task in same_ladder}
+        self._ladders_seen = {task: marks for task, marks in self._ladders_seen.items() if task in same_ladder}
+        self.view = PolicyView(policy, index, kept, old.damaged & wanted, ladders, old.unusable & same_ladder)
         _log.info("policy-adopted", version=policy.version, reason=policy.reason)
 
     def _check_students(self) -> None:
@@ -157,28 +168,57 @@ class PolicyWatch:
             students[key] = self._load_student(self._data_dir / rung.path, rung.sha256)
         except FreeholdError as error:
             damaged |= {key}
-            self._report(task, rung, error)
+            self._report("student-damaged", task, rung.student, rung.certificate, error)
         else:
             _log.info("student-loaded", task=task, student=rung.student)
-        self.view = PolicyView(view.policy, view.index, students, damaged)
+        self.view = PolicyView(view.policy, view.index, students, damaged, view.ladders, view.unusable)
 
-    def _report(self, task: str, rung: Rung, error: FreeholdError) -> None:
+    def _check_ladders(self) -> None:
+        """Load ladders that are new or whose files have changed."""
+        for entry in self.view.policy.tasks.values():
+            if entry.ladder is not None:
+                folders = (entry.ladder.path, *(model.path for model in entry.ladder.models if model.path))
+                marks = tuple(_marks(self._data_dir / folder) for folder in folders)
+                if self._ladders_seen.get(entry.task) != marks:
+                    self._ladders_seen[entry.task] = marks
+                    self._load_whole(entry, entry.ladder)
+
+    def _load_whole(self, entry: TaskPolicy, ladder: Ladder) -> None:
+        view = self.view
+        ladders = {task: loaded for task, loaded in view.ladders.items() if task != entry.task}
+        unusable = view.unusable - {entry.task}
+        try:
+            ladders[entry.task] = self._load_ladder(ladder)
+        except FreeholdError as error:
+            unusable |= {entry.task}
+            self._report("ladder-unusable", entry.task, ladder.router, ladder.certificate, error)
+        else:
+            _log.info("ladder-loaded", task=entry.task, router=ladder.router)
+        self.view = PolicyView(view.policy, view.index, view.students, view.damaged, ladders, unusable)
+
+    def _report(self, kind: EventKind, task: str, name: str, certificate: str, error: FreeholdError) -> None:
         """Say so once, in the log and as an event: its id is made of what happened, so all workers write the same."""
-        _log.error("student-damaged", task=task, student=rung.student, error=str(error))
+        what = "student" if kind == "student-damaged" else "router"
+        _log.error(kind, task=task, error=str(error), **{what: name})
         version = self.view.policy.version
         event = Event(
-            event_id=content_id("ev", b"student-damaged", rung.student.encode(), str(version).encode()),
+            event_id=content_id("ev", kind.encode(), name.encode(), str(version).encode()),
             at_ns=time.time_ns(),
-            kind="student-damaged",
+            kind=kind,
             task=task,
             message=f"{error} Its requests go to the incumbent.",
-            evidence={"student": rung.student, "certificate": rung.certificate, "policy": version},
+            evidence={what: name, "certificate": certificate, "policy": version},
         )
         try:
             if self._source is not None:
                 self._source.add_event(event)
         except StoreError as failure:
             _log.warning("event-not-kept", event_id=event.event_id, error=str(failure))
+
+
+def _ladder_of(view: PolicyView, task: str) -> Ladder | None:
+    entry = view.policy.tasks.get(task)
+    return entry.ladder if entry is not None else None
 
 
 def _marks(folder: Path) -> FileMarks:
