@@ -36,13 +36,14 @@ def score_text(scorer: TextScorer, answer: str, reference: str) -> Score:
 def chrf(answer: str, reference: str) -> float:
     """chrF with n = 1 … 6 and β = 2, white space left out.
 
-    Precision and recall are averaged over the orders that either text is long enough for, then combined.
+    Precision and recall are averaged over the orders that both texts are long enough for, then combined: the figures
+    are those of sacreBLEU's `sentence_chrf`.
     """
     given, wanted = "".join(answer.split()), "".join(reference.split())
     if given == wanted:
         return 1.0
     precision = recall = 0.0
-    orders = min(ORDERS, max(len(given), len(wanted)))
+    orders = min(ORDERS, len(given), len(wanted))
     for n in range(1, orders + 1):
         ours, theirs = _grams(given, n), _grams(wanted, n)
         common = (ours & theirs).total()

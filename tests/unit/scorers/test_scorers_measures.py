@@ -90,11 +90,21 @@ def test_a_score_is_what_the_measure_says(scorer: Scorer, answer: str, reference
     assert score(scorer, answer, reference) == given_score
 
 
+SACREBLEU = [
+    ("Your parcel is on its way and arrives on Monday.", "The parcel arrives Monday; it is on its way.", 0.5626),
+    ("cat", "the cat sat", 0.2853),
+    ("a quite different reply", "Your refund was sent.", 0.1295),
+]
+
+
 def test_chrf_is_the_f_score_of_mean_precision_and_recall() -> None:
-    # "abcd" in "abcde": orders 1 … 5; precision 1, 1, 1, 1, 0 and recall 4/5, 3/4, 2/3, 1/2, 0.
-    precision, recall = 4 / 5, (4 / 5 + 3 / 4 + 2 / 3 + 1 / 2) / 5
+    # "abcd" in "abcde": orders 1 … 4; precision 1 and recall 4/5, 3/4, 2/3, 1/2.
+    precision, recall = 1, (4 / 5 + 3 / 4 + 2 / 3 + 1 / 2) / 4
     expected = 5 * precision * recall / (4 * precision + recall)
     assert score(TextScorer(), "ab cd", "abcde").value == pytest.approx(expected)
+    # Figures of sacreBLEU 2.6.0, CHRF().sentence_score.
+    for answer, reference, figure in SACREBLEU:
+        assert score(TextScorer(), answer, reference).value == pytest.approx(figure, abs=1e-4)
 
 
 def test_feedback_is_the_mean_of_usable_scores_and_unscored_without_any() -> None:
