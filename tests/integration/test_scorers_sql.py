@@ -127,6 +127,20 @@ def test_the_worker_is_shared_by_threads_and_replaced_when_killed() -> None:
     assert worker._children[os.getpid()].pid != child.pid
 
 
+def test_an_interrupted_score_is_not_taken_for_the_next_one() -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            score(SHOP, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n", ALL)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert score(SHOP, ALL, ALL).value == 1.0
+
+
 SCHEMA = {
     "type": "object",
     "properties": {"n": {"type": "integer"}, "s": {"type": "string", "pattern": "^(a+)+$"}},

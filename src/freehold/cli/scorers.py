@@ -87,8 +87,8 @@ def show_command(task: str, config: str | None, as_json: bool) -> None:
         return
     made = table(f"{found.name}: {kind_of(scorer)} (set in {source})", "", "")
     for name, value in _fields(scorer).items():
-        made.add_row(name, _short(value if isinstance(value, str) else msgspec.json.encode(value).decode()))
-    console().print(made)
+        made.add_row(name, value if isinstance(value, str) else msgspec.json.encode(value).decode())
+    console().print(made, markup=False)
 
 
 @scorer_command.command("set")

@@ -47,6 +47,10 @@ def call(kind: str, job: dict[str, Any], seconds: float) -> dict[str, Any]:
             answer = child.stdout.readline()
         except BrokenPipeError:
             answer = b""
+        except BaseException:  # Ctrl-C, say: an answer that is left unread would be taken for the next job's
+            child.kill()
+            child.wait()
+            raise
         if answer.endswith(b"\n"):
             return json.loads(answer)
         end = child.wait()
@@ -60,7 +64,7 @@ def call(kind: str, job: dict[str, Any], seconds: float) -> dict[str, Any]:
 
 def _start() -> subprocess.Popen[bytes]:
     keep = {name: os.environ[name] for name in ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH") if name in os.environ}
-    command = [sys.executable, "-B", "-c", "from freehold.scorers.worker import work; work()"]
+    command = [sys.executable, "-BP", "-c", "from freehold.scorers.worker import work; work()"]
     try:
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**keep, "PYTHONHASHSEED": "0"}
