@@ -97,7 +97,7 @@ class CertifiedRung(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     """Of a student's manifest; empty for a rented model, whose weights nobody here can hash."""
     record_sha256: str
-    """Of what the control database says of the student, rights included (`record_bytes`); empty for a rented model."""
+    """Of the student's row in the control database, which says what rights allow; empty for a rented model."""
     signal: str
     """What decides when it answers: the student's own signal (then its id), or a router (its id)."""
     signal_path: str
@@ -134,7 +134,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     dataset_file_sha256: str
     """Of the bytes of the dataset's Parquet file."""
     dataset_record_sha256: str
-    """Of what the control database says of the dataset (`record_bytes`)."""
+    """Of the dataset's row in the control database."""
     rungs: tuple[CertifiedRung, ...]
     """In order of cost; the incumbent answers what none of them takes."""
     path: tuple[tuple[float, ...], ...]
@@ -227,16 +227,6 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """What was found."""
     hint: str = ""
     """What to do, where it failed."""
-
-
-def record_bytes(record: Dataset | Student) -> bytes:
-    """What a record says, as canonical JSON; without what is at its default, as by fields that are added one day."""
-    said: dict[str, object] = {}
-    for field in msgspec.structs.fields(record):
-        value = getattr(record, field.name)
-        if field.default is msgspec.NODEFAULT or value != field.default:
-            said[field.name] = value
-    return msgspec.json.encode(said, order="sorted")
 
 
 def signed_bytes(certificate: Certificate) -> bytes:

@@ -20,7 +20,6 @@ from freehold.domain.evidence import (
     Sample,
     Student,
     WalkStep,
-    record_bytes,
     signed_bytes,
 )
 from freehold.domain.ids import content_id
@@ -29,7 +28,7 @@ from freehold.domain.tasks import Task
 from freehold.evaluate.conclude import Conclusion, conclude
 from freehold.evaluate.losses import check_scorer, described, loss_of, loss_terms
 from freehold.evaluate.outlook import NEVER, Outlook, evidence_of
-from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_student, sha256_of
+from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_student
 from freehold.store.evidence import EvidenceRows, evidence_folder, write_evidence
 from freehold.upstreams.student import build_classifier
 
@@ -171,7 +170,7 @@ def _evidence(
         kind="student",
         name=student.student_id,
         sha256=student.sha256,
-        record_sha256=sha256_of(record_bytes(student)),
+        record_sha256=store.control.students.digest(student.student_id),
         signal=student.student_id,
         signal_path=student.path,
         signal_sha256=student.sha256,
@@ -183,7 +182,7 @@ def _evidence(
         dataset_id=dataset.dataset_id,
         dataset_sha256=dataset.sha256,
         dataset_file_sha256=dataset_file_sha256(store.data / dataset.path),
-        dataset_record_sha256=sha256_of(record_bytes(dataset)),
+        dataset_record_sha256=store.control.datasets.digest(dataset.dataset_id),
         rungs=(rung,),
         path=path,
         loss=loss,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from freehold.domain.errors import CertificateError, EvidenceError, StoreError, StudentError
-from freehold.domain.evidence import SHARED, Certificate, CertifiedRung, Check, record_bytes, signed_bytes
-from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_router, read_student, sha256_of
+from freehold.domain.evidence import SHARED, Certificate, CertifiedRung, Check, signed_bytes
+from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_router, read_student
 from freehold.store.evidence import read_evidence
 from freehold.store.keys import verify
 
@@ -82,7 +82,7 @@ def _rung(store: Store, rung: CertifiedRung) -> str:
         raise CertificateError(f"Student {rung.name} is not stored.", _RESTORE)
     if student.sha256 != rung.sha256:
         raise CertificateError(f"It is for other files than student {rung.name} has.", "Train and certify again.")
-    if sha256_of(record_bytes(student)) != rung.record_sha256:
+    if store.control.students.digest(rung.name) != rung.record_sha256:
         raise CertificateError(f"The control database's record of student {rung.name} was changed.", _RESTORE)
     read_student(store.data / student.path, student.sha256)
     return f"The student's files have the SHA-256 {rung.sha256[:16]}… that was certified."
@@ -112,7 +112,7 @@ def _dataset(store: Store, certificate: Certificate, *, with_file: bool) -> str:
     samples = read_dataset(store.data / dataset.path, dataset.sha256)
     if with_file:
         evidence, _ = read_evidence(store.data / certificate.evidence_path, certificate.evidence_sha256)
-        if sha256_of(record_bytes(dataset)) != evidence.dataset_record_sha256:
+        if store.control.datasets.digest(dataset.dataset_id) != evidence.dataset_record_sha256:
             raise CertificateError(
                 f"The control database's record of dataset {dataset.dataset_id} was changed.", _RESTORE
             )

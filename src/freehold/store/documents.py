@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -117,6 +118,20 @@ class Collection(Generic[T]):
         with self._database.read() as connection:
             row = connection.execute(select(self._table).where(self._table.c.id == item_id)).mappings().first()
         return row is not None and dict(row) == self._row(self._decode(item_id, row["body"]))
+
+    def digest(self, item_id: str) -> str:
+        """SHA-256 of the stored row, every column and byte of it.
+
+        Raises:
+            StoreError: the database cannot be read, or there is no such row.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(select(self._table).where(self._table.c.id == item_id)).first()
+        if row is None:
+            raise StoreError(
+                f"There is no {self._kind.__name__} {item_id}.", "Restore a backup of the control database."
+            )
+        return hashlib.sha256(msgspec.json.encode(tuple(row))).hexdigest()
 
     def list(self, task: str | None = None, limit: int | None = None, *, newest_first: bool = False) -> list[T]:
         """All items (of one task) in order of creation, at most `limit`.

@@ -138,6 +138,8 @@ def _evidence(store: Store, name: str) -> tuple[Student, Dataset, Task | None]:
         metrics={},
         created_ns=1,
     )
+    store.control.datasets.put(dataset)
+    store.control.students.put(student)
     return student, dataset, store.control.tasks.get("task_x")
 
 
