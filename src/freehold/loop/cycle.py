@@ -22,7 +22,8 @@ from freehold.domain.events import Job, Monitor
 from freehold.domain.policy import Policy, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.evaluate import self_disagreement
-from freehold.loop.move import Move, new_move
+from freehold.loop.jobs import stepwise
+from freehold.loop.move import new_move
 from freehold.monitor import breached, watch
 from freehold.promote import audit_rate, roll_back
 from freehold.record.sealer import Sealer
@@ -191,7 +192,7 @@ class Loop:
     def _start(self, job: Job) -> str:
         if self._runner is None:
             try:
-                Move(self._store, self._settings, job).run()
+                stepwise(self._store, self._settings, job).run()
             except Conflict as error:
                 _log.info("somebody else was at it; the job will be carried on", task=job.task, error=str(error))
             except FreeholdError as error:
@@ -219,4 +220,4 @@ class Loop:
         self._crashes[job.job_id] += 1
         if self._crashes[job.job_id] >= MAX_CRASHES:
             reason = f"The job's process died {MAX_CRASHES} times, the last time with exit code {code}."
-            Move(self._store, self._settings, stored).fail(FreeholdError(reason, "See the loop's log for why."))
+            stepwise(self._store, self._settings, stored).fail(FreeholdError(reason, "See the loop's log for why."))

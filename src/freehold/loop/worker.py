@@ -9,7 +9,7 @@ import structlog
 
 from freehold.config import configure_logs, find_config, load_settings
 from freehold.domain.errors import FreeholdError
-from freehold.loop.move import Move
+from freehold.loop.jobs import stepwise
 from freehold.store import Store
 
 _log = structlog.get_logger()
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         if job is None:
             _log.error("no such job", job=options.job)
             return 3
-        Move(store, settings, job).run()
+        stepwise(store, settings, job).run()
     except FreeholdError as error:
         _log.error("job failed", job=options.job, code=error.code, error=str(error))
         return error.exit_code
