@@ -56,7 +56,7 @@ def list_command(task: str | None, config: str | None, as_json: bool) -> None:
                  right=("loss ≤", "ε", "covers", "attempt"))  # fmt: skip
     for item in found:
         made.add_row(
-            item.certificate_id[:15],
+            item.certificate_id.removeprefix("ce_")[:8],
             names.get(item.task, item.task),
             when(item.issued_ns),
             item.risk,
