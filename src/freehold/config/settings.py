@@ -106,6 +106,12 @@ class LoopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """That share for a rung newly in force, until it has had `probation_audits`: what is wrong shows early, and audits
     are the evidence on which a better student can be certified."""
     probation_audits: Annotated[int, msgspec.Meta(ge=0)] = 200
+    audit_dollars_per_day: Annotated[float, msgspec.Meta(ge=0.0)] | None = None
+    """Spent on audits at most per UTC day, all tasks together; rates then follow from what each certificate needs and
+    what audits cost. None: no cap, and the two rates above hold."""
+    min_audit_rate: OpenShare = 0.005
+    max_audit_rate: OpenShare = 0.5
+    """Between these lie the rates under a cap; below the lower one nothing is audited."""
     repeat_rate: Share = 0.01
     repeats_wanted: Count = 100
     min_samples: Count = 200
