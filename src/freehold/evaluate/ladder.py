@@ -97,12 +97,13 @@ def lay_walk(
     before: NDArray[np.intp] | None = None
     for step in every_step(risk, epsilon):
         done = answer(expected, losses, costs, ladder, step)
-        if not done.accepted.any() or (before is not None and (done.answerer == before).all()):
+        saving = 1.0 - float(done.dollars.sum()) / float(costs[:, 0].sum())
+        if saving <= 0.0 or (before is not None and (done.answerer == before).all()):
             continue
         before = done.answerer
         foreseen = _foreseen(expected, done)
         kept.append(step)
-        saved.append(1.0 - float(done.dollars.sum()) / float(costs[:, 0].sum()))
+        saved.append(saving)
         p_values.append(_predicted_p_value(done, foreseen, risk, epsilon, certify_rows))
         moments.append(float(((risk_losses(done.losses, done.accepted, risk) - epsilon) ** 2).mean()))
     if not kept:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import sklearn.linear_model
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from freehold.domain.errors import EvidenceError
 from freehold.signals.answers import ANSWER_FEATURES, AnswerSignals, answer_features, final_answer
@@ -112,13 +113,20 @@ def fit_ladders(
 
     Raises: EvidenceError, if there are too few rows.
     """
+    with threadpool_limits(1):  # on a busy machine threads that wait for each other cost more than they bring
+        return _fit_ladders(rows, signal, orders(rows.losses.shape[1], signal) if rungs is None else rungs, seed)
+
+
+def _fit_ladders(
+    rows: Prepared, signal: Signal, rungs: Sequence[tuple[int, ...]], seed: int
+) -> tuple[FittedPrompts, list[FittedLadder], float]:
     prompts = fit_prompts(rows.texts, rows.tasks, rows.groups, rows.losses, rows.costs, seed=seed)
     k = rows.losses.shape[1]
     before, costs = prompts.predicted[:, :k], prompts.predicted[:, k:]
     limit = float(np.quantile(prompts.novelty, NOVELTY_KEPT))
     codes = _codes(prompts, rows.tasks)
     ladders: list[FittedLadder] = []
-    for order in orders(k, signal) if rungs is None else rungs:
+    for order in rungs:
         means = np.zeros((len(prompts.manifest.tasks) + 1, k, ANSWER_FEATURES))
         weights = np.zeros((k, SEEN))
         after = np.zeros_like(before) if signal == "cascade" else None
