@@ -17,7 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("freehold.cli.serve", "Run the gateway only."),
     "loop": ("freehold.cli.serve", "Run the loop only: find tasks, train, certify, promote, watch."),
     "tasks": ("freehold.cli.tasks", "List the tasks found in the traffic, or show one."),
-    "plan": ("freehold.cli.tasks", "Say what each task still needs before it can move."),
+    "plan": ("freehold.cli.plan", "Say what could move: by recorded outcomes in a file, or by the traffic so far."),
     "scorer": ("freehold.cli.scorers", "Say how good a task's answers are: guess, show, try, set."),
     "curate": ("freehold.cli.moves", "Build a task's dataset."),
     "train": ("freehold.cli.moves", "Train a task's student."),

@@ -1,4 +1,4 @@
-"""`freehold tasks` and `plan`: what the traffic is made of, and what stands between it and you."""
+"""`freehold tasks`: what the traffic is made of."""
 
 from __future__ import annotations
 
@@ -57,44 +57,6 @@ def tasks_command(task: str | None, config: str | None, as_json: bool) -> None:
     console().print(made)
 
 
-@click.command("plan")
-@click.argument("task", required=False)
-@config_option
-@json_option
-def plan_command(task: str | None, config: str | None, as_json: bool) -> None:
-    """Say what each task (or TASK) still needs before it can move, and what would be owned."""
-    from freehold.loop import latest_outlook
-
-    _, settings = settings_at(config)
-    store = open_store(settings)
-    tasks = [find_task(store, task)] if task else store.control.tasks.list()
-    rows: list[dict[str, Any]] = []
-    for item in tasks:
-        view = latest_outlook(store, item.task_id)
-        rows.append(
-            {
-                "task": item.task_id,
-                "name": item.name,
-                "state": item.state,
-                "agreement": view.agreement if view else None,
-                "coverage": view.coverage if view else None,
-                "chance": view.chance if view else None,
-                "certify_rows": view.certify_rows if view else 0,
-                "certify_rows_needed": view.needed if view else None,
-                "note": item.note,
-            }
-        )
-    if as_json:
-        echo_json(rows)
-        return
-    made = table("Plan", "task", "state", "agreement", "would cover", "chance", "what stands in the way",
-                 right=("agreement", "would cover", "chance"))  # fmt: skip
-    for row in rows:
-        figures = [_percent(row[key]) for key in ("agreement", "coverage", "chance")]
-        made.add_row(row["name"], row["state"], *figures, row["note"])
-    console().print(made)
-
-
 def _show_one(store: Store, task: Task, as_json: bool) -> None:
     certificate = _certificate(store, task)
     monitor = store.control.monitors.get(certificate.certificate_id) if certificate else None
@@ -142,4 +104,5 @@ def _row(store: Store, task: Task) -> dict[str, Any]:
 
 
 def _percent(value: float | None, digits: int = 0) -> str:
+    """A share, or a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}%}"

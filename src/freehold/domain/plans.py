@@ -101,3 +101,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     more: tuple[MoreEvidence, ...]
     needed: int | None
     """Scored prompts until anything is probably certified; None: no number will do, or something is already."""
+    cost_sources: dict[str, str] = {}
+    """Model → whose dollars its costs are: the file's, a price given, a list price."""
