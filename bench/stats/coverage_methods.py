@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from freehold.stats import betting_test, exact_binomial, fixed_sequence_test, spent_delta, threshold_grid
+from freehold.stats import (
+    PValue,
+    Risk,
+    betting_test,
+    exact_binomial,
+    fixed_sequence_test,
+    risk_losses,
+    spent_delta,
+    threshold_grid,
+    trinomial_test,
+)
 from freehold.stats.checks import FloatArray
 from freehold.stats.special import beta_upper_quantile, binomial_cdf
 
@@ -24,22 +34,41 @@ class Evidence:
 
 Method = Callable[[Evidence, float, float, int], float | None]
 """(evidence, ε, δ, attempt) → the threshold that is put in force, or None."""
+TestFor = Callable[[float, float, FloatArray, float], PValue]
+"""(level, low, tune losses of the step, ε) → the step's test."""
 
 
-def exact_sequence(evidence: Evidence, epsilon: float, delta: float, attempt: int) -> float | None:
-    grid = threshold_grid(*evidence.tune, epsilon, evidence.certify[0].size)
-    return fixed_sequence_test(*evidence.certify, grid, epsilon, spent_delta(delta, attempt), exact_binomial).threshold
+def sequence(test_for: TestFor, *, risk: Risk = "served", low: float = 0.0, spend: bool = True) -> Method:
+    """The shipped walk over thresholds, with the given test."""
+
+    def method(evidence: Evidence, epsilon: float, delta: float, attempt: int) -> float | None:
+        level = spent_delta(delta, attempt) if spend else delta
+        signals, losses = evidence.tune
+        grid = threshold_grid(signals, losses, epsilon, evidence.certify[0].size, risk=risk, low=low)
+        tests = [test_for(level, low, risk_losses(losses, signals >= threshold, risk), epsilon) for threshold in grid]
+        return fixed_sequence_test(*evidence.certify, grid, epsilon, level, tests, risk=risk, low=low).threshold
+
+    return method
 
 
-def exact_sequence_unspent(evidence: Evidence, epsilon: float, delta: float, attempt: int) -> float | None:
-    grid = threshold_grid(*evidence.tune, epsilon, evidence.certify[0].size)
-    return fixed_sequence_test(*evidence.certify, grid, epsilon, delta, exact_binomial).threshold
+def exact(_level: float, _low: float, _tune: FloatArray, _epsilon: float) -> PValue:
+    return exact_binomial
 
 
-def betting_sequence(evidence: Evidence, epsilon: float, delta: float, attempt: int) -> float | None:
-    level = spent_delta(delta, attempt)
-    grid = threshold_grid(*evidence.tune, epsilon, evidence.certify[0].size)
-    return fixed_sequence_test(*evidence.certify, grid, epsilon, level, betting_test(level)).threshold
+def trinomial(level: float, _low: float, _tune: FloatArray, _epsilon: float) -> PValue:
+    return trinomial_test(level)
+
+
+def betting(level: float, low: float, _tune: FloatArray, _epsilon: float) -> PValue:
+    return betting_test(level, low)
+
+
+def betting_with_forecast(level: float, low: float, tune: FloatArray, epsilon: float) -> PValue:
+    return betting_test(level, low, second_moment=float(np.mean((tune - epsilon) ** 2)) if tune.size else None)
+
+
+def bentkus(_level: float, low: float, _tune: FloatArray, _epsilon: float) -> PValue:
+    return lambda losses, epsilon: hoeffding_bentkus((losses - low) / (1 - low), (epsilon - low) / (1 - low))
 
 
 def hoeffding_bentkus(losses: FloatArray, epsilon: float) -> float:
@@ -49,12 +78,6 @@ def hoeffding_bentkus(losses: FloatArray, epsilon: float) -> float:
     divergence = kept + (1 - mean) * np.log((1 - mean) / (1 - epsilon))
     bentkus = np.e * float(binomial_cdf(np.ceil(n * float(losses.mean())), n, epsilon))
     return min(1.0, float(np.exp(-n * divergence)), bentkus)
-
-
-def hoeffding_bentkus_sequence(evidence: Evidence, epsilon: float, delta: float, attempt: int) -> float | None:
-    grid = threshold_grid(*evidence.tune, epsilon, evidence.certify[0].size)
-    level = spent_delta(delta, attempt)
-    return fixed_sequence_test(*evidence.certify, grid, epsilon, level, hoeffding_bentkus).threshold
 
 
 def clopper_pearson_search(evidence: Evidence, epsilon: float, delta: float, attempt: int) -> float | None:
@@ -67,12 +90,16 @@ def clopper_pearson_search(evidence: Evidence, epsilon: float, delta: float, att
     return None
 
 
-def naive(evidence: Evidence, epsilon: float, delta: float, attempt: int) -> float | None:
+def naive_for(risk: Risk) -> Method:
     """The laxest of 50 thresholds whose mean loss on all the evidence is ≤ ε."""
-    signals, losses = (np.concatenate(pair) for pair in zip(evidence.tune, evidence.certify, strict=True))
-    thresholds, accepted, loss_sums = _candidates(signals, losses)
-    fits = np.flatnonzero(loss_sums <= epsilon * accepted)
-    return float(thresholds[fits[-1]]) if fits.size else None
+
+    def method(evidence: Evidence, epsilon: float, delta: float, attempt: int) -> float | None:
+        signals, losses = (np.concatenate(pair) for pair in zip(evidence.tune, evidence.certify, strict=True))
+        thresholds, accepted, loss_sums = _candidates(signals, losses)
+        fits = np.flatnonzero(loss_sums <= epsilon * (accepted if risk == "served" else signals.size))
+        return float(thresholds[fits[-1]]) if fits.size else None
+
+    return method
 
 
 def _candidates(signals: FloatArray, losses: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -85,15 +112,31 @@ def _candidates(signals: FloatArray, losses: FloatArray) -> tuple[FloatArray, Fl
 
 
 METHODS: dict[str, Method] = {
-    "Freehold: exact sequence, δ spent": exact_sequence,
-    "exact sequence, δ not spent": exact_sequence_unspent,
-    "betting sequence, δ spent": betting_sequence,
-    "Hoeffding–Bentkus sequence, δ spent": hoeffding_bentkus_sequence,
+    "Freehold: exact sequence, δ spent": sequence(exact),
+    "exact sequence, δ not spent": sequence(exact, spend=False),
+    "betting sequence, δ spent": sequence(betting),
+    "Hoeffding–Bentkus sequence, δ spent": sequence(bentkus),
     "Clopper–Pearson, best of 50": clopper_pearson_search,
-    "naive tuned threshold": naive,
+    "naive tuned threshold": naive_for("served"),
 }
-GRADED: dict[str, Method] = {
-    "Freehold: betting sequence, δ spent": betting_sequence,
-    "Hoeffding–Bentkus sequence, δ spent": hoeffding_bentkus_sequence,
-    "naive tuned threshold": naive,
-}
+
+
+def graded_methods(risk: Risk, low: float) -> dict[str, Method]:
+    """For losses that are not counted."""
+    return {
+        "Freehold: betting sequence with forecast, δ spent": sequence(betting_with_forecast, risk=risk, low=low),
+        "betting sequence, no forecast, δ spent": sequence(betting, risk=risk, low=low),
+        "Hoeffding–Bentkus sequence, δ spent": sequence(bentkus, risk=risk, low=low),
+        "naive tuned threshold": naive_for(risk),
+    }
+
+
+def signed_methods(risk: Risk) -> dict[str, Method]:
+    """For losses of −1, 0 and 1."""
+    return {
+        "Freehold: trinomial sequence, δ spent": sequence(trinomial, risk=risk, low=-1.0),
+        "trinomial sequence, δ not spent": sequence(trinomial, risk=risk, low=-1.0, spend=False),
+        "betting sequence with forecast, δ spent": sequence(betting_with_forecast, risk=risk, low=-1.0),
+        "Hoeffding–Bentkus sequence, δ spent": sequence(bentkus, risk=risk, low=-1.0),
+        "naive tuned threshold": naive_for(risk),
+    }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from coverage_methods import GRADED, METHODS, Evidence, Method
+from coverage_methods import METHODS, Evidence, Method, graded_methods, signed_methods
 
 from freehold.stats.checks import FloatArray
 
@@ -27,7 +27,7 @@ class Scenario:
     name: str
     draw: Draw
     risk: Risk
-    """The true risk per served request at a threshold."""
+    """The true risk at a threshold: per served request or over all traffic, whichever the methods bound."""
     methods: dict[str, Method]
     looks: int = 1
     refit: bool = False
@@ -77,15 +77,64 @@ def flat_risk(_threshold: float) -> float:
     return BAD
 
 
+def traffic_risk(threshold: float) -> float:
+    """Of `useful`, `signed_useful` and the graded ones, over all traffic."""
+    return useful_risk(threshold) * (1 - max(threshold, 0.0))
+
+
+def signed_at(harm: FloatArray, gain: float, rng: np.random.Generator) -> FloatArray:
+    u = rng.random(harm.size)
+    return np.where(u < harm, 1.0, np.where(u > 1 - gain, -1.0, 0.0))
+
+
+def signed_useful(rng: np.random.Generator, n: int) -> tuple[FloatArray, FloatArray]:
+    signals = rng.random(n)
+    return signals, signed_at(0.1 + 0.5 * np.exp(-8 * signals), 0.1, rng)
+
+
+def signed_useless(rng: np.random.Generator, n: int) -> tuple[FloatArray, FloatArray]:
+    return rng.random(n), signed_at(np.full(n, BAD + 0.1), 0.1, rng)
+
+
+def signed_skewed(rng: np.random.Generator, n: int) -> tuple[FloatArray, FloatArray]:
+    return rng.random(n), signed_at(np.full(n, BAD + 0.002), 0.002, rng)
+
+
+def signed_drifting(rng: np.random.Generator, n: int) -> tuple[FloatArray, FloatArray]:
+    return rng.random(n), signed_at(0.1 + BAD * np.linspace(0.5, 1.5, n), 0.1, rng)
+
+
+def signed_graded(rng: np.random.Generator, n: int) -> tuple[FloatArray, FloatArray]:
+    signals = rng.random(n)
+    noise = np.where(rng.random(n) < 0.3, rng.uniform(-0.6, 0.6, n), 0.0)
+    return signals, np.where(rng.random(n) < 0.5 * np.exp(-8 * signals), 1.0, noise)
+
+
+def signed_graded_useless(rng: np.random.Generator, n: int) -> tuple[FloatArray, FloatArray]:
+    noise = np.where(rng.random(n) < 0.3, rng.uniform(-0.6, 0.6, n), 0.0)
+    return rng.random(n), np.where(rng.random(n) < BAD, 1.0, noise)
+
+
+GRADED, SIGNED = graded_methods("served", 0.0), signed_methods("served")
 SCENARIOS = (
     Scenario("useful signal", useful, useful_risk, METHODS),
     Scenario("useless signal, risk 1.02 ε", useless, flat_risk, METHODS),
     Scenario("heavy ties", ties, ties_risk, METHODS),
     Scenario("drifting traffic, mean risk 1.02 ε", drifting, flat_risk, METHODS),
     Scenario("graded losses, useful signal", graded, useful_risk, GRADED),
+    Scenario("graded losses, useful signal, traffic risk", graded, traffic_risk, graded_methods("traffic", 0.0)),
     Scenario("tiny losses (0 to 2.04 ε), mean 1.02 ε", tiny, flat_risk, GRADED),
+    Scenario("signed, useful signal", signed_useful, useful_risk, SIGNED),
+    Scenario("signed, useful signal, traffic risk", signed_useful, traffic_risk, signed_methods("traffic")),
+    Scenario("signed, useless signal, risk 1.02 ε", signed_useless, flat_risk, SIGNED),
+    Scenario("signed, skewed (5.3% harm, 0.2% gain)", signed_skewed, flat_risk, SIGNED),
+    Scenario("signed, drifting, mean risk 1.02 ε", signed_drifting, flat_risk, SIGNED),
+    Scenario("signed graded, useful signal", signed_graded, useful_risk, graded_methods("served", -1.0)),
+    Scenario("signed graded, traffic risk", signed_graded, traffic_risk, graded_methods("traffic", -1.0)),
+    Scenario("signed graded, useless, 1.02 ε", signed_graded_useless, flat_risk, graded_methods("served", -1.0)),
     Scenario("30 looks at growing evidence, risk 1.02 ε", useless, flat_risk, METHODS, looks=30),
     Scenario("30 refits, risk 1.02 ε", useless, flat_risk, METHODS, looks=30, refit=True),
+    Scenario("30 refits, signed, risk 1.02 ε", signed_useless, flat_risk, SIGNED, looks=30, refit=True),
     Scenario("30 looks at growing evidence, useful signal", useful, useful_risk, METHODS, looks=30),
 )
 
