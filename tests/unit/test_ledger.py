@@ -108,6 +108,26 @@ def test_hand_computed_books(store: Store) -> None:
     assert books.check == EstimateCheck(pairs=1, estimated=280_000, billed=300_000)
 
 
+def test_a_ladder_of_rented_models_saves_what_it_moves_less_what_it_wastes(store: Store) -> None:
+    """The small model costs a tenth: 30,000 nano-dollars where the big one costs 300,000."""
+    upstreams = {"rented": UpstreamSettings("http://x/v1", prices={"big": Price(2.0, 10.0), "small": Price(0.2, 1.0)})}
+    escalated = _trace(reason="uncertain")
+    moved = _trace(reason="accepted", answered_by="rented/small")
+    wasted = _trace(kind="rung", of=escalated.trace_id, answered_by="rented/small")
+    asked = _trace(kind="shadow", of=escalated.trace_id, answered_by="rented/small")
+    _append(store, [escalated, moved, wasted, asked, _trace(kind="audit", of=moved.trace_id)])
+    total = ledger(store, derive=Deriver(upstreams)).total
+    assert (total.requests, total.owned) == (2, 0)
+    assert (total.spent, total.rungs, total.moved) == (
+        Money(measured=300_000),
+        Money(measured=30_000),
+        Money(assumed=300_000),
+    )
+    assert (total.wasted, total.shadows, total.audits) == (*[Money(measured=30_000)] * 2, Money(measured=300_000))
+    assert total.saved.total == 300_000 - 30_000 - 30_000 - 30_000 - 300_000
+    assert total.owned_share_dollars == 0.0
+
+
 def test_a_window_of_time_and_traces_that_are_not_sealed_yet(store: Store) -> None:
     _seal(store, [_trace(), _trace(at_ns=MONDAY + DAY)])
     assert ledger(store, MONDAY, MONDAY + DAY).total.requests == 1
@@ -124,13 +144,15 @@ def test_an_empty_store_has_an_empty_ledger(store: Store) -> None:
     assert (books.total.owned_share, books.total.owned_share_tokens, books.total.owned_share_dollars) == (0, 0, 0)
 
 
+ACCOUNTS = ("spent", "rungs", "would_have", "audits", "repeats", "wasted", "shadows")
 _rows = st.lists(
     st.fixed_dictionaries(
         {
             "trace_id": st.uuids().map(str),
             "of": st.none(),
             "at_ns": st.integers(MONDAY - 3 * DAY, MONDAY + 3 * DAY),
-            "kind": st.sampled_from(["request", "request", "audit", "repeat"]),
+            "kind": st.sampled_from(["request", "request", "audit", "repeat", "rung", "shadow"]),
+            "reason": st.sampled_from(["accepted", "no-rung", "uncertain"]),
             "task": st.sampled_from(["task_a", "task_b", ""]),
             "model": st.sampled_from(["big", "small"]),
             "answered_by": st.sampled_from(["rented/big", ""]),
@@ -157,9 +179,9 @@ def test_every_breakdown_sums_to_the_total_and_no_dollar_is_lost(rows: list[dict
     for breakdown in (books.tasks, books.days, books.models):
         for field in ("requests", "failed", "owned", "input_tokens", "output_tokens", "owned_tokens", "unpriced"):
             assert sum(getattr(line, field) for line in breakdown) == getattr(books.total, field)
-        for account in ("spent", "would_have", "audits", "repeats", "saved"):
+        for account in (*ACCOUNTS, "moved", "saved"):
             assert sum((getattr(line, account) for line in breakdown), Money()) == getattr(books.total, account)
-    counted = sum(getattr(books.total, account).total for account in ("spent", "would_have", "audits", "repeats"))
+    counted = sum(getattr(books.total, account).total for account in ACCOUNTS)
     there = sum(row["incumbent_cost_nanousd" if _is_owned(row) else "cost_nanousd"] for row in rows)
     assert counted == there
 

@@ -137,6 +137,14 @@ def ledger_command(since: str | None, by: str, config: str | None, as_json: bool
         f"Saved {dollars(saved.total)} net of audits and repeats: {dollars(saved.measured)} measured, "
         f"{dollars(saved.quoted)} at list prices, {dollars(saved.assumed)} from estimated tokens."
     )
+    total = accounts.total
+    if total.rungs.total or total.wasted.total:
+        click.echo(
+            f"Of ladders: {dollars(total.rungs.total)} spent on rented models for answers that would have cost "
+            f"{dollars(total.moved.total)}, and {dollars(total.wasted.total)} on calls whose answers were not used."
+        )
+    if total.shadows.total:
+        click.echo(f"Of candidates: {dollars(total.shadows.total)} spent on asking them beforehand.")
 
 
 def _as_document(accounts: Ledger) -> dict[str, Any]:
@@ -146,7 +154,8 @@ def _as_document(accounts: Ledger) -> dict[str, Any]:
     from freehold.ledger.money import NANO
 
     def line_of(line: Line) -> dict[str, Any]:
-        amounts = {name: getattr(line, name).total / NANO for name in ("spent", "would_have", "audits", "repeats")}
+        names = ("spent", "rungs", "moved", "would_have", "audits", "repeats", "wasted", "shadows")
+        amounts = {name: getattr(line, name).total / NANO for name in names}
         figures = {f"{name}_usd": amount for name, amount in amounts.items()}
         shares = {"owned_share": line.owned_share, "saved_usd": line.saved.total / NANO}
         return {**msgspec.to_builtins(line), **figures, **shares}

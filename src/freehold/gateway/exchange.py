@@ -125,9 +125,9 @@ class Exchange:
             duration_us=int(seconds * 1e6),
             attempts=tuple(self.attempts) if len(self.attempts) > 1 else (),
         )
-        if self.owned or self.of is not None or self.episode is not None or self.parent is not None:
-            return self._with_rest(trace)
-        return trace
+        if self.certificate is None and self.of is None and self.episode is None and self.parent is None:
+            return trace
+        return self._with_rest(trace)
 
     def _with_rest(self, trace: Trace) -> Trace:
         """The fields that most exchanges leave at their defaults, kept out of the way of those."""

@@ -64,6 +64,8 @@ def serve(
 
 def worker_app(config_path: Path, fallback_factory: FallbackFactory | None, log_level: str) -> ASGIApp:
     """Build one worker's application, in that worker."""
+    # A decision is a few small products: threads would only wait for each other. Read when numpy is first loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), name="parent-watch", daemon=True).start()

@@ -22,6 +22,7 @@ COLUMNS = (
     "model",
     "answered_by",
     "owned",
+    "reason",
     "status",
     "input_tokens",
     "output_tokens",
@@ -33,7 +34,9 @@ COLUMNS = (
 )
 _BASES = ("measured", "quoted", "assumed")
 _COUNTS = ("requests", "failed", "owned", "input_tokens", "output_tokens", "owned_tokens", "unpriced")
-_AMOUNTS = ("spent", "would_have", "audits", "repeats")
+_BACKGROUND = {"audit": "audits", "repeat": "repeats", "rung": "wasted", "shadow": "shadows"}
+"""Kind of trace → its account."""
+_AMOUNTS = ("spent", "rungs", "would_have", *_BACKGROUND.values())
 
 
 def ledger(
@@ -41,7 +44,7 @@ def ledger(
 ) -> Ledger:
     """Every dollar of traces with since_ns ≤ at_ns < until_ns.
 
-    Audits and repeats count for the time they were made at, for the task and the model they were made about.
+    What was asked in the background counts for the time it was asked at, for the task and the model it was about.
 
     Args:
         store: where the traces are.
@@ -76,14 +79,16 @@ def add_up(
 
 def _with_accounts(traces: pl.DataFrame) -> pl.DataFrame:
     """Each row with the account it belongs to, its nano-dollars, and what they rest on."""
-    owned = pl.col("owned") & (pl.col("kind") == "request")
+    request = pl.col("kind") == "request"
+    owned = pl.col("owned") & request
+    moved = ~pl.col("owned") & request & (pl.col("reason") == "accepted").fill_null(False)
     account = (
-        pl.when(pl.col("kind") == "audit")
-        .then(pl.lit("audits"))
-        .when(pl.col("kind") == "repeat")
-        .then(pl.lit("repeats"))
+        pl.when(~request)
+        .then(pl.col("kind").replace_strict(_BACKGROUND, default=None, return_dtype=pl.String))
         .when(owned)
         .then(pl.lit("would_have"))
+        .when(moved)
+        .then(pl.lit("rungs"))
         .otherwise(pl.lit("spent"))
     )
     source = pl.when(owned).then("incumbent_price_source").otherwise("price_source")
@@ -99,6 +104,8 @@ def _with_accounts(traces: pl.DataFrame) -> pl.DataFrame:
     return traces.with_columns(
         account=account,
         basis=basis,
+        # Counted in the tokens of the model that answered: the incumbent's would have been others.
+        moved=pl.when(moved & (pl.col("incumbent_price_source") != "none")).then("incumbent_cost_nanousd").otherwise(0),
         nano=pl.when(owned).then("incumbent_cost_nanousd").otherwise("cost_nanousd"),
         answered=(pl.col("answered_by") != "") & pl.col("status").is_between(200, 399),
     )
@@ -121,7 +128,7 @@ def _sums() -> list[pl.Expr]:
         for basis in _BASES:
             chosen = (pl.col("account") == account) & (pl.col("basis") == basis)
             sums.append(pl.col("nano").filter(chosen).sum().alias(f"{account}.{basis}"))
-    return sums
+    return [*sums, pl.col("moved").sum()]
 
 
 def _lines(rows: pl.DataFrame, key: pl.Expr, names: Mapping[str, str]) -> tuple[Line, ...]:
@@ -132,6 +139,7 @@ def _lines(rows: pl.DataFrame, key: pl.Expr, names: Mapping[str, str]) -> tuple[
 def _line(key: str, name: str, row: Mapping[str, Any]) -> Line:
     figures: dict[str, Any] = {count: int(row[count]) for count in _COUNTS}
     figures |= {account: Money(*(int(row[f"{account}.{basis}"]) for basis in _BASES)) for account in _AMOUNTS}
+    figures["moved"] = Money(assumed=int(row["moved"]))
     return Line(key=key, name=name, **figures)
 
 

@@ -48,19 +48,28 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """Input and output tokens of owned answers; among the two above."""
     spent: Money = Money()
     """On the incumbent, for callers' requests."""
+    rungs: Money = Money()
+    """On rented models of ladders that answered callers in the incumbent's place."""
+    moved: Money = Money()
+    """What the incumbent would have cost for those answers."""
     would_have: Money = Money()
     """What the incumbent would have cost for the owned answers."""
     audits: Money = Money()
     """On the incumbent, to keep measuring owned answers: counted against us."""
     repeats: Money = Money()
     """On the incumbent, to measure how often it disagrees with itself: counted against us."""
+    wasted: Money = Money()
+    """On models of ladders whose answers were not given to the caller: counted against us."""
+    shadows: Money = Money()
+    """On candidates, to learn how well they would answer: counted against us."""
     unpriced: int = 0
-    """Exchanges (audits and repeats included) whose price is unknown: their dollars are in no figure."""
+    """Exchanges (those of the background included) whose price is unknown: their dollars are in no figure."""
 
     @property
     def saved(self) -> Money:
-        """Net saving: what owned answers would have cost, less audits and repeats. May be negative."""
-        return self.would_have - self.audits - self.repeats
+        """Net saving: what moved answers would have cost, less what they did and finding out does. May be negative."""
+        finding_out = self.audits + self.repeats + self.wasted + self.shadows
+        return self.would_have + self.moved - self.rungs - finding_out
 
     @property
     def owned_share(self) -> float:
@@ -76,7 +85,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def owned_share_dollars(self) -> float:
         """Of what all requests would have cost at the incumbent, in [0, 1]."""
-        all_dollars = self.spent.total + self.would_have.total
+        all_dollars = self.spent.total + self.moved.total + self.would_have.total
         return self.would_have.total / all_dollars if all_dollars else 0.0
 
 

@@ -55,10 +55,13 @@ class Deriver:
             output=derived.output_tokens,
             at_ns=trace.at_ns,
         )
-        return msgspec.structs.replace(derived, cost_nanousd=cost, price_source=source)
+        derived = msgspec.structs.replace(derived, cost_nanousd=cost, price_source=source)
+        if trace.kind == "request" and trace.reason == "accepted":  # a rented model of a ladder
+            return self._with_incumbent_cost(derived, trace)
+        return derived
 
     def _with_incumbent_cost(self, derived: Derived, trace: Trace) -> Derived:
-        """What the model that was asked for would have cost at its upstream, had no student answered."""
+        """What the model that was asked for would have cost at its upstream, had no rung answered."""
         if not (derived.tokens_source and trace.model):
             return derived
         cost, source = self._prices.cost(

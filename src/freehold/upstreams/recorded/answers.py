@@ -29,6 +29,8 @@ class RecordedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int | None = None
     latency_ms: float | None = None
     """Time before the first byte of this answer; None: the server's own."""
+    logprob: float | None = None
+    """Mean log-probability of the answer's tokens, given where a request asks for them; None: not recorded."""
 
 
 class RecordedAnswers:

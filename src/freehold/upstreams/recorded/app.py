@@ -66,7 +66,8 @@ class RecordedApp:
         if request.stream:
             await self._stream(request, answer, _usage(body, answer), send)
         else:
-            await _reply(send, 200, _completion(request.model, answer, _usage(body, answer)))
+            logprobs = _logprobs(answer) if request.logprobs else None
+            await _reply(send, 200, _completion(request.model, answer, _usage(body, answer), logprobs))
 
     def _find(self, request: ChatRequest) -> RecordedAnswer:
         if request.model not in self.answers.models:
@@ -129,9 +130,19 @@ def _usage(body: bytes, answer: RecordedAnswer) -> dict[str, int]:
     return {"prompt_tokens": asked, "completion_tokens": given, "total_tokens": asked + given}
 
 
-def _completion(model: str, answer: RecordedAnswer, usage: dict[str, int]) -> dict[str, Any]:
+def _logprobs(answer: RecordedAnswer) -> dict[str, Any] | None:
+    """Words stand for tokens, each with the mean that was recorded."""
+    if answer.logprob is None:
+        return None
+    pieces = _PIECE.findall(answer.response)
+    return {"content": [{"token": piece, "logprob": answer.logprob, "top_logprobs": []} for piece in pieces]}
+
+
+def _completion(
+    model: str, answer: RecordedAnswer, usage: dict[str, int], logprobs: dict[str, Any] | None
+) -> dict[str, Any]:
     message = {"role": "assistant", "content": answer.response, "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    choice = {"index": 0, "message": message, "logprobs": logprobs, "finish_reason": "stop"}
     return {
         "id": new_id("chatcmpl").replace("_", "-", 1),
         "object": "chat.completion",
