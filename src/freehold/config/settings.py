@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -90,6 +90,14 @@ class CandidateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     asked. Overdrawn by no more than calls under way cost above their estimates."""
     samples: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     """How often each candidate is asked, to see whether it agrees with itself."""
+    min_rows: Count = 200
+    """Fewest requests that all candidates have answered before a ladder of them is looked for."""
+    signals: tuple[Literal["prompt", "cascade"], ...] = ("prompt", "cascade")
+    """What a ladder may choose by: the prompt alone, or answers as well, which costs time when one will not do."""
+    risk: Literal["served", "traffic"] = "served"
+    """What ε bounds: the mean loss of the answers that candidates give, or that over all requests of the task."""
+    loss: Literal["harm", "signed"] = "harm"
+    """Where a scorer can prefer a candidate's answer: harm: gains do not count; signed: they offset losses."""
 
 
 class LoopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
