@@ -1,11 +1,27 @@
 """Traces in, tasks and datasets out.
 
-Public names: `discover`, `look_at_form`, `Seen`, `build_dataset`, `recognise_form`, `find_templates`.
+Public names: `discover`, `look_at_form`, `Seen`, `build_dataset`, `recognise_form`, `find_templates`; of requests that
+candidates were asked about `count_shadows`, `build_scored`, `ScoredSet`, `scorer_of`, `read_outcomes`.
 """
 
 from freehold.curate.dataset import build_dataset
 from freehold.curate.discover import Seen, discover, look_at_form
 from freehold.curate.forms import recognise_form
+from freehold.curate.outcome_store import read_outcomes
+from freehold.curate.scored import ScoredSet, build_scored, scorer_of
+from freehold.curate.shadows import count_shadows
 from freehold.curate.templates import find_templates
 
-__all__ = ["Seen", "build_dataset", "discover", "find_templates", "look_at_form", "recognise_form"]
+__all__ = [
+    "ScoredSet",
+    "Seen",
+    "build_dataset",
+    "build_scored",
+    "count_shadows",
+    "discover",
+    "find_templates",
+    "look_at_form",
+    "read_outcomes",
+    "recognise_form",
+    "scorer_of",
+]

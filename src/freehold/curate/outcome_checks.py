@@ -29,17 +29,22 @@ def usable(figures: pl.DataFrame, path: Path, table: pl.DataFrame, left_out: dic
     kept = _leave_out(figures, path, "score", "have no score that is a number", left_out)
     kept = _leave_out(kept, path, "text", "have no prompt", left_out)
     kept = _leave_out(kept, path, "dollars", "have no cost", left_out)
+    _check_ids(kept, path)
     first = kept.unique(["key", "model"], keep="first", maintain_order=True)
     left_out["the same model again on the same prompt"] = kept.height - first.height
-    mixed = first.group_by("key").agg(pl.col("text").n_unique(), pl.col("row").min(), pl.col("row").max().alias("last"))
-    mixed = mixed.filter(pl.col("text") > 1).sort("row")
+    return first
+
+
+def _check_ids(figures: pl.DataFrame, path: Path) -> None:
+    another = pl.col("row").filter(pl.col("text") != pl.col("text").first()).first().alias("another")
+    mixed = figures.group_by("key", maintain_order=True).agg(pl.col("row").first(), another)
+    mixed = mixed.filter(pl.col("another").is_not_null())
     if mixed.height:
         raise RequestError(
-            f"{mixed.height:,} values of `prompt_id` in {path} stand for more than one prompt, as in rows "
-            f"{mixed['row'][0]} and {mixed['last'][0]}.",
+            f"`prompt_id` in {path} stands for more than one prompt {mixed.height:,} times, as in rows "
+            f"{mixed['row'][0]} and {mixed['another'][0]}.",
             "Give each prompt an id of its own, or leave the column out: equal prompts then belong together.",
         )
-    return first
 
 
 def _check_scale(figures: pl.DataFrame, path: Path) -> None:

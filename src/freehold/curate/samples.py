@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 FIT_SHARE = 0.62
 TUNE_SHARE = 0.08
 """The rest certifies."""
-_ESCALATED = frozenset(("novel", "uncertain"))
-_UNSELECTED = frozenset(("no-rung", "policy-stale", "student-missing"))
+ESCALATED = frozenset(("novel", "uncertain"))
+"""A rung was in force, and left the request to the incumbent."""
+UNSELECTED = frozenset(("no-rung", "policy-stale", "student-missing", "ladder-unusable"))
+"""The incumbent answered, and would have whatever the request was."""
 
 
 def collect_samples(
@@ -44,7 +46,7 @@ def collect_samples(
     """
     left_out: Counter[str] = Counter()
     verdicts: dict[str, Verdict] = {}
-    model = _incumbent_model(frame)
+    model = incumbent_model(frame)
     samples: list[Sample] = []
     parts = _Parts()
     for row in frame.iter_rows(named=True):
@@ -58,11 +60,11 @@ def collect_samples(
         if not verdicts[terms].permits:
             left_out[f"rights: {verdicts[terms].outcome} ({terms})"] += 1
             continue
-        prompt = _prompt(row["request"])
+        prompt = prompt_of(row["request"])
         if prompt is None:
             left_out["not plain text"] += 1
             continue
-        selected = row["kind"] == "audit" or row["reason"] in _ESCALATED
+        selected = row["kind"] == "audit" or row["reason"] in ESCALATED
         part = parts.of(row["task"], prompt, selected=selected, uniform=uniform)
         if part == "certify" and not uniform:
             left_out["escalated, and its prompt certifies"] += 1
@@ -91,10 +93,10 @@ class _Parts:
 
     def of(self, task: str, prompt: str, *, selected: bool, uniform: bool) -> Part:
         """The part of `prompt`; `selected`: it was seen while a rung was in force."""
-        folded = " ".join(prompt.casefold().split())
+        folded = fold(prompt)
         part = self._known.get(folded)
         if part is None:
-            share = _share(f"{task}\n{folded}")
+            share = prompt_share(task, prompt)
             part = ("certify" if uniform else _part(share * (FIT_SHARE + TUNE_SHARE))) if selected else _part(share)
             self._known[folded] = part
         return part
@@ -106,11 +108,22 @@ def _part(share: float) -> Part:
     return "tune" if share < FIT_SHARE + TUNE_SHARE else "certify"
 
 
-def _share(text: str) -> float:
+def fold(prompt: str) -> str:
+    """Prompts that fold to the same text count as equal."""
+    return " ".join(prompt.casefold().split())
+
+
+def prompt_share(task: str, prompt: str) -> float:
+    """A hash of what a prompt folds to, uniform in [0, 1): it says which part of the evidence the prompt belongs to."""
+    return share_of(f"{task}\n{fold(prompt)}")
+
+
+def share_of(text: str) -> float:
+    """A hash of `text`, uniform in [0, 1)."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
-def _incumbent_model(frame: pl.DataFrame) -> str:
+def incumbent_model(frame: pl.DataFrame) -> str:
     """The model most asked for lately: answers of another model are not this incumbent's."""
     recent = Counter[str](frame.get_column("model").tail(1000).to_list())
     return recent.most_common(1)[0][0] if recent else ""
@@ -130,16 +143,17 @@ def _usable(row: Mapping[str, Any], model: str) -> tuple[str, bool]:
         return f"not finished ({row['finish_reason'] or 'broken off'})", False
     if row["model"] != model:
         return "another model", False
-    if row["kind"] == "audit" or row["reason"] in _UNSELECTED:
+    if row["kind"] == "audit" or row["reason"] in UNSELECTED:
         return "", True
-    if row["reason"] in _ESCALATED:
-        return "", _share(row["trace_id"]) < row["audit_probability"]
+    if row["reason"] in ESCALATED:
+        return "", share_of(row["trace_id"]) < row["audit_probability"]
     if row["reason"] == "pinned":
         return "", False
     return f"served as {row['reason']}", False
 
 
-def _prompt(body: bytes) -> str | None:
+def prompt_of(body: bytes) -> str | None:
+    """What a student sees of a request; None if a student may not answer it."""
     try:
         request = parse_chat(body)
     except RequestError:

@@ -55,6 +55,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Evidence older than this is not used: set by a rollback, because the traffic has changed since."""
     samples_at_look: int = 0
     """How many answers there were when the task was last looked at, so that the next look waits for enough more."""
+    shadow_rows_at_attempt: int = 0
+    """The same of ladders of several models, whose rows are requests that candidates were asked about."""
+    shadows_at_look: int = 0
+    """How many such requests there were when a ladder was last looked for."""
     note: str = ""
     """What stands in the way now, in a sentence, for people."""
     created_ns: int = 0

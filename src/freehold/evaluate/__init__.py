@@ -1,12 +1,21 @@
 """A student and its dataset in; an outlook out, on one look a certificate, and ever after whether that holds.
 
 Public names: `outlook`, `Outlook`, `begin_attempt`, `certify`, `issue`, `Attempt`, `conclude`, `verify_certificate`,
-`Verification`, `self_disagreement`.
+`Verification`, `self_disagreement`; of ladders of several models `LaidPlan`, `ladder_terms`, `begin_ladder_attempt`,
+`certify_ladder`, `LadderAttempt`, `RungFigures`.
 """
 
 from freehold.evaluate.certify import Attempt, begin_attempt, certify, issue
 from freehold.evaluate.conclude import Conclusion, conclude
 from freehold.evaluate.floor import Floor, self_disagreement
+from freehold.evaluate.issue_ladder import (
+    LadderAttempt,
+    LaidPlan,
+    RungFigures,
+    begin_ladder_attempt,
+    certify_ladder,
+    ladder_terms,
+)
 from freehold.evaluate.outlook import Outlook, outlook
 from freehold.evaluate.verify import Verification, verify_certificate
 
@@ -14,12 +23,18 @@ __all__ = [
     "Attempt",
     "Conclusion",
     "Floor",
+    "LadderAttempt",
+    "LaidPlan",
     "Outlook",
+    "RungFigures",
     "Verification",
     "begin_attempt",
+    "begin_ladder_attempt",
     "certify",
+    "certify_ladder",
     "conclude",
     "issue",
+    "ladder_terms",
     "outlook",
     "self_disagreement",
     "verify_certificate",

@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 
     from freehold.store import Store
 
-_SAME_TRAFFIC = (
+SAME_TRAFFIC = (
     "Requests to come are drawn like those of the evidence; audits watch for change, and strangers are turned away."
 )
-_MEANING: dict[LossName, str] = {
+MEANING: dict[LossName, str] = {
     "disagreement": "The loss is disagreement with the incumbent: its mistakes are not counted against the student, "
     "nor forgiven it.",
     "harm": "The loss is how much lower the scorer rates an answer than the incumbent's: gains are not counted, and "
     "what cannot be scored counts as lost.",
     "signed": "The loss is how much lower the scorer rates an answer than the incumbent's: gains offset losses.",
 }
-_FAIR_ROWS = "Certify rows were drawn from all of the task's traffic with one probability, and chose nothing."
+FAIR_ROWS = "Certify rows were drawn from all of the task's traffic with one probability, and chose nothing."
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -193,7 +193,7 @@ def _evidence(
         delta=task.delta,
         attempt=attempt,
         self_disagreement=view.floor,
-        assumptions=(_SAME_TRAFFIC, _MEANING[loss], _FAIR_ROWS),
+        assumptions=(SAME_TRAFFIC, MEANING[loss], FAIR_ROWS),
     )
 
 

@@ -16,7 +16,9 @@ from freehold.domain.errors import CertificateError, NotFound
 from freehold.domain.evidence import Certificate, Check, Evidence, Sample
 from freehold.evaluate.certify import answered, certify_samples, choices
 from freehold.evaluate.conclude import Figures, conclude
+from freehold.evaluate.issue_ladder import routed_again
 from freehold.evaluate.losses import scorer_from
+from freehold.signals.ladder import Step
 from freehold.store.artifacts import read_dataset, read_router
 from freehold.store.certificates import checked, seal_checks
 from freehold.store.evidence import EvidenceRows, read_evidence
@@ -128,12 +130,19 @@ def _decisions(store: Store, certificate: Certificate, evidence: Evidence, rows:
     if routed:
         for rung in routed:
             manifest, _ = read_router(store.data / rung.signal_path, rung.signal_sha256)
-            if tuple(manifest.get("step", ())) != certificate.thresholds:
+            if _served_step(manifest) != certificate.thresholds:
                 raise CertificateError(f"The router {rung.signal} serves at another step than was certified.", _AGAIN)
         return f"The router serves at the certified step; it chose at each of {len(evidence.path)} steps as recorded."
     if rows.signals is None or not np.array_equal(choices(rows.signals, evidence.path), rows.choices):
         raise CertificateError("Which rows a rung answers does not follow from the signals and thresholds.", _AGAIN)
     return f"Which rows a rung answers follows from its signals and thresholds at all {len(evidence.path)} steps."
+
+
+def _served_step(manifest: dict[str, Any]) -> tuple[float, ...]:
+    try:
+        return msgspec.structs.astuple(msgspec.convert(manifest.get("step"), Step))
+    except msgspec.ValidationError as error:
+        raise CertificateError(f"The router's manifest names no step: {error}.", _AGAIN) from error
 
 
 def _walk(certificate: Certificate, evidence: Evidence, rows: EvidenceRows) -> str:
@@ -171,10 +180,13 @@ def _rows(samples: list[Sample], rows: EvidenceRows) -> str:
 def _answers(
     store: Store, evidence: Evidence, rows: EvidenceRows, samples: list[Sample], whole: set[str], deep: bool
 ) -> Check:
-    """Whether each student gives the signals and losses of the evidence when it answers the certify rows again.
+    """Whether each student gives the signals and losses of the evidence when it answers the certify rows again; or the
+    router chooses the same rungs.
 
     Rented models are not asked again: their answers would be others, and cost.
     """
+    if deep and all(rung.routed and f"router {rung.signal}" in whole for rung in evidence.rungs):
+        return checked("answers", lambda: routed_again(store, evidence, rows, samples))
     lacking = [rung.name for rung in evidence.rungs if rung.routed or f"rung {rung.name}" not in whole]
     if not deep or lacking or rows.signals is None:
         why = "it was not asked for" if not deep else f"{' and '.join(lacking)} cannot be asked again here"

@@ -41,6 +41,18 @@ class Terms(NamedTuple):
     signal: Signal = "prompt"
 
 
+class LaidLadder(NamedTuple):
+    """A ladder that no certify row has been looked at for."""
+
+    prompts: FittedPrompts
+    fitted: FittedLadder
+    laid: Laid
+    expected: Expected
+    """Of the fit and tune rows, with what they lost, (n, k), and took, (n, k + 1)."""
+    losses: Floats
+    costs: Floats
+
+
 class BuiltLadder(NamedTuple):
     """A ladder, and what its certify part said."""
 
@@ -74,23 +86,24 @@ def with_loss(rows: Prepared, loss: Loss) -> Prepared:
     return rows._replace(losses=np.maximum(rows.losses, 0.0)) if loss == "harm" else rows
 
 
-def build_ladder(rows: Prepared, parts: Parts, terms: Terms, *, seed: int = 0) -> BuiltLadder:
-    """Fit on `parts.fit`, choose on fit and tune rows, and look at the certify rows once.
+def lay_ladder(rows: Prepared, parts: Parts, terms: Terms, *, seed: int = 0) -> LaidLadder:
+    """Fit on `parts.fit` and choose on fit and tune rows. `rows`: with the loss that shall be certified.
+
+    Certify rows are only counted.
 
     Raises:
         EvidenceError: too few rows in a part.
     """
-    rows = with_loss(rows, terms.loss)
     smallest = min(len(part) for part in parts)
     if min(len(parts.fit), len(parts.certify)) < MIN_EACH or not smallest:
         raise EvidenceError(
             f"{len(rows.texts)} scored prompts are too few to fit, tune and certify on ({MIN_EACH} at least each).",
             "Score more requests.",
         )
-    fit, tune, certify = rows.take(parts.fit), rows.take(parts.tune), rows.take(parts.certify)
+    fit, tune = rows.take(parts.fit), rows.take(parts.tune)
     prompts, ladders, limit = fit_ladders(fit, terms.signal, seed=seed)
-    laid: list[tuple[Laid, FittedLadder]] = []
     losses, costs = np.vstack((fit.losses, tune.losses)), np.vstack((fit.costs, tune.costs))
+    laid: list[LaidLadder] = []
     for fitted in ladders:
         known = join(fitted.expected, expect(prompts, fitted, tune))
         ladder = Ladder(fitted.rungs, fitted.spreads, limit)
@@ -104,13 +117,78 @@ def build_ladder(rows: Prepared, parts: Parts, terms: Terms, *, seed: int = 0) -
             delta=terms.delta,
             certify_rows=len(parts.certify),
         )
-        laid.append((walk, fitted))
-    best = best_laid([walk for walk, _ in laid])
-    fitted = next(fitted for walk, fitted in laid if walk is best)
-    expected = expect(prompts, fitted, certify)
+        laid.append(LaidLadder(prompts, fitted, walk, known, losses, costs))
+    best = best_laid([one.laid for one in laid])
+    return next(one for one in laid if one.laid is best)
+
+
+class FittedEvidence(NamedTuple):
+    """What fit and tune rows gave: estimates for every order of rungs, and what they say of all rows."""
+
+    prompts: FittedPrompts
+    ladders: list[FittedLadder]
+    novelty_limit: float
+    chosen_on: list[Expected]
+    """Per ladder: of the fit rows (cross-fitted) and the tune rows."""
+    certify_on: list[Expected]
+    """Per ladder: of the certify rows."""
+
+
+def build_ladder(rows: Prepared, parts: Parts, terms: Terms, *, seed: int = 0) -> BuiltLadder:
+    """Fit on `parts.fit`, choose on fit and tune rows, and look at the certify rows once.
+
+    Raises:
+        EvidenceError: too few rows in a part.
+    """
+    return certify_ladder(fit_evidence(rows, parts, terms, seed=seed), rows, parts, terms)
+
+
+def fit_evidence(rows: Prepared, parts: Parts, terms: Terms, *, seed: int = 0) -> FittedEvidence:
+    """All that does not depend on ε, δ or the kind of risk.
+
+    Raises:
+        EvidenceError: too few rows in a part.
+    """
+    if min(len(parts.fit), len(parts.certify)) < MIN_EACH or not len(parts.tune):
+        raise EvidenceError(
+            f"{len(rows.texts)} scored prompts are too few to fit, tune and certify on ({MIN_EACH} at least each).",
+            "Score more requests.",
+        )
+    rows = with_loss(rows, terms.loss)
+    fit, tune, certify = rows.take(parts.fit), rows.take(parts.tune), rows.take(parts.certify)
+    prompts, ladders, limit = fit_ladders(fit, terms.signal, seed=seed)
+    return FittedEvidence(
+        prompts,
+        ladders,
+        limit,
+        [join(fitted.expected, expect(prompts, fitted, tune)) for fitted in ladders],
+        [expect(prompts, fitted, certify) for fitted in ladders],
+    )
+
+
+def certify_ladder(evidence: FittedEvidence, rows: Prepared, parts: Parts, terms: Terms) -> BuiltLadder:
+    """Lay a walk for every order of rungs, take the one that promises most, and test it on the certify rows."""
+    rows = with_loss(rows, terms.loss)
+    chosen, certify = rows.take(np.concatenate((parts.fit, parts.tune))), rows.take(parts.certify)
+    laid = [
+        lay_walk(
+            known,
+            chosen.losses,
+            chosen.costs,
+            Ladder(fitted.rungs, fitted.spreads, evidence.novelty_limit),
+            risk=terms.risk,
+            epsilon=terms.epsilon,
+            delta=terms.delta,
+            certify_rows=len(parts.certify),
+        )
+        for fitted, known in zip(evidence.ladders, evidence.chosen_on, strict=True)
+    ]
+    best = best_laid(laid)
+    at = next(at for at, walk in enumerate(laid) if walk is best)
+    fitted, expected = evidence.ladders[at], evidence.certify_on[at]
     if not best.steps:
-        return BuiltLadder(prompts, fitted, best, "", None, expected)
-    tests, name = tests_of(best, losses, terms.delta)
+        return BuiltLadder(evidence.prompts, fitted, best, "", None, expected)
+    tests, name = tests_of(best, chosen.losses, terms.delta)
     result = certify_walk(
         best,
         expected,
@@ -121,7 +199,7 @@ def build_ladder(rows: Prepared, parts: Parts, terms: Terms, *, seed: int = 0) -
         epsilon=terms.epsilon,
         delta=terms.delta,
     )
-    return BuiltLadder(prompts, fitted, best, name, result, expected)
+    return BuiltLadder(evidence.prompts, fitted, best, name, result, expected)
 
 
 def join(first: Expected, second: Expected) -> Expected:
@@ -155,17 +233,24 @@ def router_of(built: BuiltLadder, models: tuple[str, ...], mean_cost: float) -> 
     """
     if built.step is None:
         raise EvidenceError("Nothing is certified, so there is nothing to route.", "See `freehold plan`.")
+    return router_at(built, models, mean_cost, built.step)
+
+
+def router_at(
+    ladder: BuiltLadder | LaidLadder, models: tuple[str, ...], mean_cost: float, step: Step
+) -> tuple[RouterManifest, Tensors]:
+    """The same at any step."""
     manifest = RouterManifest(
         models=models,
-        rungs=built.fitted.rungs,
-        signal=built.fitted.signal,
-        spreads=built.fitted.spreads,
-        novelty_limit=built.laid.ladder.novelty_limit,
+        rungs=ladder.fitted.rungs,
+        signal=ladder.fitted.signal,
+        spreads=ladder.fitted.spreads,
+        novelty_limit=ladder.laid.ladder.novelty_limit,
         mean_cost=mean_cost,
-        step=built.step,
-        prompts=built.prompts.manifest,
+        step=step,
+        prompts=ladder.prompts.manifest,
     )
-    tensors = dict(built.prompts.tensors)
-    if built.fitted.signal == "cascade":
-        tensors |= {"answers": built.fitted.weights, "answer_means": built.fitted.means}
+    tensors = dict(ladder.prompts.tensors)
+    if ladder.fitted.signal == "cascade":
+        tensors |= {"answers": ladder.fitted.weights, "answer_means": ladder.fitted.means}
     return manifest, tensors

@@ -306,7 +306,7 @@ def test_several_rungs_are_certified_jointly_on_the_loss_of_whichever_answers(ri
     store = sealed.open()
     store.control.tasks.put(Task(task_id="task_ladder", name="ladder", attempts=2))
     router = store.data / "routers" / "ro_1"
-    sha256 = write_student(router, {"step": found.figures.thresholds}, {"weights": np.zeros(3)})
+    sha256 = write_student(router, {"step": _step(found.figures.thresholds)}, {"weights": np.zeros(3)})
     rungs = tuple(msgspec.structs.replace(rung, signal_sha256=sha256) for rung in LADDER)
     evidence, rows = msgspec.structs.replace(evidence, rungs=rungs), rows._replace(signals=None)
     issued = issue(store, evidence, rows, 5)
@@ -320,7 +320,7 @@ def test_several_rungs_are_certified_jointly_on_the_loss_of_whichever_answers(ri
     (router / "tensors.safetensors").write_bytes(b"changed")
     assert {check.name for check in verify_certificate(store, issued.certificate).failed} >= {"router ro_1"}
     shutil.rmtree(router)
-    other = write_student(router, {"step": (0.1, 0.1)}, {"weights": np.zeros(3)})
+    other = write_student(router, {"step": _step((0.1, 0.1))}, {"weights": np.zeros(3)})
     rungs = tuple(msgspec.structs.replace(rung, signal_sha256=other) for rung in LADDER)
     elsewhere = issue(store, msgspec.structs.replace(evidence, rungs=rungs), rows, 5).certificate
     failed = {check.name for check in verify_certificate(store, elsewhere or "").failed}
@@ -336,6 +336,10 @@ def test_signed_losses_are_tested_by_the_trinomial_and_gains_offset_harm() -> No
     assert found.figures is not None and found.figures.loss_estimate < found.figures.loss_upper <= 0.05
     harm = msgspec.structs.replace(evidence, loss="harm", test="exact binomial")
     assert conclude(harm, rows._replace(losses=np.maximum(losses, 0.0))).figures is None
+
+
+def _step(numbers: tuple[float, ...]) -> dict[str, float]:
+    return dict(zip(("price", "offset"), numbers, strict=True))
 
 
 @pytest.mark.parametrize(
