@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ import click
 from freehold.cli.common import config_option, console, echo_json, json_option, open_store, settings_at, table
 from freehold.config import Settings, UpstreamSettings
 from freehold.domain.errors import FreeholdError, LeaseHeld
+from freehold.domain.policy import Ladder
 from freehold.rights import terms_of_url, terms_table
 
 LOW_DISK_BYTES = 1_000_000_000
@@ -60,6 +62,7 @@ def _checks(config: str | None) -> Iterator[Check]:
         yield from _upstream(name, upstream)
     if not settings.upstreams:
         yield Check("upstreams", "error", "None is configured: add a table [upstreams.NAME] with a base_url.")
+    yield from _candidates(settings)
     yield from _data(settings)
     yield from _store(settings)
 
@@ -101,6 +104,29 @@ def _upstream(name: str, upstream: UpstreamSettings) -> Iterator[Check]:
     yield Check(f"terms of {name}", level, says)
 
 
+def _candidates(settings: Settings) -> Iterator[Check]:
+    from freehold.record.prices import PriceList
+    from freehold.route import why_unusable
+    from freehold.upstreams.matching import ModelMap
+
+    models = ModelMap({name: upstream.models for name, upstream in settings.upstreams.items()})
+    for model in settings.candidates.models:
+        what, where = f"candidate {model}", models.find(model)
+        problem = why_unusable(settings.upstreams, model)
+        if where is None:
+            yield Check(what, "error", problem)
+            continue
+        if problem:
+            yield Check(what, "warning", f"Asked only about requests to {where!r} itself. {problem}")
+        price = PriceList(settings.upstreams).cost(where, (model,), input=0, cached=0, output=0, at_ns=time.time_ns())
+        if price[1] == "none" and not settings.upstreams[where].owned:
+            says = f'Its price is not known, so it is not asked: set [upstreams.{where}.prices] "{model}".'
+            yield Check(what, "warning", says)
+        elif not problem:
+            daily = f"{settings.candidates.rate:.0%} of requests, {settings.candidates.dollars_per_day:g} dollars a day"
+            yield Check(what, "ok", f"at upstream {where}; all candidates together: {daily}")
+
+
 def _data(settings: Settings) -> Iterator[Check]:
     folder = settings.data
     present = next(parent for parent in (folder, *folder.parents) if parent.exists())
@@ -124,6 +150,8 @@ def _store(settings: Settings) -> Iterator[Check]:
         for entry in store.control.current_policy().tasks.values():
             for rung in entry.rungs:
                 yield _student(settings.data / rung.path, rung.sha256, rung.student)
+            if entry.ladder is not None:
+                yield _ladder(settings, entry.task, entry.ladder)
         damaged = [event for event in store.control.events(1000) if event.kind == "journal-damaged"]
         if damaged:
             yield Check("journal", "warning", f"{len(damaged)} damage(s) found; the last: {damaged[0].message}")
@@ -141,6 +169,18 @@ def _student(folder: Path, sha256: str, name: str) -> Check:
     except FreeholdError as error:
         return Check(f"student {name}", "error", str(error))
     return Check(f"student {name}", "ok", "every file's hash holds")
+
+
+def _ladder(settings: Settings, task: str, ladder: Ladder) -> Check:
+    from freehold.gateway.students import load_ladder
+    from freehold.record.prices import PriceList
+
+    try:
+        load_ladder(settings.data, settings.upstreams, PriceList(settings.upstreams), ladder)
+    except FreeholdError as error:
+        return Check(f"ladder of {task}", "error", f"{error} The incumbent answers.")
+    names = ", ".join(model.name for model in ladder.models)
+    return Check(f"ladder of {task}", "ok", f"{names}: every file's hash holds, and every model may be asked")
 
 
 def _loop(settings: Settings) -> Check:

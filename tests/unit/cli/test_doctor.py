@@ -94,6 +94,26 @@ def test_unknown_terms_are_a_warning_that_nothing_will_be_trained(tmp_path: Path
     assert (code, level) == (0, "warning") and "nothing may be trained" in says
 
 
+def test_candidates_that_can_be_asked_and_those_that_cannot(tmp_path: Path, listener: str, run: Run) -> None:
+    more = """[candidates]
+models = ["mine", "shared", "unpriced", "nowhere"]
+[upstreams.own]
+base_url = "URL"
+models = ["mine", "unpriced"]
+keyless = true
+terms = "own"
+prices = { mine = { input = 0.1, output = 0.2 } }
+""".replace("URL", listener)
+    upstream = f'base_url = "{listener}"\nmodels = ["big", "shared"]\nterms = "own"\n'
+    code, found = checks(run, configured(tmp_path, upstream + "prices = { shared = { input = 1, output = 1 } }", more))
+    assert code == 1
+    assert found["candidate mine"][0] == "ok" and "5 dollars a day" in found["candidate mine"][1]
+    level, says = found["candidate shared"]
+    assert level == "warning" and "upstreams.inc.api_key_env" in says and "keyless" in says
+    assert found["candidate unpriced"][0] == "warning" and "[upstreams.own.prices]" in found["candidate unpriced"][1]
+    assert found["candidate nowhere"][0] == "error" and "No upstream serves" in found["candidate nowhere"][1]
+
+
 def test_damage_below_the_data_folder(shop: Path, owned_desk: Desk, run: Run) -> None:
     assert owned_desk.rung is not None
     data = shop.parent / "freehold-data"
