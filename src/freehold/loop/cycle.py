@@ -18,13 +18,15 @@ import structlog
 from freehold.config import Settings
 from freehold.curate import Seen, discover, look_at_form
 from freehold.domain.errors import Conflict, FreeholdError
-from freehold.domain.events import Job, Monitor
+from freehold.domain.events import Event, Job, Monitor
+from freehold.domain.ids import new_id
 from freehold.domain.policy import Policy, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.evaluate import self_disagreement
+from freehold.loop.audit_budget import AuditBudget, certificate_in_force
 from freehold.loop.jobs import stepwise
 from freehold.loop.move import new_move
-from freehold.monitor import breached, watch
+from freehold.monitor import breached, unheard, watch
 from freehold.promote import audit_rate, roll_back
 from freehold.record.sealer import Sealer
 from freehold.runners import Runner, Running
@@ -72,6 +74,9 @@ class Loop:
         self._running: tuple[Job, Running] | None = None
         self._sealer = Sealer(store, settings.upstreams)
         self._crashes = Counter[str]()
+        self._budget = AuditBudget(store, settings)
+        self._told = set[str]()
+        """Certificates whose audits are known to say too little."""
 
     def turn(self) -> Turn:
         """Do one turn.
@@ -82,6 +87,7 @@ class Loop:
         sealed = self._sealer.seal_once()
         seen = discover(self._store, self._settings, time.time_ns())
         rolled_back = self._watch()
+        self._budget.look(time.time_ns())
         # What was seen of a task that was just rolled back no longer counts.
         due = {task: counts for task, counts in seen.items() if task not in rolled_back}
         return Turn(sealed.records, rolled_back, self._start_due(due))
@@ -103,16 +109,20 @@ class Loop:
             self._running = None
 
     def _watch(self) -> tuple[str, ...]:
-        """Bring every rung's monitor up to date; withdraw those that may no longer serve."""
+        """Bring the monitor of every certificate in force up to date; withdraw those that may no longer serve."""
         back: list[str] = []
         for entry in self._store.control.current_policy().tasks.values():
-            for rung in entry.rungs[:1]:  # this form has one owned rung per task
-                monitor, reason = self._judge(entry.task, rung.certificate)
-                if reason:
-                    evidence: dict[str, object] = {} if monitor is None else msgspec.to_builtins(monitor)
-                    roll_back(self._store, self._settings, entry.task, reason, evidence, time.time_ns())
-                    back.append(entry.task)
-                elif monitor is not None and monitor.audits >= self._settings.loop.probation_audits:
+            certificate_id = certificate_in_force(entry)
+            if certificate_id is None:
+                continue
+            monitor, reason = self._judge(entry.task, certificate_id)
+            if reason:
+                evidence: dict[str, object] = {} if monitor is None else msgspec.to_builtins(monitor)
+                roll_back(self._store, self._settings, entry.task, reason, evidence, time.time_ns())
+                back.append(entry.task)
+            elif monitor is not None:
+                self._say_unheard(monitor)
+                if monitor.audits >= self._settings.loop.probation_audits:
                     self._end_probation(entry)
         return tuple(back)
 
@@ -132,9 +142,32 @@ class Loop:
         monitor = watch(self._store, certificate, time.time_ns())
         return monitor, breached(monitor) or ""
 
+    def _say_unheard(self, monitor: Monitor) -> None:
+        """Tell people, once per certificate, that audits say too little to hold it up."""
+        message = unheard(monitor)
+        if message is None or monitor.certificate in self._told:
+            return
+        self._told.add(monitor.certificate)
+        evidence = msgspec.to_builtins(monitor)
+        known = self._store.control.events(100, monitor.task)
+        if not any(event.kind == "audits-missing" and event.evidence["certificate"] == monitor.certificate
+                   for event in known):  # fmt: skip
+            self._store.control.add_event(
+                Event(
+                    event_id=new_id("ev"),
+                    at_ns=time.time_ns(),
+                    kind="audits-missing",
+                    task=monitor.task,
+                    message=message,
+                    evidence=evidence,
+                )
+            )
+
     def _end_probation(self, entry: TaskPolicy) -> None:
         task = self._store.control.tasks.get(entry.task)
-        rate = audit_rate(self._settings, task, on_probation=False) if task is not None else entry.audit_rate
+        if task is None or self._settings.loop.audit_dollars_per_day is not None:  # then the budget says
+            return
+        rate = audit_rate(self._settings, task, on_probation=False)
         if rate < entry.audit_rate:
             reason = f"Probation is over: {rate:.0%} are audited."
             self._store.control.change_task_policy(entry.task, reason, audit_rate=rate)

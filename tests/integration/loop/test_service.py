@@ -108,6 +108,7 @@ def test_audits_are_watched_while_a_job_runs(office: Office) -> None:
         wait_until("a job to run", lambda: loop.turn().started == other_task)
         system = "Is it urgent? Answer yes or no."
         served: dict[str, Any] = {"owned": True, "audited": True, "reason": "accepted", "certificate": rung.certificate}
+        served["audit_probability"] = 0.3
         for number in range(60):
             owned = office.append(f"owned {number}", system, f"question {number}", "yes", **served)
             office.append(

@@ -19,6 +19,7 @@ from freehold.domain.evidence import Certificate
 from freehold.domain.ids import new_id
 from freehold.loop import Loop
 from freehold.monitor import breached, watch
+from freehold.monitor.pairs import Audited
 from freehold.promote import promote, roll_back
 from freehold.store.artifacts import read_dataset
 
@@ -36,11 +37,23 @@ def _certificate(desk: Desk) -> Certificate:
 def _looks(desk: Desk, monkeypatch: pytest.MonkeyPatch, wrong: Any) -> int | None:
     """How many audits there were when a look every 100 audits first found a breach; None if none did."""
     certificate = msgspec.structs.replace(_certificate(desk), certificate_id=new_id("ce"))
+    number = range(len(wrong))
     everything = pl.DataFrame(
-        {"owned_answer": ["yes"] * len(wrong), "answer": np.where(wrong, "no", "yes"), "at_ns": range(len(wrong))}
+        {
+            "trace_id": [f"tr_{n}" for n in number],
+            "at_ns": number,
+            "rate": [0.3] * len(wrong),
+            "owned_answer": ["yes"] * len(wrong),
+            "answer": np.where(wrong, "no", "yes"),
+        }
     )
     seen = 0
-    monkeypatch.setattr(audits_module, "_audits", lambda *_: everything.head(seen))
+
+    def looked_at(*_: Any) -> Audited:
+        drawn = {0.3: seen} if seen else {}
+        return Audited({0.3: 3 * seen}, drawn, everything.head(0), everything.head(seen), 0)
+
+    monkeypatch.setattr(audits_module, "audited", looked_at)
     for seen in range(0, len(wrong) + 1, 100):
         monitor = watch(desk.store, certificate, 1)
         assert monitor.audits == seen and monitor.lower <= monitor.losses / max(1, seen) <= monitor.upper
@@ -69,6 +82,7 @@ def test_only_whole_audits_of_this_certificate_count(tmp_path: Path, owned_desk:
     desk = Desk(tmp_path)
     certificate = msgspec.structs.replace(_certificate(owned_desk), issued_ns=0)
     served: dict[str, Any] = {"owned": True, "answered_by": "student/st_1", "audited": True, "reason": "accepted"}
+    served["audit_probability"] = 0.9
     for number in range(40):
         given = certificate.certificate_id if number < 30 else "ce_another"
         owned = incumbent_trace(number, f"m {number}", "yes", certificate=given, **served)
