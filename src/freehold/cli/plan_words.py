@@ -59,7 +59,7 @@ def losers(plan: Plan) -> tuple[str, ...]:
     if not worst:
         return ()
     shown = "; ".join(
-        f"{task_name(task)} {task.incumbent_score:.3f} → {task.score:.3f} on {task.rows} prompts"
+        f"{task_name(task)} {task.incumbent_score:.3f} → {task.score:.3f} ({task.rows} prompts)"
         for _, task in worst[:3]
     )
     more = f"; and {len(worst) - 3} more" if len(worst) > 3 else ""
@@ -164,6 +164,5 @@ def assumptions(plan: Plan) -> tuple[str, ...]:
         "model changed behind its name. Tasks that are not in the file are not covered: the gate is there to turn them "
         "away.",
         "A score is taken at its word. If the scorer favours one model, so does the plan.",
-        "Nothing has been changed, and no certificate in force was issued: that takes live traffic, its audits and "
-        "`freehold promote`.",
+        "Nothing has been changed, and no certificate was signed: that takes recorded traffic and its audits.",
     )
