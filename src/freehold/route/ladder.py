@@ -79,10 +79,9 @@ class Climb:
         self._task = name if name in loaded.tasks else task
         self._earlier: list[str] = []
         self.prediction: Prediction = loaded.router.predict(self._task, prompt)
-        numbers = [number - 1 for number in loaded.router.manifest.rungs]
         first = loaded.router.next_rung(self.prediction)
         losses = self.prediction.losses
-        self.expected_loss = float(losses[first - 1]) if first else float(losses[numbers].min())
+        self.expected_loss = float(losses[first - 1] if first else min(losses[number - 1] for number in loaded.rungs))
         """Of the answer that was heard last; before any was: of the rung to ask, or the least there is."""
         self.rung = loaded.rungs.get(first)
 
