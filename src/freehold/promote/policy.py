@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from freehold.config import Settings
-from freehold.domain.errors import CertificateError, EvidenceError, NotFound, RightsError
+from freehold.domain.errors import CertificateError, EvidenceError, NotFound
 from freehold.domain.events import Event, EventKind
 from freehold.domain.evidence import Certificate
 from freehold.domain.ids import new_id
-from freehold.domain.policy import Policy, Rung
+from freehold.domain.policy import Policy, Rung, TaskPolicy
 from freehold.domain.tasks import Task
+from freehold.promote.ladder import check_rights, ladder_of
 from freehold.store.certificates import seal_checks
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) -> Policy:
-    """Put a certificate's rung in force for its task, in place of the one there.
+    """Put a certificate's rung or ladder in force for its task, in place of what is there.
 
     Raises:
         NotFound: no such certificate or task.
@@ -35,9 +36,14 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
         raise NotFound(f"Certificate {certificate_id} or its task is not stored.", "Run `freehold tasks`.")
     _check_seal(store, certificate)
     _check_evidence(store, certificate, task)
-    rungs = tuple(_rung(store, certificate, number, task.fingerprints) for number, _ in enumerate(certificate.rungs))
+    served: dict[str, Any] = {"rungs": (), "ladder": None}
+    if certificate.rungs[0].routed:
+        served["ladder"] = ladder_of(store, settings, certificate, task.fingerprints)
+    else:
+        served["rungs"] = tuple(_rung(store, certificate, number, task) for number, _ in enumerate(certificate.rungs))
+    names = ", ".join(rung.name for rung in certificate.rungs)
     message = (
-        f"{certificate.coverage:.0%} of requests are now answered by {', '.join(rung.student for rung in rungs)}; "
+        f"{certificate.coverage:.0%} of requests are now answered by {names}; "
         f"loss at most {certificate.loss_upper:.2%} of {certificate.epsilon:.2%} allowed."
     )
     evidence: dict[str, object] = {
@@ -48,13 +54,16 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
         "attempt": certificate.attempt,
     }
     rate = audit_rate(settings, task, on_probation=settings.loop.probation_audits > 0)
-    return _publish(store, settings, task, rungs, rate, {"state": "owned"}, "promoted", message, evidence, now_ns)
+    served["audit_rate"] = rate
+    return _publish(store, task, served, {"state": "owned"}, "promoted", message, evidence, now_ns)
 
 
 def roll_back(
     store: Store, settings: Settings, task_id: str, reason: str, evidence: dict[str, object], now_ns: int
 ) -> Policy:
-    """Take the task's rung out of force; evidence from before now no longer counts, as the traffic may have changed.
+    """Take the task's rung or ladder out of force.
+
+    Evidence from before now no longer counts, as the traffic may have changed.
 
     Raises:
         NotFound: no such task, or it has no rung in force.
@@ -62,13 +71,33 @@ def roll_back(
     """
     task = store.control.tasks.get(task_id)
     in_force = store.control.current_policy().tasks.get(task_id)
-    if task is None or in_force is None or not in_force.rungs:
-        raise NotFound(f"Task {task_id} has no student in force.", "`freehold tasks` shows which have.")
-    changes = {"state": "rolled_back", "evidence_since_ns": now_ns, "samples_at_look": 0, "rows_at_attempt": 0}
-    details = {**evidence, "certificate": in_force.rungs[0].certificate, "student": in_force.rungs[0].student}
+    if task is None or in_force is None or not (in_force.rungs or in_force.ladder):
+        raise NotFound(f"Task {task_id} has nothing in force but the incumbent.", "`freehold tasks` shows which have.")
+    details = {**evidence, **_what(in_force)}
     message = f"Back to the incumbent. {reason}"
-    rate = audit_rate(settings, task, on_probation=False)
-    return _publish(store, settings, task, (), rate, changes, "rolled-back", message, details, now_ns)
+    # The incumbent may be another by now: ask it twice again.
+    served = {
+        "rungs": (),
+        "ladder": None,
+        "audit_rate": audit_rate(settings, task, on_probation=False),
+        "repeat_rate": settings.loop.repeat_rate,
+    }
+    changes = {
+        "state": "rolled_back",
+        "evidence_since_ns": now_ns,
+        "samples_at_look": 0,
+        "rows_at_attempt": 0,
+        "shadows_at_look": 0,
+        "shadow_rows_at_attempt": 0,
+    }
+    return _publish(store, task, served, changes, "rolled-back", message, details, now_ns)
+
+
+def _what(entry: TaskPolicy) -> dict[str, object]:
+    """What is in force for a task."""
+    if entry.ladder is not None:
+        return {"certificate": entry.ladder.certificate, "ladder": [model.name for model in entry.ladder.models]}
+    return {"certificate": entry.rungs[0].certificate, "student": entry.rungs[0].student}
 
 
 def audit_rate(settings: Settings, task: Task, *, on_probation: bool) -> float:
@@ -87,7 +116,7 @@ def _check_seal(store: Store, certificate: Certificate) -> None:
             raise CertificateError(check.sentence, check.hint)
 
 
-def _rung(store: Store, certificate: Certificate, number: int, fingerprints: tuple[str, ...]) -> Rung:
+def _rung(store: Store, certificate: Certificate, number: int, task: Task) -> Rung:
     certified = certificate.rungs[number]
     student = store.control.students.get(certified.name)
     if certified.kind != "student" or certified.routed or student is None:
@@ -95,9 +124,7 @@ def _rung(store: Store, certificate: Certificate, number: int, fingerprints: tup
             f"Certificate {certificate.certificate_id} is for {certified.name}, which is no student with a threshold.",
             "Promote a certificate of students with thresholds.",
         )
-    for verdict in student.verdicts:
-        if not verdict.permits:
-            raise RightsError(f"{student.student_id} may not serve: {verdict.reason}", "See `[[counsel]]`.")
+    check_rights(student)
     return Rung(
         student=student.student_id,
         path=student.path,
@@ -105,7 +132,7 @@ def _rung(store: Store, certificate: Certificate, number: int, fingerprints: tup
         threshold=certificate.thresholds[number],
         novelty_limit=certified.novelty_limit,
         certificate=certificate.certificate_id,
-        fingerprints=fingerprints,
+        fingerprints=task.fingerprints,
     )
 
 
@@ -121,21 +148,17 @@ def _check_evidence(store: Store, certificate: Certificate, task: Task) -> None:
 
 def _publish(
     store: Store,
-    settings: Settings,
     task: Task,
-    rungs: tuple[Rung, ...],
-    rate: float,
+    served: dict[str, Any],
     changes: dict[str, Any],
     kind: EventKind,
     message: str,
     evidence: dict[str, object],
     now_ns: int,
 ) -> Policy:
+    """`served`: fields of the task's policy; `changes`: of the task."""
     event = Event(event_id=new_id("ev"), at_ns=now_ns, kind=kind, task=task.task_id, message=message, evidence=evidence)
-    entry: dict[str, Any] = {"rungs": rungs, "audit_rate": rate}
-    if not rungs:  # the incumbent may be another by now: ask it twice again
-        entry["repeat_rate"] = settings.loop.repeat_rate
     with store.control.transaction():
         store.control.tasks.change(task.task_id, lambda fresh: msgspec.structs.replace(fresh, note=message, **changes))
         store.control.add_event(event)
-        return store.control.change_task_policy(task.task_id, message, **entry)
+        return store.control.change_task_policy(task.task_id, message, **served)
