@@ -100,11 +100,13 @@ def plan_command(
         from msgspec.structs import replace
 
         from freehold.curate.outcomes import read_outcomes
-        from freehold.loop.ladders import Terms
-        from freehold.loop.plan import make_plan
 
         progress(f"Reading {path.name}", 0.0)
         read = read_outcomes(path, incumbent, candidates, limit=limit, prices=given, answers=signal == "cascade")
+        progress("Loading scikit-learn", 0.05)  # only now: most of what goes wrong goes wrong in the file
+        from freehold.loop.ladders import Terms
+        from freehold.loop.plan import make_plan
+
         terms = Terms(epsilon, delta, risk, loss, signal)
         plan = make_plan(read.outcomes, terms, left_out=read.left_out, seed=seed, progress=progress)
         return replace(plan, cost_sources=read.cost_sources)
