@@ -13,7 +13,8 @@ from freehold.evaluate.ladder import Answered
 from freehold.signals.prompts import NEIGHBOURS
 from freehold.stats.walks import Risk, risk_losses
 from freehold.train.ladder import Prepared
-from freehold.train.router import matrix_of, task_means, weighted
+from freehold.train.router import task_means
+from freehold.train.space import counts_of, fit_space, idf_of, place, tf_idf
 
 Floats = NDArray[np.float64]
 Baseline = Callable[[Prepared, Prepared, int, int], Floats]
@@ -36,16 +37,15 @@ def per_task_mean(fit: Prepared, rows: Prepared, candidate: int, seed: int) -> F
 
 
 def knn(fit: Prepared, rows: Prepared, candidate: int, seed: int) -> Floats:
-    """The mean loss of the 40 nearest prompts by TF-IDF of hashed words."""
-    counts = matrix_of(fit.texts)
-    idf = np.log((1.0 + len(fit.texts)) / (1.0 + np.asarray((counts > 0).sum(0)).ravel())) + 1.0
-    places, references = weighted(matrix_of(rows.texts), idf), weighted(counts, idf).T.tocsc()
+    """The mean loss of the 40 nearest prompts, by TF-IDF of hashed words on its 64 main axes."""
+    space = fit_space(fit.texts, seed)
+    places, references = place(space, rows.texts).places, place(space, fit.texts).places.T
     losses = fit.losses[:, candidate]
     found = np.zeros(len(rows.texts))
     for start in range(0, len(found), 1024):
-        similar = (places[start : start + 1024] @ references).toarray()
+        similar = places[start : start + 1024] @ references
         nearest = np.argpartition(similar, -NEIGHBOURS, axis=1)[:, -NEIGHBOURS:]
-        weights = np.take_along_axis(similar, nearest, 1) + 1e-9
+        weights = np.maximum(np.take_along_axis(similar, nearest, 1), 0.0) + 1e-9
         found[start : start + 1024] = (weights * losses[nearest]).sum(1) / weights.sum(1)
     return found
 
@@ -55,10 +55,10 @@ def logistic(fit: Prepared, rows: Prepared, candidate: int, seed: int) -> Floats
     worse = fit.losses[:, candidate] > 0.0
     if worse.all() or not worse.any():
         return np.full(len(rows.texts), float(worse.mean()))
-    counts = matrix_of(fit.texts)
-    idf = np.log((1.0 + len(fit.texts)) / (1.0 + np.asarray((counts > 0).sum(0)).ravel())) + 1.0
-    model = LogisticRegression(C=1.0, max_iter=200).fit(weighted(counts, idf), worse)
-    return np.asarray(model.predict_proba(weighted(matrix_of(rows.texts), idf)))[:, 1]
+    counts = counts_of(fit.texts)
+    idf = idf_of(counts)
+    model = LogisticRegression(C=1.0, max_iter=200).fit(tf_idf(counts, idf), worse)
+    return np.asarray(model.predict_proba(tf_idf(counts_of(rows.texts), idf)))[:, 1]
 
 
 BASELINES: dict[str, Baseline] = {

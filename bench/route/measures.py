@@ -31,7 +31,7 @@ def seen(done: Answered, rows: Prepared, risk: Risk, epsilon: float) -> Seen:
     """What a router's answers to the test rows saved and lost."""
     losses = risk_losses(done.losses, done.accepted, risk)
     mean = float(losses.mean()) if losses.size else 0.0
-    error = float(losses.std()) / np.sqrt(max(1, losses.size))
+    error = float(losses.std()) / np.sqrt(losses.size) if losses.size else 0.0
     return Seen(
         saving=saving(done, rows),
         served_share=float(done.accepted.mean()),

@@ -39,7 +39,8 @@ from freehold.loop.ladders import (
     Parts,
     Terms,
     answered,
-    build_ladder,
+    certify_ladder,
+    fit_evidence,
     router_of,
     split,
     with_loss,
@@ -60,7 +61,8 @@ class Problem(NamedTuple):
 
     outcomes: Outcomes
     rows: Prepared
-    terms: Terms
+    terms: tuple[Terms, ...]
+    """One or both risks: what is fitted does not depend on it."""
     shift: str
 
 
@@ -98,35 +100,51 @@ def parts_of(problem: Problem, number: int) -> tuple[Parts, NDArray[np.intp]]:
     return Parts(*(evidence[part] for part in inside)), np.flatnonzero(test)
 
 
-def run_split(problem: Problem, number: int) -> SplitResult:
-    """Build a ladder on the evidence of one split, and see what it does on its test rows."""
-    terms, (parts, test) = problem.terms, parts_of(problem, number)
+def run_split(problem: Problem, number: int) -> list[SplitResult]:
+    """Build a ladder for each risk on the evidence of one split, and see what it does on the test rows."""
+    first, (parts, test) = problem.terms[0], parts_of(problem, number)
     began = time.process_time()
-    built = build_ladder(problem.rows, parts, terms, seed=number)
-    seconds = time.process_time() - began
-    rows = with_loss(problem.rows, terms.loss).take(test)
+    evidence = fit_evidence(problem.rows, parts, first, seed=number)
+    fitting = time.process_time() - began
+    rows = with_loss(problem.rows, first.loss).take(test)
+    predicted = dict(predict_baselines(problem, parts, test, number))
+    results: list[SplitResult] = []
+    for terms in problem.terms:
+        began = time.process_time()
+        built = certify_ladder(evidence, problem.rows, parts, terms)
+        seconds = fitting + time.process_time() - began
+        decisions = time_decisions(problem, built, test) if number < 4 else []
+        found = look(built, rows, terms)
+        rivals = {name: rival(guess, problem, parts, rows, terms) for name, guess in predicted.items()}
+        results.append(found._replace(baselines=rivals, seconds=seconds, decisions_ms=decisions))
+    return results
+
+
+def look(built: BuiltLadder, rows: Prepared, terms: Terms) -> SplitResult:
+    """What a ladder does on the test rows, with its gate, with the words' part of it, and without."""
     expected = expect(built.prompts, built.fitted, rows)
-    unnamed = rows._replace(tasks=[""] * len(rows.tasks))
-    open_gate = Expected(expected.losses, expected.costs, np.zeros(len(test)), expected.after)
-    words_only = Expected(
-        expected.losses, expected.costs, nearest_only(expect(built.prompts, built.fitted, unnamed)), expected.after
-    )
-    done, ungated = answered(built, expected, rows, built.step), answered(built, open_gate, rows, built.step)
+    unnamed = expect(built.prompts, built.fitted, rows._replace(tasks=[""] * len(rows.tasks)))
+
+    def with_novelty(novelty: NDArray[np.float64]) -> Seen:
+        known = Expected(expected.losses, expected.costs, novelty, expected.after)
+        return seen(answered(built, known, rows, built.step), rows, terms.risk, terms.epsilon)
+
     foreseen = expected.losses if expected.after is None else expected.after
     best = foreseen[:, [rung - 1 for rung in built.fitted.rungs]]
     chosen = np.array(built.fitted.rungs)[best.argmin(1)] - 1
+    lost = rows.losses[np.arange(len(rows.losses)), chosen]
     return SplitResult(
-        ours=seen(done, rows, terms.risk, terms.epsilon),
+        ours=with_novelty(expected.novelty),
         best_possible=best_possible(expected, rows, built.laid.ladder, terms.risk, terms.epsilon),
-        recovered=recovered(best.min(1), rows.losses[np.arange(len(test)), chosen], float(rows.losses.mean(0).max())),
+        recovered=recovered(best.min(1), lost, float(rows.losses.mean(0).max())),
         auc=area(expected, rows, built.laid.ladder, terms.risk, terms.epsilon),
         certified=built.step is not None,
         strangers=float((expected.novelty > built.laid.ladder.novelty_limit).mean()),
-        text_gate=seen(answered(built, words_only, rows, built.step), rows, terms.risk, terms.epsilon),
-        ungated=seen(ungated, rows, terms.risk, terms.epsilon),
-        baselines=dict(run_baselines(problem, parts, rows, number)),
-        seconds=seconds,
-        decisions_ms=time_decisions(problem, built, test) if number < 4 else [],
+        text_gate=with_novelty(nearest_only(unnamed)),
+        ungated=with_novelty(np.zeros(len(rows.losses))),
+        baselines={},
+        seconds=0.0,
+        decisions_ms=[],
     )
 
 
@@ -135,22 +153,36 @@ def nearest_only(expected: Expected) -> NDArray[np.float64]:
     return np.where(expected.novelty >= STRANGER, expected.novelty - STRANGER, expected.novelty)
 
 
-def run_baselines(
-    problem: Problem, parts: Parts, rows: Prepared, number: int
-) -> Iterator[tuple[str, tuple[Seen, float, Recovered]]]:
-    """Each baseline with its naive threshold on the same split."""
-    terms = problem.terms
-    every = with_loss(problem.rows, terms.loss)
-    fit, rest = every.take(parts.fit), every.take(np.concatenate((parts.tune, parts.certify)))
+class Guess(NamedTuple):
+    """A baseline's predicted losses of one candidate."""
+
+    candidate: int
+    rest: NDArray[np.float64]
+    """Of the tune and certify rows."""
+    test: NDArray[np.float64]
+
+
+def predict_baselines(
+    problem: Problem, parts: Parts, test: NDArray[np.intp], number: int
+) -> Iterator[tuple[str, Guess]]:
+    """Each baseline learns from the fit rows, and predicts all others."""
+    every = with_loss(problem.rows, problem.terms[0].loss)
+    fit, others = every.take(parts.fit), every.take(np.concatenate((parts.tune, parts.certify, test)))
     candidate = int(fit.losses.mean(0).argmin())
     for name, baseline in BASELINES.items():
-        on_rest, on_test = baseline(fit, rest, candidate, number), baseline(fit, rows, candidate, number + 1)
-        threshold = naive_threshold(on_rest, rest, candidate, terms.risk, terms.epsilon)
-        best = naive_threshold(on_test, rows, candidate, terms.risk, terms.epsilon)
-        outcome = seen(move(on_test, threshold, rows, candidate), rows, terms.risk, terms.epsilon)
-        possible = seen(move(on_test, best, rows, candidate), rows, terms.risk, terms.epsilon).saving
-        curve = recovered(on_test, rows.losses[:, candidate], float(rows.losses.mean(0).max()))
-        yield name, (outcome, possible, curve)
+        predicted = baseline(fit, others, candidate, number)
+        yield name, Guess(candidate, predicted[: -len(test)], predicted[-len(test) :])
+
+
+def rival(guess: Guess, problem: Problem, parts: Parts, rows: Prepared, terms: Terms) -> tuple[Seen, float, Recovered]:
+    """A baseline with its naive threshold: outcome, best possible saving of its ranking, call curve."""
+    rest = with_loss(problem.rows, terms.loss).take(np.concatenate((parts.tune, parts.certify)))
+    candidate = guess.candidate
+    threshold = naive_threshold(guess.rest, rest, candidate, terms.risk, terms.epsilon)
+    best = naive_threshold(guess.test, rows, candidate, terms.risk, terms.epsilon)
+    outcome = seen(move(guess.test, threshold, rows, candidate), rows, terms.risk, terms.epsilon)
+    possible = seen(move(guess.test, best, rows, candidate), rows, terms.risk, terms.epsilon).saving
+    return outcome, possible, recovered(guess.test, rows.losses[:, candidate], float(rows.losses.mean(0).max()))
 
 
 def time_decisions(problem: Problem, built: BuiltLadder, test: NDArray[np.intp]) -> list[float]:
@@ -169,7 +201,7 @@ def time_decisions(problem: Problem, built: BuiltLadder, test: NDArray[np.intp])
     return taken
 
 
-def report(results: list[SplitResult], arguments: argparse.Namespace) -> dict[str, Any]:
+def report(results: list[SplitResult], risk: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """One object: means over splits, and shares of splits for violations."""
     decisions = np.array([ms for result in results for ms in result.decisions_ms] or [np.nan])
     ours = summary([r.ours for r in results], [r.best_possible for r in results], [r.recovered for r in results])
@@ -185,7 +217,7 @@ def report(results: list[SplitResult], arguments: argparse.Namespace) -> dict[st
         "epsilon": arguments.epsilon,
         "delta": arguments.delta,
         "splits": len(results),
-        "risk": arguments.risk,
+        "risk": risk,
         "loss_kind": arguments.loss,
         "signal": arguments.signal,
         "shift": arguments.shift,
@@ -237,7 +269,7 @@ def _set(problem: Problem) -> None:
     _problem = problem
 
 
-def _run(number: int) -> SplitResult:
+def _run(number: int) -> list[SplitResult]:
     assert _problem is not None
     return run_split(_problem, number)
 
@@ -251,7 +283,7 @@ def main() -> None:
     parser.add_argument("--epsilon", type=float, default=0.05)
     parser.add_argument("--delta", type=float, default=0.05)
     parser.add_argument("--splits", type=int, default=200)
-    parser.add_argument("--risk", choices=("traffic", "served"), default="traffic")
+    parser.add_argument("--risk", choices=("traffic", "served", "both"), default="traffic")
     parser.add_argument("--loss", choices=("signed", "harm"), default="signed")
     parser.add_argument("--signal", choices=("prompt", "cascade"), default="prompt")
     parser.add_argument("--shift", choices=("leave-one-task-out", "none"), default="none")
@@ -260,14 +292,17 @@ def main() -> None:
     arguments = parser.parse_args()
     read = read_outcomes(Path(arguments.file), arguments.incumbent, tuple(arguments.candidates.split(",")))
     outcomes = read.outcomes
-    terms = Terms(arguments.epsilon, arguments.delta, arguments.risk, arguments.loss, arguments.signal)
+    risks = ("traffic", "served") if arguments.risk == "both" else (arguments.risk,)
+    terms = tuple(Terms(arguments.epsilon, arguments.delta, risk, arguments.loss, arguments.signal) for risk in risks)
     if arguments.shift != "none" and len(set(outcomes.tasks)) < 2:
         sys.exit("There is one task only, so none can be left out.")
     rows = prepare(outcomes, [hash_text(prompt) for prompt in outcomes.prompts], arguments.signal)
     problem = Problem(outcomes, rows, terms, arguments.shift)
     with ProcessPoolExecutor(arguments.jobs, initializer=_set, initargs=(problem,)) as pool:
         results = list(pool.map(_run, range(arguments.splits)))
-    print(json.dumps(report(results, arguments), indent=None if arguments.json else 2))
+    for at, risk in enumerate(risks):  # with --risk both: one object a line
+        one = report([result[at] for result in results], risk, arguments)
+        print(json.dumps(one, indent=None if arguments.json else 2))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ level of it (calibration by stacking: Breiman, "Stacked regressions", Machine Le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -45,6 +45,8 @@ class PromptManifest(msgspec.Struct, frozen=True, kw_only=True):
     candidates: int
     tasks: tuple[str, ...]
     """Names, in the order of the rows of `task_means`."""
+    embedded: int = 0
+    """Dimensions of the embedder's vectors; 0: none is used."""
 
 
 class PromptModel:
@@ -52,9 +54,9 @@ class PromptModel:
 
     With q = 2·candidates + 1 targets (losses, then the incumbent's cost and the candidates'), d dimensions and r
     reference prompts:
-    `idf` (BUCKETS,), `linear` (BUCKETS, q), `structure` (STRUCTURE + 1, q), `projection` (BUCKETS, d),
-    `references` (r, d) of unit length, `neighbours` (r, q), `task_means` (tasks + 1, q; the last for unknown tasks),
-    `stack` (STACKED, q).
+    `idf` (BUCKETS,), `linear` (BUCKETS, q), `structure` (STRUCTURE + e + 1, q), `projection` (BUCKETS, d),
+    `references` (r, d + e) of unit length, `neighbours` (r, q), `task_means` (tasks + 1, q; the last for unknown
+    tasks), `stack` (STACKED, q); e dimensions of an embedder, 0 without one.
     """
 
     def __init__(self, manifest: PromptManifest, tensors: dict[str, NDArray[np.generic]]) -> None:
@@ -74,13 +76,17 @@ class PromptModel:
         return self.predict_hashed(task, hash_text(prompt))
 
     def predict_hashed(self, task: str, text: HashedText) -> Prediction:
-        """The same, of a prompt that was hashed before."""
+        """The same, of a prompt that was hashed before, with the embedding that the manifest wants."""
         values = text.counts * self.idf.take(text.buckets)
         values /= max(1e-9, float(np.sqrt(values @ values)))
         gathered = values @ self.table.take(text.buckets, axis=0)
-        linear = gathered[: self._targets] + text.structure @ self.structure[:-1] + self.structure[-1]
-        place = gathered[self._targets :]
-        place = (place / max(1e-9, float(np.sqrt(place @ place)))).astype(np.float32)
+        place, structure = _unit(gathered[self._targets :]), text.structure
+        if text.embedding is not None:
+            place, structure = (
+                _unit(np.concatenate((place, text.embedding))),
+                np.concatenate((structure, text.embedding)),
+            )
+        linear = gathered[: self._targets] + structure @ self.structure[:-1] + self.structure[-1]
         near, similarity = nearest(self.references @ place, self.neighbours)
         row = self._rows.get(task, -1)
         mean = self.task_means[row]
@@ -92,6 +98,10 @@ class PromptModel:
     def predict_all(self, tasks: Sequence[str], texts: Sequence[HashedText]) -> list[Prediction]:
         """`predict_hashed` of each."""
         return [self.predict_hashed(task, text) for task, text in zip(tasks, texts, strict=True)]
+
+
+def _unit(vector: NDArray[np.floating[Any]]) -> Floats32:
+    return (vector / max(1e-9, float(np.sqrt(vector @ vector)))).astype(np.float32)
 
 
 def nearest(similarities: Floats32, values: Floats32) -> tuple[Floats32, float]:
@@ -112,9 +122,9 @@ def _checked(manifest: PromptManifest, tensors: dict[str, NDArray[np.generic]]) 
     wanted = {
         "idf": (BUCKETS,),
         "linear": (BUCKETS, q),
-        "structure": (STRUCTURE + 1, q),
+        "structure": (STRUCTURE + manifest.embedded + 1, q),
         "projection": (BUCKETS, d),
-        "references": (r, d),
+        "references": (r, d + manifest.embedded),
         "neighbours": (r, q),
         "task_means": (len(manifest.tasks) + 1, q),
         "stack": (STACKED, q),

@@ -16,6 +16,7 @@ from freehold.domain.errors import StudentError
 from freehold.signals.answers import ANSWER_FEATURES, AnswerSignals, answer_features, final_answer
 from freehold.signals.ladder import Step, acceptable, choose, worth_asking
 from freehold.signals.prompts import Prediction, PromptManifest, PromptModel
+from freehold.signals.text import Embedder, hash_text
 
 SEEN = 2 + 3 * ANSWER_FEATURES
 """Weights per rung: a constant, the loss expected before, the answer, its departure from its task's, answer × loss."""
@@ -49,8 +50,13 @@ class Router:
     cascades.
     """
 
-    def __init__(self, manifest: RouterManifest, tensors: dict[str, NDArray[np.generic]]) -> None:
-        """Raises: StudentError, if the tensors do not fit the manifest."""
+    def __init__(
+        self, manifest: RouterManifest, tensors: dict[str, NDArray[np.generic]], embedder: Embedder | None = None
+    ) -> None:
+        """`embedder`: the one it was fitted with, if it was fitted with one.
+
+        Raises: StudentError, if the tensors or the embedder do not fit the manifest.
+        """
         k = len(manifest.models) - 1
         if manifest.version != VERSION or manifest.prompts.candidates != k or not manifest.rungs:
             raise StudentError("The router is of another version or without rungs.", "Fit it again.")
@@ -58,7 +64,13 @@ class Router:
             raise StudentError(
                 f"The router's rungs {manifest.rungs} are not among its {k} candidates.", "Fit it again."
             )
+        if (embedder.dimensions if embedder else 0) != manifest.prompts.embedded:
+            raise StudentError(
+                f"The router wants an embedder of {manifest.prompts.embedded} dimensions.",
+                "Set `[candidates] embedder` to the folder it was fitted with, or fit it again without one.",
+            )
         self.manifest = manifest
+        self._embedder = embedder
         self.prompts = PromptModel(manifest.prompts, tensors)
         self._tasks = {task: row for row, task in enumerate(manifest.prompts.tasks)}
         if manifest.signal == "cascade":
@@ -69,8 +81,8 @@ class Router:
             self._means = tensors["answer_means"].astype(np.float64)
 
     def predict(self, task: str, prompt: str) -> Prediction:
-        """What is expected of a prompt; see `PromptModel.predict`."""
-        return self.prompts.predict(task, prompt)
+        """What is expected of a prompt; about 0.2 ms without an embedder."""
+        return self.prompts.predict_hashed(task, hash_text(prompt, self._embedder))
 
     def knows(self, prediction: Prediction) -> bool:
         """Whether the prompt is like the evidence; where it is not, the incumbent answers."""
@@ -122,12 +134,14 @@ def seen_features(
     return np.hstack((np.ones_like(before), before, answers, answers - means, answers * before))
 
 
-def build_router(manifest: dict[str, object], tensors: dict[str, NDArray[np.generic]]) -> Router:
+def build_router(
+    manifest: dict[str, object], tensors: dict[str, NDArray[np.generic]], embedder: Embedder | None = None
+) -> Router:
     """The router made of a stored manifest and its tensors.
 
     Raises: StudentError, if they do not fit together.
     """
     try:
-        return Router(msgspec.convert(manifest, RouterManifest), tensors)
+        return Router(msgspec.convert(manifest, RouterManifest), tensors, embedder)
     except (msgspec.ValidationError, KeyError, ValueError) as error:
         raise StudentError(f"The router's files do not fit together: {error}.", "Fit the router again.") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from typing import Protocol
 from zlib import crc32
 
 import numpy as np
@@ -21,57 +21,80 @@ HEAD, TAIL = 1000, 400
 _TOKEN = re.compile(rb"[a-z_\x80-\xff]+|[0-9]+|[^\sa-z0-9_\x80-\xff]")
 _PAIR = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(64 - 15)
+_FIRST = np.ones(1, bool)
+_WEIGHT = np.concatenate(([0.0], 1.0 + np.log(np.arange(1, 256)))).astype(np.float32)
 _KINDS = (b"abcdefghijklmnopqrstuvwxyz", b"0123456789", b" \t\r", b"\n", b"+*/=^<>%$\\", b"(){}[];_", b"?")
 _KIND_OF = np.full(256, len(_KINDS), np.uint8)
 for _kind, _bytes in enumerate(_KINDS):
     _KIND_OF[list(_bytes)] = _kind
 _KIND_OF[128:] = len(_KINDS) + 1
-STRUCTURE = len(_KINDS) + 2 + 4
+STRUCTURE = len(_KINDS) + 2 + 3
 """How many figures describe a prompt's structure."""
 
 
 class HashedText:
     """The buckets a prompt falls into, each once, with how often; and its structure."""
 
-    __slots__ = ("buckets", "counts", "structure")
+    __slots__ = ("buckets", "counts", "embedding", "structure")
 
-    def __init__(self, buckets: NDArray[np.intp], counts: NDArray[np.float32], structure: NDArray[np.float32]) -> None:
+    def __init__(
+        self,
+        buckets: NDArray[np.intp],
+        counts: NDArray[np.float32],
+        structure: NDArray[np.float32],
+        embedding: NDArray[np.float32] | None = None,
+    ) -> None:
         self.buckets = buckets
         """Sorted, shape (k,)."""
         self.counts = counts
         """1 + log of how often, shape (k,)."""
         self.structure = structure
         """Shape (STRUCTURE,)."""
+        self.embedding = embedding
+        """Of unit length, (e,); None without an embedder."""
 
 
-def hash_text(text: str) -> HashedText:
-    """The features of one prompt; at most `HEAD + TAIL` bytes of it are read, whatever its length."""
+class Embedder(Protocol):
+    """An optional plug-in: see `freehold.signals.embed`."""
+
+    dimensions: int
+
+    def embed(self, text: str) -> NDArray[np.float32]:
+        """A vector of unit length, (dimensions,)."""
+        ...
+
+
+def hash_text(text: str, embedder: Embedder | None = None) -> HashedText:
+    """The features of one prompt; at most `HEAD + TAIL` characters of it are read, whatever its length."""
     if len(text) > HEAD + TAIL:
         read = (text[:HEAD] + " " + text[-TAIL:]).lower().encode(errors="replace")
     else:
         read = text.lower().encode(errors="replace")
     tokens = _TOKEN.findall(read)
-    words = np.fromiter(map(crc32, tokens), np.uint64, len(tokens)) * _PAIR
-    pairs = (words[:-1] ^ (words[1:] >> np.uint64(7))) * _PAIR
-    hashed = (np.concatenate((words, pairs)) >> _SHIFT).astype(np.intp)
-    buckets, counts = np.unique(hashed, return_counts=True)
-    return HashedText(buckets, (1.0 + np.log(counts)).astype(np.float32), _structure(text, read, len(tokens)))
-
-
-def hash_texts(texts: Iterable[str]) -> list[HashedText]:
-    """`hash_text` of each."""
-    return [hash_text(text) for text in texts]
+    words = np.fromiter(map(crc32, tokens), np.uint64, len(tokens))
+    words *= _PAIR
+    pairs = words[:-1] ^ (words[1:] >> np.uint64(7))
+    pairs *= _PAIR
+    hashed = np.concatenate((words, pairs))
+    hashed >>= _SHIFT
+    hashed.sort()
+    first = np.concatenate((_FIRST, hashed[1:] != hashed[:-1]))[: len(hashed)]
+    starts = first.nonzero()[0]
+    buckets = hashed[starts].astype(np.intp)
+    counts = np.diff(starts, append=len(hashed))
+    embedding = None if embedder is None else embedder.embed(text[: HEAD + TAIL])
+    weights = _WEIGHT.take(counts, mode="clip")
+    return HashedText(buckets, weights, _structure(text, read, len(tokens)), embedding)
 
 
 def _structure(text: str, read: bytes, tokens: int) -> NDArray[np.float32]:
-    """What kind of text it is: shares of letters, numbers, lines, mathematics, code, other scripts; and its lengths.
+    """What kind of text it is: shares of letters, digits, lines, mathematics, code, other scripts; and its lengths.
 
     The share of bytes above 127 stands for the language, beside the words themselves.
     """
-    kinds = _KIND_OF[np.frombuffer(read, np.uint8)]
-    digits = kinds == 1
+    kinds = _KIND_OF.take(np.frombuffer(read, np.uint8))
     shape = np.empty(STRUCTURE, np.float32)
-    shape[:-4] = np.bincount(kinds, minlength=STRUCTURE - 4) / max(1, len(read))
-    numbers = np.count_nonzero(digits[1:] & ~digits[:-1])
-    shape[-4:] = (math.log1p(len(text)), math.log1p(text.count("\n")), math.log1p(numbers), math.log1p(tokens))
+    shape[:-3] = np.bincount(kinds, minlength=STRUCTURE - 3)
+    shape[:-3] /= max(1, len(read))
+    shape[-3:] = (math.log1p(len(text)), math.log1p(text.count("\n")), math.log1p(tokens))
     return shape
