@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from freehold.config import Settings
-from freehold.curate import Seen, discover, look_at_form
+from freehold.curate import Seen, count_shadows, discover, look_at_form
 from freehold.domain.errors import Conflict, FreeholdError
 from freehold.domain.events import Event, Job, Monitor
 from freehold.domain.ids import new_id
@@ -25,6 +25,7 @@ from freehold.domain.tasks import Task
 from freehold.evaluate import self_disagreement
 from freehold.loop.audit_budget import AuditBudget, certificate_in_force
 from freehold.loop.jobs import stepwise
+from freehold.loop.ladder_move import new_ladder
 from freehold.loop.move import new_move
 from freehold.monitor import breached, unheard, watch
 from freehold.promote import audit_rate, roll_back
@@ -191,6 +192,23 @@ class Loop:
             if task.state in ("observing", "unscorable") or counts.answers < self._settings.loop.min_samples:
                 continue
             return self._start(new_move(self._store, task.task_id))
+        return self._start_ladder(known)
+
+    def _start_ladder(self, known: dict[str, Task]) -> str | None:
+        """Look for a ladder where candidates have answered enough more requests than when one was last looked for."""
+        ours = self._settings.candidates
+        if not ours.models:
+            return None
+        counts = count_shadows(self._store, {task_id: task.evidence_since_ns for task_id, task in known.items()})
+        for task_id, count in sorted(counts.items(), key=lambda item: -item[1]):
+            task = known.get(task_id)
+            if task is None or not self._may_move(task):
+                continue
+            if count >= max(ours.min_rows, self._settings.loop.growth * task.shadows_at_look):
+                self._store.control.tasks.change(
+                    task_id, lambda fresh, count=count: msgspec.structs.replace(fresh, shadows_at_look=count)
+                )
+                return self._start(new_ladder(self._store, task_id))
         return None
 
     def _is_due(self, task: Task, counts: Seen) -> bool:

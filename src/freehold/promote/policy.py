@@ -72,7 +72,7 @@ def roll_back(
     task = store.control.tasks.get(task_id)
     in_force = store.control.current_policy().tasks.get(task_id)
     if task is None or in_force is None or not (in_force.rungs or in_force.ladder):
-        raise NotFound(f"Task {task_id} has nothing in force but the incumbent.", "`freehold tasks` shows which have.")
+        raise NotFound(f"Task {task_id} has no student in force, and no ladder.", "`freehold tasks` shows which have.")
     details = {**evidence, **_what(in_force)}
     message = f"Back to the incumbent. {reason}"
     # The incumbent may be another by now: ask it twice again.
