@@ -37,6 +37,8 @@ def show_plan(plan: Plan) -> None:
     screen = _screen()
     screen.print(Text(words.headline(plan), "bold green" if plan.certified else "bold yellow"))
     screen.print(Text(words.answer(plan)))
+    for line in words.losers(plan) if plan.certified else ():
+        screen.print(Text(line, "yellow"))
     drawn = picture_of(plan)
     if drawn is not None:
         screen.print()
@@ -140,12 +142,14 @@ def _legend(drawn: Picture, *, braille: bool) -> Text:
 
 def _tasks(plan: Plan) -> Table:
     figures = ("prompts", "score", "after", "saves")
-    made = table("By task, on the prompts kept for the test", "task", "prompts", "goes to", *figures[1:], right=figures)
+    one = len(plan.rungs) == 2  # then its name need not stand in every row
+    goes = f"to {words.clean(plan.rungs[0])}" if one else "goes to"
+    made = table("By task, on the prompts kept for the test", "task", "prompts", goes, *figures[1:], right=figures)
     for task in plan.tasks[:_TASKS]:
         made.add_row(
             Text(words.task_name(task)),
             f"{task.rows:,}",
-            Text(words.goes_to(task), "" if task.served else "dim"),
+            Text(words.goes_to(task, named=not one), "" if task.served else "dim"),
             f"{task.incumbent_score:.3f}",
             f"{task.score:.3f}",
             words.share(task.saving) if task.served else "",
@@ -154,7 +158,7 @@ def _tasks(plan: Plan) -> Table:
     if rest:
         moved = sum(1 for task in rest if task.served)
         rows = sum(task.rows for task in rest)
-        made.add_row(Text(f"{len(rest)} more", "dim"), f"{rows:,}", Text(f"{moved} of them move: see --html", "dim"))
+        made.add_row(Text(f"{len(rest)} more", "dim"), f"{rows:,}", Text(f"{moved} of them move", "dim"))
     return made
 
 
@@ -184,8 +188,6 @@ def _more(plan: Plan) -> Table:
 
 def _notes(plan: Plan) -> list[str]:
     made: list[str] = []
-    if plan.certified:
-        made += words.losers(plan)
     if plan.parts:
         made += [words.gate(plan), words.bound(plan)]
     if plan.left_out:

@@ -120,10 +120,10 @@ def task_name(task: TaskPlan) -> str:
     return clean(task.task) or NO_TASK
 
 
-def goes_to(task: TaskPlan) -> str:
-    """Which models answer which share of a task's requests; the rest stays."""
+def goes_to(task: TaskPlan, *, named: bool = True) -> str:
+    """Which models answer which share of a task's requests; the rest stays. `named`: say the model's name."""
     served = sorted(task.served.items(), key=lambda item: -item[1])
-    return ", ".join(f"{clean(model)} {share(part)}" for model, part in served) or "stays"
+    return ", ".join(f"{clean(model)} {share(part)}" if named else share(part) for model, part in served) or "stays"
 
 
 def assumptions(plan: Plan) -> tuple[str, ...]:

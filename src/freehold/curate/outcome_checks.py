@@ -27,7 +27,7 @@ def usable(figures: pl.DataFrame, path: Path, table: pl.DataFrame, left_out: dic
     _check_scale(figures, path)
     _check_costs(figures, path, table)
     kept = _leave_out(figures, path, "score", "have no score that is a number", left_out)
-    kept = _leave_out(kept, path, "text", "have no prompt", left_out)
+    kept = _leave_out(kept, path, "text", "have no prompt that is text", left_out)
     kept = _leave_out(kept, path, "dollars", "have no cost", left_out)
     _check_ids(kept, path)
     first = kept.unique(["key", "model"], keep="first", maintain_order=True)

@@ -15,7 +15,7 @@ A log line: a chat completion as it went over the wire, with the score that some
     {"request": {"model": "gpt-4o", "messages": […]}, "response": {"choices": […], "usage": {…}}, "score": 1}
 
 `task` and `prompt_id` may stand in every form. Lines with the same `prompt_id`, or without one and with the same
-prompt, belong together.
+prompt, belong together. Of `messages` the prompt is what a router sees in service: all but the instructions.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any, TypeAlias, cast
 
 import msgspec
 
+from freehold.domain.chat import ChatRequest, Message, student_input
 from freehold.domain.errors import RequestError
 
 Row: TypeAlias = dict[str, Any]
@@ -144,22 +145,13 @@ def _number(value: object) -> float | None:
 
 
 def _prompt(record: Mapping[str, Any]) -> str | None:
-    """`prompt`, or the text of `messages`: of one message its content, of several `role: content` lines."""
+    """`prompt`, or of `messages` the text that a router sees in service; None if some of it is not text."""
     prompt = record.get("prompt", record.get("input"))
-    messages = record.get("messages", prompt if isinstance(prompt, list) else None)
+    messages: object = record.get("messages", prompt if isinstance(prompt, list) else None)
     if messages is None:
         return prompt if prompt is None or isinstance(prompt, str) else json.dumps(prompt)
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in cast("list[Any]", messages)):
-        raise RequestError("`messages` is not a list of {role, content}.", "Give `prompt` as a text instead.")
-    turns = [(str(turn.get("role", "")), _content(turn.get("content"))) for turn in cast("list[Row]", messages)]
-    if len(turns) == 1:
-        return turns[0][1]
-    return "\n".join(f"{role}: {text}" for role, text in turns)
-
-
-def _content(content: object) -> str:
-    """The text of a message; parts that are not text are named by their type."""
-    if isinstance(content, list):
-        parts = [cast("Row", part) for part in cast("list[Any]", content) if isinstance(part, dict)]
-        return "\n".join(str(part.get("text", f"<{part.get('type', 'part')}>")) for part in parts)
-    return content if isinstance(content, str) else ""
+    try:
+        turns = msgspec.convert(messages, list[Message])
+    except msgspec.ValidationError as error:
+        raise RequestError(f"its messages are not a list of {{role, content}}: {error}.", "Mend them.") from error
+    return student_input(ChatRequest("", turns))

@@ -78,7 +78,12 @@ def test_the_answer_comes_first_and_every_table_follows(monkeypatch: pytest.Monk
     assert said.startswith("60% of requests can leave dear, and 55% of the dollars with them. Of 1,000 prompts, 540")
     assert "saves $5.50 of the $10.00" in said and "at most 0.040 points of score, with confidence 95%" in said
     assert "Some tasks lose more than 3ε by themselves: proofs 0.900 → 0.600 (200 prompts)." in said
-    assert "(no task) 40 stays" in said and "4,000 62%" in said and "12 of other models" in said
+    assert (
+        "proofs 200 20%" in said
+        and "(no task) 40 stays" in said
+        and "4,000 62%" in said
+        and "12 of other models" in said
+    )
     assert "●" in out and re.search("[⠁-⣿]{5}", out)
 
 

@@ -57,10 +57,17 @@ def requests(rows: Rows, path: Path) -> None:
     made: dict[str, dict[str, Any]] = {}
     for row in rows:
         shared = {name: row[name] for name in ("prompt_id", "task")}
-        shared["messages"] = [{"role": "user", "content": [{"type": "text", "text": row["prompt"]}]}]
+        shared["messages"] = [said([{"type": "text", "text": row["prompt"]}])]
         line = made.setdefault(row["prompt_id"], {**shared, "answers": {}})
         line["answers"][row["model"]] = {name: row[name] for name in row if name not in (*shared, "prompt", "model")}
     lines(list(made.values()), path)
+
+
+INSTRUCTIONS = [{"role": "system", "content": "Be brief."}]
+
+
+def said(content: object) -> dict[str, object]:
+    return {"role": "user", "content": content}
 
 
 def exchanges(rows: Rows, path: Path) -> None:
@@ -68,7 +75,7 @@ def exchanges(rows: Rows, path: Path) -> None:
     lines(
         [
             {
-                "request": {"model": row["model"], "messages": [{"role": "user", "content": row["prompt"]}]},
+                "request": {"model": row["model"], "messages": [*INSTRUCTIONS, said(row["prompt"])]},
                 "response": {
                     "model": f"{row['model']}-2026",
                     "choices": [{"message": {"role": "assistant", "content": row["response"]}}],
@@ -177,6 +184,11 @@ def without_shared_prompts(path: Path) -> None:
     lines(rows, path)
 
 
+def a_picture(path: Path) -> None:
+    answers = {model: {"score": 1, "cost_usd": 1} for model in MODELS}
+    lines([{"messages": [said([{"type": "image_url"}])], "answers": answers}], path)
+
+
 def deer(path: Path) -> None:
     lines([{**row, "model": row["model"].replace("dear", "deer")} for row in rows_of(60)], path)
 
@@ -198,6 +210,8 @@ BAD: list[tuple[type[FreeholdError], str, Callable[[Path], object]]] = [
     (RequestError, "Line 2 of .* is not JSON", written(b'{"prompt":"a","model":"b"}\n{"a"')),
     (RequestError, "Line 1 of .* has the fields `question`", written(b'{"question": "a"}')),
     (RequestError, "Line 1 of .* not an object", written(b'{"answers": 3}')),
+    (RequestError, "Line 1 of .* messages are not a list", written(b'{"messages": ["hello"], "scores": {"dear": 1}}')),
+    (RequestError, "1 of the 1 rows of dear .* no prompt that is text", a_picture),
     (RequestError, "holds List", nested),
     (NotFound, "no model 'dear'. It has deer, cheap,", deer),
     (RequestError, "run from 0 to 100 .row 1: 100, row 4: 100", spoilt(model="dear", score=100)),
@@ -206,7 +220,7 @@ BAD: list[tuple[type[FreeholdError], str, Callable[[Path], object]]] = [
     (RequestError, "2 of the 60 rows of dear .* no score that is a number: rows 1, 4", spoilt(0, 3, score=math.nan)),
     (RequestError, "60 of the 60 rows of cheap .* no score", spoilt(model="cheap", score=None)),
     (RequestError, "no score that is a number", spoilt(0, score="good")),
-    (RequestError, "1 of the 60 rows of dear .* have no prompt: rows 1", spoilt(0, prompt="")),
+    (RequestError, "1 of the 60 rows of dear .* have no prompt that is text: rows 1", spoilt(0, prompt="")),
     (RequestError, "What cheap costs is not known.*no list price", spoilt(model="cheap", cost_usd=None)),
     (RequestError, "negative or infinite", spoilt(0, cost_usd=-1)),
     (RequestError, "stands for more than one prompt 1 times, as in rows 4 and 16", spoilt(3, prompt_id="p5")),
