@@ -94,8 +94,10 @@ def in_force(store: Store, now_ns: int) -> list[InForce]:
 class AuditBudget:
     """Keeps the audit rates in force within the budget; one per loop."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, look_ns: int = LOOK_NS) -> None:
+        """`look_ns`: between two looks, nanoseconds."""
         self._store = store
+        self._look_ns = look_ns
         self._settings = settings
         self._looked_ns = 0
         self._certificates: frozenset[str | None] = frozenset()
@@ -109,7 +111,7 @@ class AuditBudget:
         """
         policy = self._store.control.current_policy()
         certificates = frozenset(map(certificate_in_force, policy.tasks.values()))
-        if now_ns < self._looked_ns + LOOK_NS and certificates == self._certificates:
+        if now_ns < self._looked_ns + self._look_ns and certificates == self._certificates:
             return
         self._looked_ns, self._certificates = now_ns, certificates
         tasks = in_force(self._store, now_ns)
@@ -162,7 +164,7 @@ class AuditBudget:
         dollars = 0.0
         for item in tasks:
             rate = self._floor if floor else item.policy.audit_rate
-            drawn = 1.0 + rate * item.peak_per_ns * LOOK_NS
+            drawn = 1.0 + rate * item.peak_per_ns * self._look_ns
             dollars += _RESERVE * drawn * (item.spent.dollars_per_audit or 0.0)
         return dollars
 

@@ -114,7 +114,7 @@ def _monitor(certificate: Certificate, found: Audited, losses: Losses, now_ns: i
         pending=pending,
         trouble=losses.trouble,
         disbelieved=losses.disbelieved,
-        drift_at=drift(certificate, _in_order(found, losses)),
+        drift_at=drift(certificate, *_in_order(found, losses)),
         last_trace_ns=found.pairs.item(-1, "at_ns") if found.pairs.height else 0,
         updated_ns=now_ns,
     )
@@ -128,14 +128,16 @@ def _told(found: Audited, losses: Losses) -> Told:
     return Told(list(losses.known.values()), rates, {rate: n for rate, n in missing.items() if n}, found.rates)
 
 
-def _in_order(found: Audited, losses: Losses) -> list[float]:
-    """Fair draws from the certified risk in the order they were known: see `freehold.monitor.bounds.drift`."""
-    if not found.escalated.height:
-        return list(losses.known.values())
-    made = found.pairs.select("trace_id", "at_ns").filter(pl.col("trace_id").is_in(list(losses.known)))
-    scored = made.select("at_ns", loss=pl.col("trace_id").replace_strict(losses.known, return_dtype=pl.Float64))
-    kept = found.escalated.select("at_ns", loss=pl.lit(0.0))
-    return pl.concat([scored, kept]).sort("at_ns", maintain_order=True).get_column("loss").to_list()
+def _in_order(found: Audited, losses: Losses) -> tuple[list[float], list[float]]:
+    """Losses and rates of fair draws from the certified risk, in the order they were known."""
+    known = pl.DataFrame(
+        {"trace_id": list(losses.known), "loss": list(losses.known.values())},
+        schema={"trace_id": pl.String, "loss": pl.Float64},
+    )
+    scored = found.pairs.select("trace_id", "at_ns", "rate").join(known, on="trace_id", how="inner")
+    kept = found.escalated.select("at_ns", "rate", loss=pl.lit(0.0))
+    draws = pl.concat([scored.select("at_ns", "rate", "loss"), kept]).sort("at_ns", maintain_order=True)
+    return draws.get_column("loss").to_list(), draws.get_column("rate").to_list()
 
 
 def _nothing_new(before: Monitor, found: Audited) -> bool:

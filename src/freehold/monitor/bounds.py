@@ -71,18 +71,27 @@ def bounds(certificate: Certificate, told: Told) -> Bounds:
     return Bounds(max(low, lower.lower), min(1.0, upper.upper), estimate, weighted=True)
 
 
-def drift(certificate: Certificate, losses: list[float]) -> int | None:
+def drift(certificate: Certificate, losses: list[float], rates: list[float]) -> int | None:
     """The number of the loss at which the change detector raised its alarm, counted from 1; None if it raised none.
 
     Of losses that are, one after the other, fair draws from the certified risk: audits of what rungs served, with a
-    sample of what they did not where the risk is over all traffic. A draw's mean loss, given the past, does not depend
-    on the rate it was drawn at, so draws need no weights, and the false-alarm rate holds per draw.
+    sample of what they did not where the risk is over all traffic. Given the past, a draw's mean loss does not depend
+    on the rate it was drawn at, so that the false-alarm rate holds per draw, and would without weights. But where more
+    is drawn while requests are hard, draws are harder than requests. So a draw at a rate above the lowest until then
+    counts for less: what it lacks is made up by the loss that is in order, which the detector takes no notice of.
     """
     low = LOWEST[certificate.loss]
     level = max(certificate.loss_upper, _LEAST_BASELINE * certificate.epsilon)
     worse = certificate.epsilon if level < certificate.epsilon else min(_BEYOND * level, (1.0 + level) / 2)
-    detector = ChangeDetector(_from(low, level), _from(low, worse), arl=FALSE_ALARM_AUDITS)
-    detector.update([_from(low, loss) for loss in losses])
+    baseline = _from(low, level)
+    watched: list[float] = []
+    lowest = 1.0
+    for loss, rate in zip(losses, rates, strict=True):
+        lowest = min(lowest, rate)
+        share = lowest / rate
+        watched.append(_from(low, loss) if share == 1.0 else share * _from(low, loss) + (1.0 - share) * baseline)
+    detector = ChangeDetector(baseline, _from(low, worse), arl=FALSE_ALARM_AUDITS)
+    detector.update(watched)
     return detector.alarm_at
 
 
