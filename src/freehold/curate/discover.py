@@ -42,14 +42,15 @@ def discover(store: Store, settings: Settings, now_ns: int) -> dict[str, Seen]:
     frame = read_traces(
         store,
         kinds=("request", "audit"),
-        columns=("trace_id", "kind", "task", "task_name", "fingerprint", "owned", "status", "at_ns"),
+        columns=("trace_id", "kind", "task", "task_name", "fingerprint", "owned", "reason", "status", "at_ns"),
     )
     known = {task.task_id: task for task in store.control.tasks.list()}
     since = pl.DataFrame(
         {"task": list(known), "since": [task.evidence_since_ns for task in known.values()]},
         schema={"task": pl.String, "since": pl.Int64},
     )
-    answered = (pl.col("status") == 200) & ~pl.col("owned") & (pl.col("at_ns") >= pl.col("since").fill_null(0))
+    theirs = ~pl.col("owned") & (pl.col("reason") != "accepted")
+    answered = (pl.col("status") == 200) & theirs & (pl.col("at_ns") >= pl.col("since").fill_null(0))
     groups = (
         frame.filter(pl.col("task") != "")
         .join(since, on="task", how="left")
@@ -156,7 +157,7 @@ def look_at_form(store: Store, settings: Settings, task: Task, now_ns: int) -> T
         task=task.task_id,
         kinds=("request",),
         since_ns=task.evidence_since_ns,
-        columns=("answer", "owned", "status", "error"),
+        columns=("answer", "owned", "reason", "status", "error"),
     )
     form = recognise_form(_answers(frame)[-_ANSWERS_LOOKED_AT:])
     if form is None:
@@ -179,7 +180,8 @@ def look_at_form(store: Store, settings: Settings, task: Task, now_ns: int) -> T
 
 
 def _answers(frame: pl.DataFrame) -> list[str]:
-    usable = frame.filter(~pl.col("owned") & (pl.col("status") == 200) & pl.col("error").is_null())
+    theirs = ~pl.col("owned") & (pl.col("reason") != "accepted")
+    usable = frame.filter(theirs & (pl.col("status") == 200) & pl.col("error").is_null())
     return usable.get_column("answer").fill_null("").to_list()
 
 

@@ -129,11 +129,18 @@ def _follow_up(
 ) -> None:
     """Ask the incumbent about an audited answer, or a second time about its own; ask candidates about its answer."""
     key = runtime.forwarded_key(caller)
+    drawn = 0.0 if runtime.shadows is None else runtime.shadows.rate
     if decision.audit:
         runtime.audits.put(Question("audit", exchange, upstream, body, caller.forward, key))
+        drawn = min(
+            drawn, decision.audit_probability
+        )  # of all accepted requests: as near to all others' rate as can be
+        chance = drawn / decision.audit_probability
     elif decision.reason != "accepted" and exchange.status == 200 and exchange.error is None:
         if decision.repeat:
             runtime.audits.put(Question("repeat", exchange, upstream, body, caller.forward, key))
-        shadows = runtime.shadows
-        if shadows is not None and caller.recorded and random.random() < shadows.rate:
-            shadows.about(exchange, request, upstream, caller.forward, key)
+        chance = drawn
+    else:
+        return
+    if runtime.shadows is not None and caller.recorded and random.random() < chance:
+        runtime.shadows.about(exchange, request, upstream, caller.forward, key, drawn)

@@ -1,8 +1,11 @@
 """Asks candidates about a random share of what the incumbent answered, so that there is evidence before anything moves.
 
-One draw per request for all candidates together: a request has an answer of each, or of none. What is spent in a day is
-bounded (see `DailyBudget`): before a candidate is asked, its estimated price is put aside, and corrected afterwards. So
-the bound is overdrawn by no more than the calls under way cost above their estimates.
+One draw per request for all candidates together: a request has an answer of each, or of none. Once a rung is in force,
+accepted requests are drawn among those that are audited, so that what it accepts and what it leaves to the incumbent
+stay in one fair sample (see `freehold.curate.shadows`).
+
+What is spent in a day is bounded (see `DailyBudget`): before a candidate is asked, its estimated price is put aside,
+and corrected afterwards. So the bound is overdrawn by no more than the calls under way cost above their estimates.
 """
 
 from __future__ import annotations
@@ -64,9 +67,18 @@ class Shadows(Audits):
         self._usable: dict[tuple[str, str], bool] = {}
 
     def about(
-        self, exchange: Exchange, request: ChatRequest, upstream: str, headers: Headers, key: bytes | None
+        self,
+        exchange: Exchange,
+        request: ChatRequest,
+        upstream: str,
+        headers: Headers,
+        key: bytes | None,
+        probability: float,
     ) -> None:
-        """Ask every candidate about one answer of the incumbent's, which was drawn; `key` goes to `upstream` only."""
+        """Ask every candidate about one request that the incumbent answers too, drawn with this probability.
+
+        `key` goes to `upstream` only.
+        """
         moves = exchange.task not in self._kept and exchange.task_name not in self._kept
         if exchange.reason in _SELECTED or not moves or not model_can_answer(request) or not student_input(request):
             return
@@ -84,7 +96,7 @@ class Shadows(Audits):
                 None if elsewhere else key,
                 model=model,
                 elsewhere=elsewhere,
-                probability=self.rate,
+                probability=probability,
             )
             for _ in range(self._candidates.samples):
                 self.put(asked)
