@@ -49,6 +49,14 @@ def test_a_student_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["st_1"]  # no drafts are left
 
 
+def test_tensors_come_back_however_they_lie_in_memory(tmp_path: Path) -> None:
+    weights = TENSORS["weights"]
+    tensors = {"turned": weights.T, "sliced": weights[:, ::2], "fortran": np.asfortranarray(weights)}
+    digest = write_student(tmp_path / "st_1", {}, tensors)
+    found = read_student(tmp_path / "st_1", digest)[1]
+    assert all(np.array_equal(found[name], tensors[name]) for name in tensors)
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "tensors.safetensors"])
 def test_a_missing_or_changed_file_of_a_student_is_named(tmp_path: Path, name: str) -> None:
     digest = write_student(tmp_path / "st_1", {"labels": ["x"]}, TENSORS)

@@ -37,9 +37,11 @@ def write_student(folder: Path, manifest: dict[str, Any], tensors: dict[str, NDA
         Conflict: the folder exists and holds something else.
         StoreError: it cannot be written.
     """
+    import numpy as np
     from safetensors.numpy import save
 
-    data = save(tensors)
+    # safetensors writes an array's memory as it lies there, whatever its strides: a transposed one would come back wrong.
+    data = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
     body = _canonical.encode({**manifest, "files": {TENSORS: sha256_of(data)}})
     write_folder(folder, {TENSORS: data, MANIFEST: body}, MANIFEST)
     return sha256_of(body)

@@ -67,17 +67,37 @@ def recorded(model: str, *, logprob: float | None = None) -> Iterable[RecordedAn
         )
 
 
+def student_answer(prompt: str) -> str:
+    """The student knows every other riddle that the cheap model knows, and nothing else."""
+    known = prompt.startswith("Riddle") and int(prompt.rstrip("?").split()[1]) % 4 == 0
+    return small_answer(prompt) if known else "I do not know, and it would be long to explain. " * 4
+
+
+def riddle(number: int) -> str:
+    """The riddle of that number."""
+    return next(prompt for prompt in prompts() if prompt.startswith(f"Riddle {number} "))
+
+
 @cache
-def fitted(signal: Signal) -> tuple[RouterManifest, dict[str, np.ndarray[Any, Any]]]:
-    """A router of `big` over `small`, at a price at which a point of score is worth twenty calls of the incumbent."""
+def fitted(signal: Signal, *, student: bool = False) -> tuple[RouterManifest, dict[str, np.ndarray[Any, Any]]]:
+    """A router of `big` over `small` (and a student before it), at four calls of the incumbent's a point of score."""
     texts = prompts()
-    answers = [small_answer(text) for text in texts]
-    scores = np.array([[1.0, float(answer != RAMBLE)] for answer in answers])
-    costs = np.tile([0.0002, 0.00002], (len(texts), 1))
-    outcomes = Outcomes(texts, texts, [""] * len(texts), ("big", "small"), scores, costs, (answers, answers))
+    answers = {"small": [small_answer(text) for text in texts]}
+    prices = [0.0002, 0.00002]
+    if student:
+        answers = {"student/st_1": [student_answer(text) for text in texts], **answers}
+        prices = [0.0002, 0.0, 0.00002]
+    right = answers["small"]
+    scores = np.array(
+        [[1.0, *(float(given[row] == right[row] != RAMBLE) for given in answers.values())] for row in range(len(texts))]
+    )
+    costs = np.tile(prices, (len(texts), 1))
+    names = ("big", *answers)
+    outcomes = Outcomes(texts, texts, [""] * len(texts), names, scores, costs, (right, *answers.values()))
+    order = tuple(range(1, len(names)))
     with threadpool_limits(1):  # small matrices: threads cost more than they bring
         found, (ladder,), limit = fit_ladders(
-            prepare(outcomes, [hash_text(text) for text in texts], signal), signal, rungs=[(1,)]
+            prepare(outcomes, [hash_text(text) for text in texts], signal), signal, rungs=[order]
         )
     manifest = RouterManifest(
         models=outcomes.models,
@@ -109,11 +129,15 @@ class Running(NamedTuple):
         if signal is not None:
             wait_for(lambda: TASK in (watch.view.ladders if usable else watch.view.unusable))
 
-    def stored(self, signal: Signal, **more: Any) -> Ladder:
-        digest = write_router(self.data / "routers" / signal, *fitted(signal))
+    def stored(self, signal: Signal, *, student: bool = False, **more: Any) -> Ladder:
+        name = f"{signal}_{student}".lower()
+        digest = write_router(self.data / "routers" / name, *fitted(signal, student=student))
+        if student:
+            first = LadderModel(name="student/st_1", path="students/st_1", sha256="0" * 64)
+            more["models"] = (first, LadderModel(name="small"))
         return Ladder(
-            router=f"ro_{signal}",
-            path=f"routers/{signal}",
+            router=f"ro_{name}",
+            path=f"routers/{name}",
             sha256=digest,
             signal=signal,
             certificate="ce_1",

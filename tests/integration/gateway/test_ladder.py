@@ -34,8 +34,10 @@ from ladder_fixtures import (
     body,
     priced,
     recorded,
+    riddle,
     running,
     small_answer,
+    student_answer,
     text_of,
 )
 
@@ -43,6 +45,7 @@ from freehold.domain.policy import Policy
 from freehold.domain.traces import Trace
 from freehold.ledger import ledger
 from freehold.record.derive import Deriver
+from freehold.route import StudentAnswer
 from freehold.store import Store
 from freehold.upstreams.recorded import RecordedAnswers, RunningServer, serve_in_thread
 
@@ -126,6 +129,40 @@ def test_a_cascade_takes_a_good_answer_and_counts_what_a_bad_one_cost(run: Runni
     assert run.gateway.runtime.metrics.rungs == {("small", "accepted"): 1, ("small", "refused"): 1}
 
 
+class RiddleStudent:
+    """Answers as the fixtures' student does; `signal` and `novelty` are not looked at."""
+
+    def input_tokens(self, prompt: str) -> int:
+        return 100
+
+    def output_tokens(self, text: str) -> int:
+        return 50
+
+    def answer(self, prompt: str) -> StudentAnswer:
+        if prompt == riddle(12):
+            raise ValueError("not that")
+        return StudentAnswer(student_answer(prompt), 0.0, 9.0)
+
+
+def test_an_owned_student_and_a_rented_model_make_one_ladder(run: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("freehold.gateway.students.load_student", lambda folder, sha256: RiddleStudent())
+    run.publish("cascade", student=True)
+    headers, answer = run.ask(riddle(4))
+    assert (text_of(answer), headers["x-freehold-answered-by"]) == (small_answer(riddle(4)), "student/st_1")
+    headers, answer = run.ask(riddle(6), ALLOW, stream=True)
+    assert (text_of(answer), headers["x-freehold-answered-by"]) == (small_answer(riddle(6)), "cheap/small")
+    assert headers["x-freehold-tried"] == "student/st_1"
+    owned, rented = of_kind(run, "request")
+    assert owned.owned and owned.certificate == "ce_1" and not rented.owned
+    (wasted,) = of_kind(run, "rung")
+    assert (wasted.of, wasted.answered_by, wasted.owned) == (rented.trace_id, "student/st_1", True)
+    assert text_of(wasted.response) == student_answer(riddle(6))
+    headers, answer = run.ask(riddle(7))
+    assert from_big(answer) and headers["x-freehold-tried"] == "student/st_1", "the other was not worth asking"
+    assert from_big(run.ask(riddle(12))[1])
+    assert of_kind(run, "request")[-1].reason == "student-failed"
+
+
 def test_self_consistency_asks_more_than_once_and_records_it(run: Running, models: tuple[RunningServer, ...]) -> None:
     run.publish("cascade", samples=3)
     before = models[1].app.served
@@ -175,7 +212,7 @@ def test_a_policy_changes_under_traffic_and_damage_is_noticed(run: Running) -> N
     assert from_big(run.ask(SUM)[1]) and traces(run.data)[-1].reason == "no-rung"
     run.publish("prompt")
     assert text_of(run.ask(SUM)[1]) == small_answer(SUM)
-    weights = run.data / "routers" / "prompt" / "tensors.safetensors"
+    weights = run.data / "routers" / "prompt_false" / "tensors.safetensors"
     weights.write_bytes(b"\0" + weights.read_bytes()[1:])
     wait_for(lambda: TASK in run.gateway.runtime.watch.view.unusable)
     assert from_big(run.ask(SUM)[1]) and traces(run.data)[-1].reason == "ladder-unusable"
