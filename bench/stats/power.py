@@ -55,9 +55,9 @@ KINDS: dict[str, tuple[Sampler, float]] = {
     "signed 20/18%": (signed(0.38), -1.0),
     "signed 10/10%": (signed(0.20), -1.0),
     "signed 5/1%": (signed(0.06), -1.0),
-    "harm, graded": (harm, 0.0),
-    "signed, graded": (signed_graded, -1.0),
-    "signed, in tenths": (signed_tenths, -1.0),
+    "graded harm": (harm, 0.0),
+    "graded signed": (signed_graded, -1.0),
+    "signed in tenths": (signed_tenths, -1.0),
 }
 
 

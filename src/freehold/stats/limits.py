@@ -6,7 +6,10 @@ between these two (it rejects for a low mean), and its power tends to Φ(g√n/�
 Romano, "Testing Statistical Hypotheses", 2005). So a true risk above ε − zσ/√n is certified less than half the time by
 any valid test. For small n this is a yardstick rather than a bound: skewed or whole-numbered losses shift it.
 
-How near the shipped tests come (extra g for power .8 at δ = .05, ε = .05, in units of σ/√n): see `MEASURED`.
+How near the shipped tests come: extra g for power .8 at δ = ε = .05, in σ/√n, at n = 300, 1,000, 3,000 (400 samples
+each, `bench/stats/power.py`): trinomial, 20% harm and 18% gain .04, .00, .00; 10 and 10% .09, .04, .02; 5 and 1% .42,
+.12, .24; exact binomial 1.35, .49, .23, nearly all of it from the skew of rare errors, as no test of a count is more
+powerful; betting with a forecast, graded signed losses .27, .10, at n = 300 and 1,000; graded harm 1.09, .35, .27.
 """
 
 from __future__ import annotations

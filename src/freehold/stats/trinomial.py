@@ -16,6 +16,10 @@ Why it is valid at every sample size and for the whole of H0, not only at its ed
   and w, P(R) is at most its value at p₊ = (u + ε)/2, p₋ = (w − ε)/2. C is cut into cells [u, w] and this bound is
   taken in each. Cells are split until the answer at δ is clear; the smallest cost 0.02 σ/√n.
 - P(q ∉ C) ≤ γ, and the p-value is never below the exact one where q ∈ C; so P(p ≤ δ) ≤ γ + (δ − γ).
+
+Its exact level at the edge of H0 (ε = δ = 0.05, summed over all samples) is .045 to .048 for q from 0.1 to 0.7 and n =
+300 to 3,000, and .035 to .047 for q from 0.0505 (no gain to speak of) to 0.06. Samples are drawn from the same
+trinomial; their order is nothing to the test. Power beside the normal limit and other tests: `freehold.stats.limits`.
 """
 
 from __future__ import annotations
