@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "certify": ("freehold.cli.moves", "Test a task's student on the certify part and sign a certificate."),
     "promote": ("freehold.cli.moves", "Move a task to its certified student."),
     "certificate": ("freehold.cli.certificates", "List, show and verify certificates."),
+    "audits": ("freehold.cli.audits", "Show what audits measure for each certificate in force, and cost."),
     "rollback": ("freehold.cli.moves", "Move a task back to the incumbent."),
     "ledger": ("freehold.cli.data", "Show what ownership saves and costs."),
     "traces": ("freehold.cli.data", "Show recent traces, or one whole."),

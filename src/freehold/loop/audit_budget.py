@@ -4,13 +4,15 @@ At most once a minute the rates are computed anew: from what was spent since mid
 ones under way), what the rest of the day will bring by the last 24 hours, what an audit costs, and how well each loss
 is known (`freehold.stats.allocation`). A policy is published only for a rate that changes by more than a quarter.
 
-What may be drawn before the next look is put aside, twice over, so that the cap is passed only if more than twice the
-requests come that came in the busiest of the last day and the last ten minutes. When no more than that is left, audits
-stop until midnight UTC: nothing is rolled back for it, but certificates age, and people are told.
+What may be drawn at the lowest rates before the next look is put aside, twice over. When no more than that is left,
+audits stop until midnight UTC: nothing is rolled back for it, but certificates age, and people are told. The cap is
+passed by no more than what is drawn between two looks beyond what was foreseen: the rates spread what is left over an
+hour or more, so that takes a burst of many times the usual traffic, or of the usual price.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -21,7 +23,7 @@ from freehold.domain.evidence import Certificate
 from freehold.domain.ids import new_id
 from freehold.domain.policy import TaskPolicy
 from freehold.domain.tasks import Task
-from freehold.monitor import Spending, day_begins, spending
+from freehold.monitor import Spending, breached, day_begins, spending, unheard
 from freehold.monitor.spending import DAY_NS, NOTHING, SECOND_NS
 from freehold.promote import audit_rate
 from freehold.stats import AuditNeed, allocate_audits
@@ -59,6 +61,18 @@ class InForce(NamedTuple):
         return max(self.spent.requests_per_day, self.spent.requests_per_day_lately) * self._share / DAY_NS
 
     @property
+    def alarm(self) -> str:
+        """What people should know, in a sentence; empty if all is well."""
+        breach = (breached(self.monitor) or unheard(self.monitor) or "") if self.monitor is not None else ""
+        if breach:
+            return breach
+        if self.policy.audit_rate == 0.0:
+            return "Nothing is audited now: the certificate ages."
+        if self.spent.dollars_per_audit is None and self.spent.audits_today:
+            return "The price of audits is not known: they are in no budget."
+        return ""
+
+    @property
     def _share(self) -> float:
         seen = self.spent.served_of >= _FEW
         return self.spent.served / self.spent.served_of if seen else self.certificate.coverage
@@ -71,13 +85,12 @@ def certificate_in_force(entry: TaskPolicy) -> str | None:
     return entry.rungs[0].certificate if entry.rungs else None
 
 
-def in_force(store: Store, now_ns: int) -> list[InForce]:
-    """All tasks that rungs answer.
+def in_force(store: Store, spent: Mapping[str, Spending]) -> list[InForce]:
+    """All tasks that rungs answer; `spent`: see `freehold.monitor.spending`.
 
     Raises:
         StoreError: stored data cannot be read.
     """
-    spent: dict[str, Spending] | None = None
     found: list[InForce] = []
     for entry in store.control.current_policy().tasks.values():
         certificate_id = certificate_in_force(entry)
@@ -85,7 +98,6 @@ def in_force(store: Store, now_ns: int) -> list[InForce]:
         task = store.control.tasks.get(entry.task)
         if certificate is None or task is None:
             continue
-        spent = spending(store, now_ns) if spent is None else spent
         monitor = store.control.monitors.get(certificate.certificate_id)
         found.append(InForce(task, entry, certificate, monitor, spent.get(entry.task, NOTHING)))
     return found
@@ -114,16 +126,17 @@ class AuditBudget:
         if now_ns < self._looked_ns + self._look_ns and certificates == self._certificates:
             return
         self._looked_ns, self._certificates = now_ns, certificates
-        tasks = in_force(self._store, now_ns)
+        if certificates <= {None}:
+            return
+        spent = spending(self._store, now_ns)
+        tasks = in_force(self._store, spent)
         cap = self._settings.loop.audit_dollars_per_day
         if cap is None:
             self._without_cap(tasks)
             return
         # What tasks no longer in force cost today is spent as well.
-        left = cap - sum(item.committed for item in spending(self._store, now_ns).values())
-        if not tasks:
-            return
-        if self._stopped_today(tasks, cap, now_ns) or left <= self._at_risk(tasks, floor=True):
+        left = cap - sum(item.committed for item in spent.values())
+        if self._stopped_today(tasks, cap, now_ns) or left <= self._at_risk(tasks):
             self._stop(tasks, cap, cap - left, now_ns)
         else:
             self._publish(tasks, self._rates(tasks, left, now_ns), now_ns)
@@ -131,8 +144,8 @@ class AuditBudget:
     def _rates(self, tasks: list[InForce], left: float, now_ns: int) -> dict[str, float]:
         """Task → audit rate. What has no known price is in no budget and keeps its configured rate."""
         loop = self._settings.loop
-        rest = max(day_begins(now_ns) + DAY_NS - now_ns, _SHORTEST_REST_NS) / DAY_NS
-        budget = left - self._at_risk(tasks, floor=False)
+        rest = max(day_begins(now_ns) + DAY_NS - now_ns, _SHORTEST_REST_NS, 4 * self._look_ns) / DAY_NS
+        budget = left - self._at_risk(tasks)
         fixed = {item.task.task_id: rate for item in tasks if (rate := self._fixed(item)) is not None}
         for item in tasks:
             if item.task.task_id in fixed:
@@ -159,14 +172,10 @@ class AuditBudget:
             return audit_rate(self._settings, item.task, on_probation=False)
         return own
 
-    def _at_risk(self, tasks: list[InForce], *, floor: bool) -> float:
-        """Dollars that may be drawn until the next look, twice over; at the rates in force, or the lowest ones."""
-        dollars = 0.0
-        for item in tasks:
-            rate = self._floor if floor else item.policy.audit_rate
-            drawn = 1.0 + rate * item.peak_per_ns * self._look_ns
-            dollars += _RESERVE * drawn * (item.spent.dollars_per_audit or 0.0)
-        return dollars
+    def _at_risk(self, tasks: list[InForce]) -> float:
+        """Dollars that may be drawn until the next look at the lowest rates, twice over."""
+        drawn = ((item, 1.0 + self._floor * item.peak_per_ns * self._look_ns) for item in tasks)
+        return sum(_RESERVE * number * (item.spent.dollars_per_audit or 0.0) for item, number in drawn)
 
     def _publish(self, tasks: list[InForce], rates: dict[str, float], now_ns: int) -> None:
         for item in tasks:

@@ -19,7 +19,7 @@ NANO = 1_000_000_000
 SECOND_NS = 1_000_000_000
 DAY_NS = 86_400 * SECOND_NS
 LATELY_NS = 600 * SECOND_NS
-NEWEST = 200
+NEWEST = 100
 """Answers of the incumbent whose mean cost is what an audit will cost."""
 _SHORTEST_NS = 600 * SECOND_NS
 """A rate of requests is told from a span at least as long."""

@@ -41,7 +41,7 @@ def _looks(desk: Desk, monkeypatch: pytest.MonkeyPatch, wrong: Any) -> int | Non
     everything = pl.DataFrame(
         {
             "trace_id": [f"tr_{n}" for n in number],
-            "at_ns": number,
+            "at_ns": list(number),
             "rate": [0.3] * len(wrong),
             "owned_answer": ["yes"] * len(wrong),
             "answer": np.where(wrong, "no", "yes"),
@@ -51,7 +51,8 @@ def _looks(desk: Desk, monkeypatch: pytest.MonkeyPatch, wrong: Any) -> int | Non
 
     def looked_at(*_: Any) -> Audited:
         drawn = {0.3: seen} if seen else {}
-        return Audited({0.3: 3 * seen}, drawn, everything.head(0), everything.head(seen), 0)
+        none = everything.head(0).select("at_ns", "rate")
+        return Audited({0.3: 3 * seen}, drawn, none, everything.head(seen), 0)
 
     monkeypatch.setattr(audits_module, "audited", looked_at)
     for seen in range(0, len(wrong) + 1, 100):
