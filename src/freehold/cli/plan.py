@@ -103,7 +103,7 @@ def plan_command(
 
         progress(f"Reading {path.name}", 0.0)
         read = read_outcomes(path, incumbent, candidates, limit=limit, prices=given, answers=signal == "cascade")
-        progress("Loading scikit-learn", 0.05)  # only now: most of what goes wrong goes wrong in the file
+        progress("Loading scikit-learn", 0.0)  # only now: most of what goes wrong goes wrong in the file
         from freehold.loop.ladders import Terms
         from freehold.loop.plan import make_plan
 

@@ -2,6 +2,7 @@
 
 Public names: `discover`, `look_at_form`, `Seen`, `build_dataset`, `recognise_form`, `find_templates`; of requests that
 candidates were asked about `count_shadows`, `build_scored`, `ScoredSet`, `scorer_of`, `read_outcomes`.
+Files with recorded outcomes are read by `freehold.curate.outcomes`, which loads numpy and more: it is imported by name.
 """
 
 from freehold.curate.dataset import build_dataset
