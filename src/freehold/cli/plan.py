@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _MOST_CANDIDATES = 5
 """Every set of up to three of them is tried, in a cascade in every order."""
 _LIMIT = 60_000
-_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
+_SUFFIXES = (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 
 
 @click.command("plan")
@@ -85,7 +85,7 @@ def plan_command(
     if what is None:
         raise RequestError("No file was given.", "`freehold plan FILE`: a file of recorded outcomes.")
     path, given = Path(what), _prices(prices)
-    if listing or not (incumbent or as_json):
+    if listing or not (incumbent or candidates or as_json):
         _list(path, given, as_json)
         return
     if incumbent is None or not candidates:

@@ -125,6 +125,7 @@ def test_scores_of_one_class_certify_nothing(tmp_path: Path, plan: Callable[...,
     [
         (["--incumbent", "deer", "--candidate", "cheap"], 3, "'dear'"),
         (["--incumbent", "dear"], 2, "--candidate is missing"),
+        (["--candidate", "cheap"], 2, "--incumbent is missing"),
         (["--incumbent", "dear", "--candidate", "dear"], 2, "all different"),
         (["--incumbent", "dear", "--candidate", "cheap", "--signal", "cascade"], 5, "were kept"),
         (["--incumbent", "dear", "--candidate", "cheap", "--price", "cheap"], 2, "is not a price"),
