@@ -40,7 +40,7 @@ def write_student(folder: Path, manifest: dict[str, Any], tensors: dict[str, NDA
     import numpy as np
     from safetensors.numpy import save
 
-    # safetensors writes an array's memory as it lies there, whatever its strides: a transposed one would come back wrong.
+    # safetensors writes memory as it lies there, whatever the strides: a transposed array would come back wrong.
     data = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
     body = _canonical.encode({**manifest, "files": {TENSORS: sha256_of(data)}})
     write_folder(folder, {TENSORS: data, MANIFEST: body}, MANIFEST)

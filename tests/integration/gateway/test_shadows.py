@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from gateway_fixtures import Scripted, answering, hang, plain, post, raw, split, traces, wait_for
-from ladder_fixtures import PROOF, SUM, body, recorded, running, small_answer, text_of
+from rung_fixtures import PROOF, SUM, body, recorded, running, small_answer, text_of
 
 from freehold.config import CandidateSettings
 from freehold.domain.traces import Trace

@@ -96,15 +96,14 @@ def fitted(signal: Signal, *, student: bool = False) -> tuple[RouterManifest, di
     outcomes = Outcomes(texts, texts, [""] * len(texts), names, scores, costs, (right, *answers.values()))
     order = tuple(range(1, len(names)))
     with threadpool_limits(1):  # small matrices: threads cost more than they bring
-        found, (ladder,), limit = fit_ladders(
-            prepare(outcomes, [hash_text(text) for text in texts], signal), signal, rungs=[order]
-        )
+        rows = prepare(outcomes, [hash_text(text) for text in texts], signal)
+        found, (ladder,) = fit_ladders(rows, signal, rungs=[order])[:2]
     manifest = RouterManifest(
         models=outcomes.models,
         rungs=ladder.rungs,
         signal=signal,
         spreads=ladder.spreads,
-        novelty_limit=limit,
+        novelty_limit=0.9,
         mean_cost=0.0002,
         step=Step(price=4.0, offset=0.0),
         prompts=found.manifest,
