@@ -21,7 +21,7 @@ from freehold.signals.outcomes import Outcomes
 from freehold.store.artifacts import sha256_of, write_folder
 
 ROWS = "outcomes.parquet"
-_REBUILD = "Let the loop build it again: `freehold ladder TASK --try`."
+_REBUILD = "Let the loop build it again: `freehold ladder try TASK --fresh`."
 
 
 class OutcomeFile(msgspec.Struct, frozen=True):

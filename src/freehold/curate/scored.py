@@ -199,15 +199,15 @@ def _check_rows(
     task: Task, rows: Sequence[Shadowed], candidates: Sequence[str], student: _Student | None, without: dict[str, str]
 ) -> None:
     reasons = "; ".join(f"{name}: {why}" for name, why in without.items())
-    if not candidates and student is None:
+    if without and not candidates and student is None:
         raise EvidenceError(
-            f"Task {task.name!r} has no candidate that can be compared with the incumbent"
-            + (f" ({reasons})." if reasons else "."),
-            "Name models under [candidates], and let traffic pass through.",
+            f"Task {task.name!r} has no candidate that can be compared with the incumbent ({reasons}).",
+            "Mend what stands in their way, or name others under [candidates].",
         )
     if not rows:
         raise EvidenceError(
-            f"No request of task {task.name!r} has an answer of every candidate.", "Let more traffic pass through."
+            f"No request of task {task.name!r} has an answer of every candidate.",
+            "Name models under [candidates], and let traffic pass through.",
         )
     if any(row.incumbent.nano is None for row in rows):
         raise EvidenceError(

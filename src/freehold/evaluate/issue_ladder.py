@@ -172,17 +172,22 @@ def ladder_choices(router: Router, expected: Expected, steps: Sequence[tuple[flo
     return np.stack([position[_climb(router, expected, Step(*step))[0]] for step in steps], axis=1)
 
 
+def router_signal(store: Store, evidence: Evidence) -> str:
+    """What the evidence's router chooses by: `prompt` or `cascade`.
+
+    Raises: StudentError, if its files are missing or changed.
+    """
+    return _router(store, evidence).manifest.signal
+
+
 def routed_again(store: Store, evidence: Evidence, rows: EvidenceRows, samples: Sequence[Sample]) -> str:
-    """Check that the stored router, asked again, chooses at every step as the evidence says.
+    """Check that a router that chooses by prompts, asked again, chooses at every step as the evidence says.
 
     Raises:
         CertificateError: it does not.
         StudentError: its files are missing or changed.
     """
-    rung = evidence.rungs[0]
-    router = build_router(*read_router(store.data / rung.signal_path, rung.signal_sha256))
-    if router.manifest.signal != "prompt":
-        return "Not done: a cascade looks at answers of rented models, which are not asked again."
+    router = _router(store, evidence)
     ids, prompts = [sample.trace_id for sample in samples], [sample.prompt for sample in samples]
     empty = np.zeros((len(ids), 1))
     asked = Outcomes(ids, prompts, [evidence.task] * len(ids), router.manifest.models[:1], empty, empty)
@@ -194,6 +199,11 @@ def routed_again(store: Store, evidence: Evidence, rows: EvidenceRows, samples: 
             "Do not rely on it: `freehold rollback TASK`, and let the loop certify again.",
         )
     return f"The router was asked about all {len(ids)} certify rows again and chose the same at every step."
+
+
+def _router(store: Store, evidence: Evidence) -> Router:
+    rung = evidence.rungs[0]
+    return build_router(*read_router(store.data / rung.signal_path, rung.signal_sha256))
 
 
 def _look(store: Store, plan: LaidPlan, certify: Outcomes) -> _Look:
@@ -224,7 +234,7 @@ def _climb(router: Router, expected: Expected, step: Step) -> tuple[NDArray[np.i
 def _evidence(store: Store, plan: LaidPlan, manifest: RouterManifest, attempt: int, path: str, sha256: str) -> Evidence:
     dataset = store.control.datasets.get(plan.dataset)
     if dataset is None:
-        raise NotFound(f"Dataset {plan.dataset} is not stored.", "Begin anew: `freehold ladder TASK --try --fresh`.")
+        raise NotFound(f"Dataset {plan.dataset} is not stored.", "Begin anew: `freehold ladder try TASK --fresh`.")
     rungs = tuple(_rung(store, plan, manifest, number, path, sha256) for number in manifest.rungs)
     return Evidence(
         task=plan.task,
@@ -252,7 +262,7 @@ def _rung(store: Store, plan: LaidPlan, manifest: RouterManifest, number: int, p
     owned = name.startswith(STUDENT)
     student = store.control.students.get(name.removeprefix(STUDENT)) if owned else None
     if owned and student is None:
-        raise NotFound(f"{name} is not stored.", "Begin anew: `freehold ladder TASK --try --fresh`.")
+        raise NotFound(f"{name} is not stored.", "Begin anew: `freehold ladder try TASK --fresh`.")
     return CertifiedRung(
         kind="student" if owned else "model",
         name=student.student_id if student is not None else f"{plan.upstreams[number]}/{name}",

@@ -46,7 +46,8 @@ class Deriver:
             return self._with_incumbent_cost(msgspec.structs.replace(derived, price_source="owned"), trace)
         if not derived.tokens_source:
             return derived
-        names = tuple(dict.fromkeys(name for name in (model, derived.answer_model, trace.model) if name))
+        # What was asked for is no name of what answered where a candidate did.
+        names = tuple(dict.fromkeys(name for name in (model or trace.model, derived.answer_model) if name))
         cost, source = self._prices.cost(
             derived.upstream,
             names,
