@@ -89,8 +89,10 @@ def task(store: Store, asked: Asked) -> str:
     """
     from freehold.dashboard.charts import share_chart
     from freehold.dashboard.queries import Wanted, list_traces, owned_over_time
-    from freehold.dashboard.standing import certificates, standing
+    from freehold.dashboard.standing import audits, certificates, standing
     from freehold.ledger import ledger
+    from freehold.monitor import spending
+    from freehold.monitor.spending import NOTHING
 
     task_id = asked.path["task_id"]
     found = store.control.tasks.get(task_id)
@@ -98,11 +100,14 @@ def task(store: Store, asked: Asked) -> str:
         raise NotFound(f"There is no task {task_id}.", "The overview lists those there are.")
     books = ledger(store, asked.since_ns)
     line = next((line for line in books.tasks if line.key == task_id), None)
+    stands = standing(store.control, found, line)
+    spent = spending(store, time.time_ns(), task_id).get(task_id, NOTHING)
     return render(
         "task.html",
         task=found,
         line=line,
-        standing=standing(store.control, found, line),
+        standing=stands,
+        audits=audits(store.control, stands, spent, asked.settings.loop.audit_dollars_per_day),
         certificates=certificates(store.control, task_id),
         students=store.control.students.list(task_id, 20, newest_first=True),
         policy=store.control.current_policy().tasks.get(task_id),

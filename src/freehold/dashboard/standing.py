@@ -9,6 +9,8 @@ from freehold.domain.events import Monitor
 from freehold.domain.evidence import Certificate, signed_bytes
 from freehold.domain.statements import finding, statement
 from freehold.domain.tasks import Task
+from freehold.loop.audit_budget import certificate_in_force
+from freehold.monitor import Spending, breached, summary, unheard
 
 if TYPE_CHECKING:
     from freehold.ledger import Ledger, Line
@@ -45,6 +47,17 @@ class Standing(NamedTuple):
     in_force: bool
     loss: Loss | None
     monitor: Monitor | None
+
+
+class Audits(NamedTuple):
+    """How a task's answers are audited."""
+
+    rate: float
+    cap: float | None
+    """Dollars per day, for all tasks."""
+    spent: Spending
+    alarm: str
+    """What people should know, in a sentence; empty if all is well."""
 
 
 class Issued(NamedTuple):
@@ -91,12 +104,12 @@ def certificates(control: ControlStore, task_id: str) -> list[Issued]:
     from freehold.store.keys import verify
 
     policy = control.current_policy().tasks.get(task_id)
-    in_force = {rung.certificate for rung in policy.rungs} if policy else set[str]()
+    in_force = certificate_in_force(policy) if policy else None
     return [
         Issued(
             certificate,
             statement(certificate),
-            certificate.certificate_id in in_force,
+            certificate.certificate_id == in_force,
             verify(certificate.public_key, signed_bytes(certificate), certificate.signature),
             control.monitors.get(certificate.certificate_id),
         )
@@ -104,12 +117,28 @@ def certificates(control: ControlStore, task_id: str) -> list[Issued]:
     ]
 
 
+def audits(control: ControlStore, found: Standing, spent: Spending, cap: float | None) -> Audits | None:
+    """How the task's answers are audited; None if no rung answers.
+
+    Raises:
+        StoreError: the control store cannot be read.
+    """
+    policy = control.current_policy().tasks.get(found.task.task_id)
+    if policy is None or not found.in_force:
+        return None
+    monitor = found.monitor
+    alarm = (breached(monitor) or unheard(monitor) or "") if monitor is not None else ""
+    if not alarm and policy.audit_rate == 0.0:
+        alarm = "Nothing is audited now: the certificate ages."
+    return Audits(policy.audit_rate, cap, spent, alarm)
+
+
 def _loss(certificate: Certificate, monitor: Monitor | None) -> Loss:
     """The audits' interval once there are audits; until then the certificate's bound."""
     epsilon = certificate.epsilon
     if monitor is not None and monitor.audits:
         lower, upper = monitor.lower, monitor.upper
-        about = f"{monitor.losses:.0f} of {monitor.audits} audited answers differ from the incumbent's."
+        about = f"{summary(monitor)}."
         return Loss(lower, upper, epsilon, "audits", about, loss_bar(lower, upper, epsilon))
     upper = certificate.loss_upper
     return Loss(0.0, upper, epsilon, "certificate", finding(certificate), loss_bar(0.0, upper, epsilon))

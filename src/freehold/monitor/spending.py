@@ -75,13 +75,14 @@ def day_begins(now_ns: int) -> int:
     return now_ns // DAY_NS * DAY_NS
 
 
-def spending(store: Store, now_ns: int) -> dict[str, Spending]:
-    """Task → its audits and requests, as far as they are sealed.
+def spending(store: Store, now_ns: int, task: str | None = None) -> dict[str, Spending]:
+    """Task → its audits and requests, as far as they are sealed; of one `task` only, if it is given.
 
     Raises:
         StoreError: the trace table cannot be read.
     """
-    recent = store.traces.scan().filter((pl.col("at_ns") >= now_ns - DAY_NS) & (pl.col("task") != ""))
+    wanted = pl.col("task") != "" if task is None else pl.col("task") == task
+    recent = store.traces.scan().filter((pl.col("at_ns") >= now_ns - DAY_NS) & wanted)
     rows = collect(recent.filter(pl.col("kind").is_in(["request", "audit"])).select(_COLUMNS)).sort("at_ns")
     return {str(key[0]): _of_task(part, now_ns) for key, part in rows.group_by("task")}
 
