@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "promote": ("freehold.cli.moves", "Move a task to its certified student."),
     "certificate": ("freehold.cli.certificates", "List, show and verify certificates."),
     "audits": ("freehold.cli.audits", "Show what audits measure for each certificate in force, and cost."),
+    "ladder": ("freehold.cli.ladder", "Show or look for the models that answer a task before its incumbent."),
     "rollback": ("freehold.cli.moves", "Move a task back to the incumbent."),
     "ledger": ("freehold.cli.data", "Show what ownership saves and costs."),
     "traces": ("freehold.cli.data", "Show recent traces, or one whole."),
