@@ -30,7 +30,7 @@ from freehold.evaluate import (
 )
 from freehold.evaluate.ladder import lay_walk
 from freehold.evaluate.losses import described
-from freehold.loop.ladders import MIN_EACH, LaidLadder, Parts, Terms, lay_ladder, router_at, with_loss
+from freehold.loop.ladders import MIN_EACH, LaidLadder, Parts, Terms, fit_evidence, lay_ladder, router_at
 from freehold.loop.move import MIN_GAIN, MIN_GROWTH, outlook_of
 from freehold.loop.steps import Stepwise, job_of_certificate, jobs_of, new_job, open_job, result_of
 from freehold.promote import promote
@@ -143,9 +143,9 @@ class LadderMove(Stepwise):
 
     def _best(self, outcomes: Outcomes, parts: Parts, terms: Terms, signal: Any, whole: float) -> _Best:
         rows = prepare(outcomes, [hash_text(prompt) for prompt in outcomes.prompts], signal)
-        ladder = lay_ladder(
-            with_loss(rows, terms.loss), parts, terms._replace(signal=signal), seed=self._settings.loop.seed
-        )
+        terms = terms._replace(signal=signal)
+        evidence = fit_evidence(rows, parts, terms, seed=self._settings.loop.seed)
+        ladder = lay_ladder(evidence, rows, parts, terms)
         return _Best(ladder, ladder.laid.saving * (whole if signal == "cascade" else 1.0), rows.mean_cost)
 
     def _needed(self, best: _Best, terms: Terms, rows: int, certify_rows: int) -> int | None:

@@ -18,6 +18,8 @@ from freehold.train.router import FittedPrompts
 FIT, TUNE = 0.38, 0.08
 """Shares of the evidence; the rest certifies. See `split`."""
 MIN_EACH = 40
+NOVELTY_KEPT = 0.97
+"""Share of the tune rows that is not novel: the rest is what the gate costs."""
 Loss = Literal["signed", "harm"]
 Floats = NDArray[np.float64]
 Tensors = dict[str, NDArray[np.generic]]
@@ -51,6 +53,8 @@ class LaidLadder(NamedTuple):
     """Of the fit and tune rows, with what they lost, (n, k), and took, (n, k + 1)."""
     losses: Floats
     costs: Floats
+    certify_on: Expected
+    """Of the certify rows."""
 
 
 class BuiltLadder(NamedTuple):
@@ -84,42 +88,6 @@ def split(groups: NDArray[np.intp], seed: int) -> Parts:
 def with_loss(rows: Prepared, loss: Loss) -> Prepared:
     """The rows with the loss that shall be certified: gains forgive harm (`signed`), or do not (`harm`)."""
     return rows._replace(losses=np.maximum(rows.losses, 0.0)) if loss == "harm" else rows
-
-
-def lay_ladder(rows: Prepared, parts: Parts, terms: Terms, *, seed: int = 0) -> LaidLadder:
-    """Fit on `parts.fit` and choose on fit and tune rows. `rows`: with the loss that shall be certified.
-
-    Certify rows are only counted.
-
-    Raises:
-        EvidenceError: too few rows in a part.
-    """
-    smallest = min(len(part) for part in parts)
-    if min(len(parts.fit), len(parts.certify)) < MIN_EACH or not smallest:
-        raise EvidenceError(
-            f"{len(rows.texts)} scored prompts are too few to fit, tune and certify on ({MIN_EACH} at least each).",
-            "Score more requests.",
-        )
-    fit, tune = rows.take(parts.fit), rows.take(parts.tune)
-    prompts, ladders, limit = fit_ladders(fit, terms.signal, seed=seed)
-    losses, costs = np.vstack((fit.losses, tune.losses)), np.vstack((fit.costs, tune.costs))
-    laid: list[LaidLadder] = []
-    for fitted in ladders:
-        known = join(fitted.expected, expect(prompts, fitted, tune))
-        ladder = Ladder(fitted.rungs, fitted.spreads, limit)
-        walk = lay_walk(
-            known,
-            losses,
-            costs,
-            ladder,
-            risk=terms.risk,
-            epsilon=terms.epsilon,
-            delta=terms.delta,
-            certify_rows=len(parts.certify),
-        )
-        laid.append(LaidLadder(prompts, fitted, walk, known, losses, costs))
-    best = best_laid([one.laid for one in laid])
-    return next(one for one in laid if one.laid is best)
 
 
 class FittedEvidence(NamedTuple):
@@ -156,20 +124,21 @@ def fit_evidence(rows: Prepared, parts: Parts, terms: Terms, *, seed: int = 0) -
         )
     rows = with_loss(rows, terms.loss)
     fit, tune, certify = rows.take(parts.fit), rows.take(parts.tune), rows.take(parts.certify)
-    prompts, ladders, limit = fit_ladders(fit, terms.signal, seed=seed)
+    prompts, ladders = fit_ladders(fit, terms.signal, seed=seed)
+    on_tune = [expect(prompts, fitted, tune) for fitted in ladders]
     return FittedEvidence(
         prompts,
         ladders,
-        limit,
-        [join(fitted.expected, expect(prompts, fitted, tune)) for fitted in ladders],
+        float(np.quantile(on_tune[0].novelty, NOVELTY_KEPT)),
+        [join(fitted.expected, known) for fitted, known in zip(ladders, on_tune, strict=True)],
         [expect(prompts, fitted, certify) for fitted in ladders],
     )
 
 
-def certify_ladder(evidence: FittedEvidence, rows: Prepared, parts: Parts, terms: Terms) -> BuiltLadder:
-    """Lay a walk for every order of rungs, take the one that promises most, and test it on the certify rows."""
+def lay_ladder(evidence: FittedEvidence, rows: Prepared, parts: Parts, terms: Terms) -> LaidLadder:
+    """Lay a walk for every order of rungs and take the one that promises most; certify rows are only counted."""
     rows = with_loss(rows, terms.loss)
-    chosen, certify = rows.take(np.concatenate((parts.fit, parts.tune))), rows.take(parts.certify)
+    chosen = rows.take(np.concatenate((parts.fit, parts.tune)))
     laid = [
         lay_walk(
             known,
@@ -185,10 +154,17 @@ def certify_ladder(evidence: FittedEvidence, rows: Prepared, parts: Parts, terms
     ]
     best = best_laid(laid)
     at = next(at for at, walk in enumerate(laid) if walk is best)
-    fitted, expected = evidence.ladders[at], evidence.certify_on[at]
+    fitted, known = evidence.ladders[at], evidence.chosen_on[at]
+    return LaidLadder(evidence.prompts, fitted, best, known, chosen.losses, chosen.costs, evidence.certify_on[at])
+
+
+def certify_ladder(evidence: FittedEvidence, rows: Prepared, parts: Parts, terms: Terms) -> BuiltLadder:
+    """Lay a ladder and test its walk on the certify rows."""
+    prompts, fitted, best, _, losses, _, expected = lay_ladder(evidence, rows, parts, terms)
     if not best.steps:
-        return BuiltLadder(evidence.prompts, fitted, best, "", None, expected)
-    tests, name = tests_of(best, chosen.losses, terms.delta)
+        return BuiltLadder(prompts, fitted, best, "", None, expected)
+    certify = with_loss(rows, terms.loss).take(parts.certify)
+    tests, name = tests_of(best, losses, terms.delta)
     result = certify_walk(
         best,
         expected,
@@ -199,7 +175,7 @@ def certify_ladder(evidence: FittedEvidence, rows: Prepared, parts: Parts, terms
         epsilon=terms.epsilon,
         delta=terms.delta,
     )
-    return BuiltLadder(evidence.prompts, fitted, best, name, result, expected)
+    return BuiltLadder(prompts, fitted, best, name, result, expected)
 
 
 def join(first: Expected, second: Expected) -> Expected:
