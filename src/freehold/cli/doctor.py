@@ -176,7 +176,7 @@ def _ladder(settings: Settings, task: str, ladder: Ladder) -> Check:
     from freehold.record.prices import PriceList
 
     try:
-        load_ladder(settings.data, settings.upstreams, PriceList(settings.upstreams), ladder)
+        load_ladder(settings, PriceList(settings.upstreams), ladder)
     except FreeholdError as error:
         return Check(f"ladder of {task}", "error", f"{error} The incumbent answers.")
     names = ", ".join(model.name for model in ladder.models)

@@ -90,6 +90,8 @@ class CandidateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     asked. Overdrawn by no more than calls under way cost above their estimates."""
     samples: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
     """How often each candidate is asked, to see whether it agrees with itself."""
+    embedder: str = ""
+    """Absolute path of a local sentence-transformers folder that routers shall look at too; empty: none does."""
     min_rows: Count = 200
     """Fewest requests that all candidates have answered before a ladder of them is looked for."""
     signals: tuple[Literal["prompt", "cascade"], ...] = ("prompt", "cascade")

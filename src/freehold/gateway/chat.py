@@ -128,19 +128,19 @@ def _follow_up(
     body: bytes,
 ) -> None:
     """Ask the incumbent about an audited answer, or a second time about its own; ask candidates about its answer."""
+    shadows = runtime.shadows
+    if shadows is None and not decision.audit and not decision.repeat:
+        return
     key = runtime.forwarded_key(caller)
-    drawn = 0.0 if runtime.shadows is None else runtime.shadows.rate
+    chance = drawn = 0.0 if shadows is None else shadows.rate
     if decision.audit:
         runtime.audits.put(Question("audit", exchange, upstream, body, caller.forward, key))
-        drawn = min(
-            drawn, decision.audit_probability
-        )  # of all accepted requests: as near to all others' rate as can be
+        # Of all accepted requests: as near to the rate of all others as audits allow.
+        drawn = min(drawn, decision.audit_probability)
         chance = drawn / decision.audit_probability
-    elif decision.reason != "accepted" and exchange.status == 200 and exchange.error is None:
-        if decision.repeat:
-            runtime.audits.put(Question("repeat", exchange, upstream, body, caller.forward, key))
-        chance = drawn
-    else:
+    elif decision.reason == "accepted" or exchange.status != 200 or exchange.error is not None:
         return
-    if runtime.shadows is not None and caller.recorded and random.random() < chance:
-        runtime.shadows.about(exchange, request, upstream, caller.forward, key, drawn)
+    elif decision.repeat:
+        runtime.audits.put(Question("repeat", exchange, upstream, body, caller.forward, key))
+    if shadows is not None and caller.recorded and random.random() < chance:
+        shadows.about(exchange, request, upstream, caller.forward, key, drawn)

@@ -59,7 +59,7 @@ class Runtime:
             lambda: ControlStore.open(settings.control_url),
             settings.data,
             load_student,
-            functools.partial(load_ladder, settings.data, settings.upstreams, self.prices),
+            functools.partial(load_ladder, settings, self.prices),
             poll_seconds=gateway.policy_poll_seconds,
             lease_seconds=gateway.policy_lease_seconds,
         )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from freehold.config import UpstreamSettings
+from freehold.config import Settings, UpstreamSettings
 from freehold.domain.errors import StudentError
 from freehold.domain.policy import Ladder, LadderModel
 from freehold.record.prices import PriceList
@@ -29,19 +29,21 @@ def load_student(folder: Path, sha256: str) -> Student:
     return build_classifier(manifest, tensors)
 
 
-def load_ladder(
-    data: Path, upstreams: Mapping[str, UpstreamSettings], prices: PriceList, ladder: Ladder
-) -> LoadedLadder:
+def load_ladder(settings: Settings, prices: PriceList, ladder: Ladder) -> LoadedLadder:
     """A ladder with its router and students, every file's hash checked, and every model one that may be asked.
 
     Raises:
         StudentError: a file is missing or changed, they do not fit together, or a model cannot be asked: which, why,
             and what to do.
     """
+    from freehold.signals.embed import SentenceEmbedder
     from freehold.signals.router import build_router
     from freehold.store.artifacts import read_router
 
-    router = build_router(*read_router(data / ladder.path, ladder.sha256))
+    data, upstreams, folder = settings.data, settings.upstreams, settings.candidates.embedder
+    manifest, tensors = read_router(data / ladder.path, ladder.sha256)
+    wanted = folder and manifest.get("prompts", {}).get("embedded")
+    router = build_router(manifest, tensors, SentenceEmbedder(Path(folder)) if wanted else None)
     numbers = dict(zip(ladder.models, router.manifest.rungs, strict=False))
     incumbent = router.manifest.models[0]
     rungs = tuple(_rung(data, upstreams, model, number, incumbent) for model, number in numbers.items())
