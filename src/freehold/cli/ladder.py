@@ -1,4 +1,4 @@
-"""`freehold ladder`: which models answer a task before its incumbent, on what evidence, and how much is still wanted."""
+"""`freehold ladder`: which models answer a task before its incumbent, on what evidence, and how much is wanted."""
 
 from __future__ import annotations
 
