@@ -23,7 +23,7 @@ STACKED = 4
 """Figures stacked per target: a constant, the task's mean, the linear model, the neighbours."""
 MIN_COST = 1e-3
 """No answer is expected to cost less than this share of the incumbent's mean."""
-STRANGER = 2.0
+STRANGER = 4.0
 """Added to the novelty of a prompt whose task is not in the evidence: beyond any limit."""
 Floats32 = NDArray[np.float32]
 
@@ -36,7 +36,8 @@ class Prediction(NamedTuple):
     costs: Floats32
     """Of the incumbent and each candidate, as shares of the incumbent's mean cost, shape (k + 1,); above 0."""
     novelty: float
-    """1 − similarity to the nearest prompt of the evidence, in [0, 1]; 2 more where the task itself is unknown."""
+    """1 − similarity to the nearest prompt of the evidence, plus the share of the prompt that the space of the evidence
+    does not hold: in [0, 2]; `STRANGER` more where the task itself is unknown."""
 
 
 class PromptManifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +81,9 @@ class PromptModel:
         values = text.counts * self.idf.take(text.buckets)
         values /= max(1e-9, float(np.sqrt(values @ values)))
         gathered = values @ self.table.take(text.buckets, axis=0)
-        place, structure = _unit(gathered[self._targets :]), text.structure
+        projected = gathered[self._targets :]
+        outside = 1.0 - float(np.sqrt(projected @ projected))
+        place, structure = _unit(projected), text.structure
         if text.embedding is not None:
             place, structure = (
                 _unit(np.concatenate((place, text.embedding))),
@@ -91,7 +94,7 @@ class PromptModel:
         row = self._rows.get(task, -1)
         mean = self.task_means[row]
         stacked = self.stack[0] + self.stack[1] * mean + self.stack[2] * linear + self.stack[3] * near
-        novelty = 1.0 - similarity + (STRANGER if row < 0 and self._rows else 0.0)
+        novelty = 1.0 - similarity + outside + (STRANGER if row < 0 and self._rows else 0.0)
         k = self.manifest.candidates
         return Prediction(stacked[:k], np.maximum(stacked[k:], MIN_COST), novelty)
 

@@ -25,8 +25,6 @@ from freehold.train.router import FOLDS, TASK_PRIOR, FittedPrompts, fit_prompts,
 Floats = NDArray[np.float64]
 Ridge: Any = sklearn.linear_model.Ridge  # scikit-learn has no types
 ANSWER_RIDGE = 20.0
-NOVELTY_KEPT = 0.98
-"""Share of the evidence that is not novel: the rest is what the gate costs."""
 MOST_RUNGS = 3
 
 
@@ -108,8 +106,8 @@ def prepare(outcomes: Outcomes, texts: list[HashedText], signal: Signal) -> Prep
 
 def fit_ladders(
     rows: Prepared, signal: Signal, *, rungs: Sequence[tuple[int, ...]] | None = None, seed: int = 0
-) -> tuple[FittedPrompts, list[FittedLadder], float]:
-    """Estimates for every order of rungs in `rungs` (default: all), and the novelty limit.
+) -> tuple[FittedPrompts, list[FittedLadder]]:
+    """Estimates for every order of rungs in `rungs` (default: all).
 
     Raises: EvidenceError, if there are too few rows.
     """
@@ -119,11 +117,10 @@ def fit_ladders(
 
 def _fit_ladders(
     rows: Prepared, signal: Signal, rungs: Sequence[tuple[int, ...]], seed: int
-) -> tuple[FittedPrompts, list[FittedLadder], float]:
+) -> tuple[FittedPrompts, list[FittedLadder]]:
     prompts = fit_prompts(rows.texts, rows.tasks, rows.groups, rows.losses, rows.costs, seed=seed)
     k = rows.losses.shape[1]
     before, costs = prompts.predicted[:, :k], prompts.predicted[:, k:]
-    limit = float(np.quantile(prompts.novelty, NOVELTY_KEPT))
     codes = _codes(prompts, rows.tasks)
     ladders: list[FittedLadder] = []
     for order in rungs:
@@ -141,7 +138,7 @@ def _fit_ladders(
             spreads.append(spread_of(before[:, rung - 1], crossed))
         expected = Expected(before, costs, prompts.novelty, after)
         ladders.append(FittedLadder(order, signal, tuple(spreads) or (0.0,) * len(order), weights, means, expected))
-    return prompts, ladders, limit
+    return prompts, ladders
 
 
 def expect(prompts: FittedPrompts, ladder: FittedLadder, rows: Prepared) -> Expected:

@@ -44,7 +44,7 @@ class FittedPrompts(NamedTuple):
     predicted: Floats
     """Shape (n, q): losses of the candidates, then costs of the incumbent and of the candidates."""
     novelty: Floats
-    """Of each row against the others, shape (n,)."""
+    """Of each row against the others, shape (n,); less than that of new rows, as the space was fitted on these."""
 
 
 def fit_prompts(
@@ -94,7 +94,8 @@ def fit_prompts(
     embedded = 0 if texts[0].embedding is None else len(texts[0].embedding)
     manifest = PromptManifest(candidates=losses.shape[1], tasks=names, embedded=embedded)
     predicted = _put_together(stack, parts, losses.shape[1])
-    return FittedPrompts(PromptModel(manifest, stored), manifest, stored, predicted, 1.0 - similarity)
+    novelty = 1.0 - similarity + placed.outside
+    return FittedPrompts(PromptModel(manifest, stored), manifest, stored, predicted, novelty)
 
 
 def predict_prompts(fitted: FittedPrompts, texts: Sequence[HashedText], tasks: Sequence[str]) -> tuple[Floats, Floats]:
@@ -107,7 +108,7 @@ def predict_prompts(fitted: FittedPrompts, texts: Sequence[HashedText], tasks: S
     parts = np.concatenate((np.ones_like(parts[:1]), parts))
     predicted = _put_together(tensors["stack"], parts, fitted.manifest.candidates)
     strange = (codes == len(names)) & bool(names)
-    return predicted, 1.0 - similarity + STRANGER * strange
+    return predicted, 1.0 - similarity + placed.outside + STRANGER * strange
 
 
 def task_means(codes: NDArray[np.intp], targets: Floats, tasks: int) -> Floats:
@@ -128,7 +129,7 @@ def _codes(names: tuple[str, ...], tasks: Sequence[str]) -> NDArray[np.intp]:
 
 
 def _take(placed: Placed, rows: NDArray[np.intp]) -> Placed:
-    return Placed(placed.words[rows], placed.places[rows], placed.structure[rows])
+    return Placed(placed.words[rows], placed.places[rows], placed.structure[rows], placed.outside[rows])
 
 
 def _fit_heads(placed: Placed, codes: NDArray[np.intp], targets: Floats, tasks: int, seed: int) -> dict[str, Floats]:

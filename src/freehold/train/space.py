@@ -45,6 +45,8 @@ class Placed(NamedTuple):
     """Unit length, (n, d), or (n, d + e) with an embedder of e dimensions."""
     structure: Floats
     """(n, STRUCTURE), or with an embedder (n, STRUCTURE + e)."""
+    outside: Floats
+    """How much of a prompt the space does not hold: 1 − the length of its projection, (n,)."""
 
 
 def fit_space(texts: Sequence[HashedText], seed: int) -> Space:
@@ -59,13 +61,15 @@ def fit_space(texts: Sequence[HashedText], seed: int) -> Space:
 def place(space: Space, texts: Sequence[HashedText]) -> Placed:
     """Where prompts lie; as `freehold.signals.prompts.PromptModel` has it for one."""
     words = tf_idf(counts_of(texts), space.idf)
-    places = unit(words @ space.projection)
+    projected = words @ space.projection
+    outside = 1.0 - np.linalg.norm(projected, axis=1)
+    places = unit(projected)
     structure = np.stack([text.structure for text in texts]).astype(np.float64)
     if texts[0].embedding is not None:
         embedded = np.stack([text.embedding for text in texts if text.embedding is not None]).astype(np.float64)
         places = unit(np.hstack((places, embedded)))
         structure = np.hstack((structure, embedded))
-    return Placed(words, places, structure)
+    return Placed(words, places, structure, outside)
 
 
 def counts_of(texts: Sequence[HashedText]) -> Matrix:
