@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import openai
 import pytest
+from click.testing import CliRunner
 from gateway_fixtures import (
     JSON_ANSWER,
     SSE_HEAD,
@@ -41,6 +42,7 @@ from rung_fixtures import (
     text_of,
 )
 
+from freehold.cli.doctor import doctor_command
 from freehold.domain.policy import Policy
 from freehold.domain.traces import Trace
 from freehold.ledger import ledger
@@ -309,6 +311,27 @@ def test_a_model_that_would_need_the_callers_key_makes_the_ladder_unusable(tmp_p
         assert small.requests == [] and traces(tmp_path)[-1].reason == "ladder-unusable"
         (event,) = run.control.events()
         assert "upstreams.cheap.api_key_env" in event.message and "keyless" in event.message
+
+
+def test_the_doctor_says_whether_a_ladder_can_be_used(run: Running) -> None:
+    run.publish("prompt")
+    config = run.data.parent / f"{run.data.name}.toml"
+
+    def said(cheap: str) -> tuple[str, str]:
+        config.write_text(
+            f'data_dir = "{run.data}"\n[upstreams.main]\nbase_url = "http://127.0.0.1:1/v1"\nmodels = ["big"]\n'
+            f'[upstreams.cheap]\nbase_url = "http://127.0.0.1:1/v1"\nmodels = ["small"]\n{cheap}\n'
+        )
+        result = CliRunner().invoke(doctor_command, ["--json", "--config", str(config)])
+        found = {check["what"]: (check["level"], check["says"]) for check in json.loads(result.stdout)}
+        return found[f"ladder of {TASK}"]
+
+    assert said("keyless = true") == ("ok", "small: every file's hash holds, and every model may be asked")
+    level, says = said("")
+    assert level == "error" and "upstreams.cheap.api_key_env" in says
+    (run.data / "routers" / "prompt_false" / "manifest.json").unlink()
+    level, says = said("keyless = true")
+    assert level == "error" and "manifest.json cannot be read" in says
 
 
 def test_only_the_model_changes_in_what_a_rung_is_asked(tmp_path: Path) -> None:
