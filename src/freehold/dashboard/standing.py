@@ -137,8 +137,8 @@ def _loss(certificate: Certificate, monitor: Monitor | None) -> Loss:
     """The audits' interval once there are audits; until then the certificate's bound."""
     epsilon = certificate.epsilon
     if monitor is not None and monitor.audits:
-        lower, upper = monitor.lower, monitor.upper
+        lower, upper = max(0.0, monitor.lower), max(0.0, monitor.upper)  # gains are no loss
         about = f"{summary(monitor)}."
         return Loss(lower, upper, epsilon, "audits", about, loss_bar(lower, upper, epsilon))
-    upper = certificate.loss_upper
+    upper = max(0.0, certificate.loss_upper)
     return Loss(0.0, upper, epsilon, "certificate", finding(certificate), loss_bar(0.0, upper, epsilon))

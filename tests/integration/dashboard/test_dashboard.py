@@ -133,7 +133,15 @@ def test_the_figures_are_the_ledgers(url: str, desk: Desk) -> None:
 
 def test_a_task_shows_its_evidence(url: str, desk: Desk) -> None:
     _, _, text = get(url, f"/tasks/{desk.tasks['triage']}")
-    for said in ("in force", "1 of 61 audited answers differ", "The loss is disagreement.", "holds", "certified"):
+    for said in (
+        "in force",
+        "1 of 61 audited answers differ",
+        "The loss is disagreement.",
+        "holds",
+        "certified",
+        "of owned answers",
+        "no cap",
+    ):
         assert said in text
     assert text.count("<td>holds</td>") == 2 and text.count(">fails<") == 1  # the walk: 2 hold, 1 certified, 1 fails
     _, _, text = get(url, f"/tasks/{desk.tasks['urgency']}")

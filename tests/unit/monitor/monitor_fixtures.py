@@ -111,6 +111,10 @@ class Watched:
             entries[item.task] = TaskPolicy(task=item.task, rungs=(rung,), audit_rate=0.05)
         self.store.control.publish_policy(Policy(tasks=entries), 0)
 
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
     def rate(self, task: str) -> float:
         """The audit rate in force."""
         return self.store.control.current_policy().tasks[task].audit_rate
