@@ -5,19 +5,16 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from freehold.domain.chat import ChatRequest, parse_chat
-from freehold.domain.errors import RequestError, UpstreamError
+from freehold.domain.errors import RequestError
 
 if TYPE_CHECKING:
     import polars as pl
 
     from freehold.config import Settings
     from freehold.domain.tasks import Task
-    from freehold.scorers import Ask, Context
+    from freehold.scorers import Context
     from freehold.store import Store
-    from freehold.upstreams.directory import UpstreamDirectory
 
 _COLUMNS = ("trace_id", "of", "kind", "at_ns", "owned", "status", "error", "truncated", "finish_reason", "answer")
 _REQUESTS_LOOKED_AT = 50
@@ -78,36 +75,6 @@ def stand_ins(answers: list[str]) -> list[Pair]:
     for answer, other in itertools.pairwise(newest):
         pairs.append(Pair("", "beside another request's", answer, other, Context()))
     return pairs
-
-
-def ask_upstream(directory: UpstreamDirectory) -> Ask:
-    """A function that asks a configured upstream's model and gives the text of its answer.
-
-    It raises ModelNotFound where no upstream serves the model, and UpstreamError where it gives no answer.
-    """
-    from freehold.record.answers import read_answer
-    from freehold.upstreams.base import UpstreamRequest
-
-    async def ask(model: str, messages: list[dict[str, str]]) -> str:
-        body = msgspec.json.encode({"model": model, "messages": messages, "temperature": 0})
-        headers = [(b"content-type", b"application/json")]
-        request = UpstreamRequest(method=b"POST", path=b"/chat/completions", headers=headers, body=body)
-        name, response = await directory.send(directory.find(model), request)
-        parts: list[bytes] = []
-        try:
-            while not response.at_end:
-                parts.append(await response.read())
-        finally:
-            response.close()
-        text = read_answer(b"".join(parts), stream=False).text
-        if response.status != 200 or text is None:
-            raise UpstreamError(
-                f"{name} gave the judge's model {model} no answer (status {response.status}).",
-                "Set the upstream's api_key_env, or give the judge another model.",
-            )
-        return text
-
-    return ask
 
 
 def _usable(store: Store, settings: Settings, task: Task) -> pl.DataFrame:

@@ -20,7 +20,7 @@ from freehold.cli.common import (
     settings_at,
     table,
 )
-from freehold.cli.scorer_data import Pair, ask_upstream, recorded_answers, recorded_pairs, stand_ins
+from freehold.cli.scorer_data import Pair, recorded_answers, recorded_pairs, stand_ins
 from freehold.domain.errors import ConfigError, EvidenceError, NotFound, ScorerError
 from freehold.domain.scoring import SCORERS, Comparison, JudgeScorer, Scorer, kind_of
 
@@ -266,6 +266,7 @@ async def _compare_all(scorer: Scorer, pairs: list[Pair], settings: Settings) ->
     if not isinstance(scorer, JudgeScorer):
         return [await compare_async(scorer, pair.answer, pair.reference, pair.context) for pair in pairs]
     from freehold.gateway.runtime import build_directory
+    from freehold.loop.asking import ask_upstream
 
     directory = build_directory(settings.upstreams)
     ask = ask_upstream(directory)
