@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,7 +33,9 @@ from bench.route.baselines import BASELINES, move, naive_threshold
 from bench.route.measures import Recovered, Seen, area, best_possible, recovered, seen
 from numpy.typing import NDArray
 
+from freehold.curate.outcome_prices import Price, parse_price
 from freehold.curate.outcomes import read_outcomes
+from freehold.domain.errors import FreeholdError, RequestError
 from freehold.loop.ladders import (
     BuiltLadder,
     Parts,
@@ -79,6 +81,8 @@ class SplitResult(NamedTuple):
     text_gate: Seen
     """The same ladder if tasks were unknown by name, so that only the words of a prompt tell a stranger."""
     ungated: Seen
+    gain: float
+    """Saving beyond that of a random mix with the strongest candidate which loses as much."""
     baselines: dict[str, tuple[Seen, float, Recovered]]
     """Name → outcome, best possible saving of its ranking, call curve."""
     seconds: float
@@ -142,10 +146,20 @@ def look(built: BuiltLadder, rows: Prepared, terms: Terms) -> SplitResult:
         strangers=float((expected.novelty > built.laid.ladder.novelty_limit).mean()),
         text_gate=with_novelty(nearest_only(unnamed)),
         ungated=with_novelty(np.zeros(len(rows.losses))),
+        gain=gain_over_random(with_novelty(expected.novelty), rows),
         baselines={},
         seconds=0.0,
         decisions_ms=[],
     )
+
+
+def gain_over_random(ours: Seen, rows: Prepared) -> float:
+    """Saving beyond that of moving requests at random to the strongest candidate until as much is lost."""
+    strongest = int(rows.losses.mean(0).argmin())
+    everything = float(rows.losses[:, strongest].mean())
+    lost = ours.loss if everything > 0.0 else 0.0
+    share = min(1.0, max(0.0, lost) / everything) if everything > 0.0 else 1.0
+    return ours.saving - share * (1.0 - float(rows.costs[:, strongest + 1].sum() / rows.costs[:, 0].sum()))
 
 
 def nearest_only(expected: Expected) -> NDArray[np.float64]:
@@ -221,10 +235,14 @@ def report(results: list[SplitResult], risk: str, arguments: argparse.Namespace)
         "loss_kind": arguments.loss,
         "signal": arguments.signal,
         "shift": arguments.shift,
+        "prompts": arguments.prompts,
+        "costs": arguments.costs,
         **ours,
         "auc": round(float(np.nanmean([r.auc for r in results])), 4),
         "certified": round(float(np.mean([r.certified for r in results])), 4),
         "gate": gates,
+        "gain_over_random": round(float(np.mean([r.gain for r in results])), 4),
+        "claims_gain": bool(np.mean([r.gain for r in results]) > 1.645 * np.std([r.gain for r in results])),
         "decision_ms_p50": round(float(np.percentile(decisions, 50)), 4),
         "decision_ms_p95": round(float(np.percentile(decisions, 95)), 4),
         "fit_cpu_seconds": round(float(np.median([r.seconds for r in results])), 2),
@@ -237,6 +255,13 @@ def report(results: list[SplitResult], risk: str, arguments: argparse.Namespace)
             for name in BASELINES
         },
     }
+
+
+def without_nan(value: Any) -> Any:
+    """The same with null for figures that do not exist, as JSON has it."""
+    if isinstance(value, dict):
+        return {key: without_nan(inner) for key, inner in cast("dict[str, Any]", value).items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def outcome(found: list[Seen]) -> dict[str, float]:
@@ -259,6 +284,22 @@ def summary(found: list[Seen], possible: list[float], curves: list[Recovered]) -
         "cpt50": round(float(np.nanmean([curve.cpt50 for curve in curves])), 4),
         "cpt80": round(float(np.nanmean([curve.cpt80 for curve in curves])), 4),
     }
+
+
+def read(arguments: argparse.Namespace) -> tuple[Outcomes, str]:
+    """The file's outcomes, and whose dollars they cost; where dollars are unknown, calls to the incumbent are counted."""
+    models = (arguments.incumbent, *arguments.candidates.split(","))
+    path, answers = Path(arguments.file), arguments.signal == "cascade"
+    prices = dict(parse_price(price) for price in arguments.price)
+    try:
+        found = read_outcomes(path, models[0], models[1:], prices=prices, answers=answers)
+    except RequestError as error:
+        if "cost" not in error.message:
+            raise
+        prices = {model: Price(request=float(model == models[0])) for model in models}
+        found = read_outcomes(path, models[0], models[1:], prices=prices, answers=answers)
+        return found.outcomes, "calls to the incumbent: dollars are not known"
+    return found.outcomes, ", ".join(sorted(set(found.cost_sources.values())))
 
 
 _problem: Problem | None = None
@@ -287,23 +328,29 @@ def main() -> None:
     parser.add_argument("--loss", choices=("signed", "harm"), default="signed")
     parser.add_argument("--signal", choices=("prompt", "cascade"), default="prompt")
     parser.add_argument("--shift", choices=("leave-one-task-out", "none"), default="none")
+    parser.add_argument(
+        "--price", action="append", default=[], help="MODEL=IN,OUT per million tokens, or MODEL=DOLLARS"
+    )
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--json", action="store_true", help="one line, for programs")
     arguments = parser.parse_args()
-    read = read_outcomes(Path(arguments.file), arguments.incumbent, tuple(arguments.candidates.split(",")))
-    outcomes = read.outcomes
+    outcomes, arguments.costs = read(arguments)
     risks = ("traffic", "served") if arguments.risk == "both" else (arguments.risk,)
     terms = tuple(Terms(arguments.epsilon, arguments.delta, risk, arguments.loss, arguments.signal) for risk in risks)
     if arguments.shift != "none" and len(set(outcomes.tasks)) < 2:
         sys.exit("There is one task only, so none can be left out.")
+    arguments.prompts = len(outcomes)
     rows = prepare(outcomes, [hash_text(prompt) for prompt in outcomes.prompts], arguments.signal)
     problem = Problem(outcomes, rows, terms, arguments.shift)
     with ProcessPoolExecutor(arguments.jobs, initializer=_set, initargs=(problem,)) as pool:
         results = list(pool.map(_run, range(arguments.splits)))
     for at, risk in enumerate(risks):  # with --risk both: one object a line
         one = report([result[at] for result in results], risk, arguments)
-        print(json.dumps(one, indent=None if arguments.json else 2))
+        print(json.dumps(without_nan(one), indent=None if arguments.json else 2))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FreeholdError as error:
+        sys.exit(str(error))
