@@ -11,6 +11,7 @@ from freehold.config import Settings
 from freehold.dashboard.show import render
 from freehold.domain.errors import NotFound
 from freehold.domain.ids import is_id
+from freehold.domain.traces import KINDS, Kind
 
 if TYPE_CHECKING:
     from freehold.dashboard.queries import Wanted, Whole
@@ -216,11 +217,7 @@ def _wanted(query: Mapping[str, str]) -> Wanted:
     from freehold.dashboard.queries import Wanted
 
     by: dict[str, Literal["", "owned", "rented"]] = {"": "", "owned": "owned", "rented": "rented"}
-    kinds: dict[str, Literal["request", "audit", "repeat"]] = {
-        "request": "request",
-        "audit": "audit",
-        "repeat": "repeat",
-    }
+    kinds: dict[str, Kind] = {kind: kind for kind in KINDS}
     before = query.get("before", "")
     return Wanted(
         task=_id(query.get("task", "")),

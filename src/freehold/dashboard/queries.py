@@ -9,7 +9,7 @@ import polars as pl
 
 from freehold.domain.chat import parse_chat, student_input
 from freehold.domain.errors import RequestError
-from freehold.domain.traces import Trace
+from freehold.domain.traces import Kind, Trace
 from freehold.store.delta import collect
 from freehold.store.derived import Derived
 from freehold.store.rows import DERIVED_FIELDS, TRACE_COLUMNS, trace_of
@@ -70,7 +70,7 @@ class Wanted(NamedTuple):
 
     task: str = ""
     by: Literal["", "owned", "rented"] = ""
-    kind: Literal["request", "audit", "repeat"] = "request"
+    kind: Kind = "request"
     errors: bool = False
     before_ns: int = 0
     """Only older ones; 0: from the newest."""

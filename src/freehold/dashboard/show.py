@@ -15,17 +15,23 @@ CLIP = 20_000
 """Most characters of one text on a page."""
 
 REASONS = {
-    "accepted": "A student answered: its signal passed the certified threshold, and the request was not novel.",
-    "no-rung": "The incumbent answered: the task has no student in force.",
+    "accepted": "A student answered, or a model of the ladder: within what was certified, and the request was not novel.",
+    "no-rung": "The incumbent answered: the task has no student or ladder in force.",
     "pinned": "The incumbent answered: the caller pinned it.",
     "unrecorded": "The incumbent answered: the caller forbade recording, so an owned answer could not be audited.",
     "unsupported": "The incumbent answered: the request asks for what a student cannot give.",
     "novel": "The incumbent answered: the request is unlike the certified traffic.",
-    "uncertain": "The incumbent answered: the student's signal was below the certified threshold.",
+    "uncertain": "What was asked, if anything, was not certain enough to be certified: the incumbent answered.",
     "student-missing": "The incumbent answered: the student's files are missing or changed.",
     "student-failed": "The incumbent answered: the student failed on this request.",
     "policy-stale": "The incumbent answered: the policy in force could not be checked in time.",
     "passthrough": "Passed through: this is not a chat completion.",
+    "streaming": "The incumbent answered: the ladder must see whole answers, and a stream was asked for.",
+    "rung-failed": "A model of the ladder failed, was too slow or gave no answer: the incumbent answered.",
+    "rung-resting": "The incumbent answered: a model of the ladder failed repeatedly and is left alone for a while.",
+    "router-failed": "The incumbent answered: the router failed on this request.",
+    "ladder-unusable": "The incumbent answered: the ladder's files are damaged, or one of its models cannot be asked.",
+    "sampled": "A model of the ladder was asked once more, to see whether it agrees with itself.",
 }
 STATES = {
     "observing": "Too few answers yet to say what they are.",

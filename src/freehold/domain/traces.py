@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -11,6 +11,7 @@ TRACE_VERSION = 1
 Kind = Literal["request", "audit", "repeat", "rung", "shadow"]
 """`request`: a caller's; `audit`: the incumbent asked about a rung's answer; `repeat`: the incumbent asked twice;
 `rung`: a rung asked in vain, or once more; `shadow`: a candidate asked about an answer of the incumbent's."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_defaults=True):
