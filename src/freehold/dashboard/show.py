@@ -15,7 +15,7 @@ CLIP = 20_000
 """Most characters of one text on a page."""
 
 REASONS = {
-    "accepted": "A student answered, or a model of the ladder: within what was certified, and the request was not novel.",
+    "accepted": "A student answered, or a model of the ladder: as certified, and the request was not novel.",
     "no-rung": "The incumbent answered: the task has no student or ladder in force.",
     "pinned": "The incumbent answered: the caller pinned it.",
     "unrecorded": "The incumbent answered: the caller forbade recording, so an owned answer could not be audited.",
