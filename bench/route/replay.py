@@ -287,7 +287,7 @@ def summary(found: list[Seen], possible: list[float], curves: list[Recovered]) -
 
 
 def read(arguments: argparse.Namespace) -> tuple[Outcomes, str]:
-    """The file's outcomes, and whose dollars they cost; where dollars are unknown, calls to the incumbent are counted."""
+    """The file's outcomes, and whose dollars they cost; without dollars, calls to the incumbent are counted."""
     models = (arguments.incumbent, *arguments.candidates.split(","))
     path, answers = Path(arguments.file), arguments.signal == "cascade"
     prices = dict(parse_price(price) for price in arguments.price)
