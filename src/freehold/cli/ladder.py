@@ -21,7 +21,6 @@ from freehold.domain.statements import statement
 
 if TYPE_CHECKING:
     from freehold.config import Settings
-    from freehold.domain.evidence import Certificate
     from freehold.domain.tasks import Task
     from freehold.store import Store
 
@@ -99,51 +98,24 @@ def try_command(task: str, fresh: bool, config: str | None, as_json: bool) -> No
 def _view(store: Store, settings: Settings, task: Task) -> dict[str, Any]:
     from freehold.curate import count_shadows
     from freehold.loop import latest_laid, wanted_rows
+    from freehold.loop.ladder_view import ladder_view
 
-    entry = store.control.current_policy().tasks.get(task.task_id)
-    ladder = entry.ladder if entry is not None else None
-    certificate = store.control.certificates.get(ladder.certificate) if ladder is not None else None
+    ladder = ladder_view(store, store.control.current_policy().tasks.get(task.task_id))
     laid = latest_laid(store, task.task_id)
     counts = count_shadows(store, {task.task_id: task.evidence_since_ns})
-    needed = laid.needed if laid is not None and laid.needed is not None else None
     return {
         "task": task.task_id,
         "name": task.name,
-        "signal": ladder.signal if ladder is not None else None,
-        "certificate": certificate.certificate_id if certificate is not None else None,
-        "statement": statement(certificate) if certificate is not None else None,
-        "rungs": _rungs(store, certificate) if certificate is not None else [],
+        "signal": ladder.signal if ladder else None,
+        "certificate": ladder.certificate.certificate_id if ladder else None,
+        "statement": statement(ladder.certificate) if ladder else None,
+        "saving": ladder.saving if ladder else None,
+        "rungs": ladder.rungs if ladder else (),
         "scored_requests": counts.get(task.task_id, 0),
-        "wanted": needed or wanted_rows(task, settings.candidates.risk),
+        "wanted": (laid.needed if laid else None) or wanted_rows(task, settings.candidates.risk),
         "outlook": None if laid is None else {"saving": laid.saving, "rungs": laid.rungs, "signal": laid.signal,
                                               "reason": laid.reason},
     }  # fmt: skip
-
-
-def _rungs(store: Store, certificate: Certificate) -> list[dict[str, Any]]:
-    """The rungs in order, the incumbent last: certified figures, and what each has answered since."""
-    from freehold.loop import certified_ladder
-    from freehold.monitor.serving import INCUMBENT, answered_by
-
-    counts = answered_by(store, certificate)
-    total = max(1, sum(counts.values()))
-    attempt = certified_ladder(store, certificate.certificate_id)
-    names = [*(rung.name for rung in certificate.rungs), INCUMBENT]
-    rows: list[dict[str, Any]] = []
-    for position, name in enumerate(names):
-        figures = attempt.rungs[position] if attempt is not None else None
-        rows.append(
-            {
-                "rung": name or (figures.name if figures is not None else "the incumbent"),
-                "incumbent": not name,
-                "certified_share": figures.share if figures is not None else None,
-                "loss": figures.loss if figures is not None else None,
-                "dollars": figures.dollars if figures is not None else None,
-                "answered": counts[name],
-                "share": counts[name] / total,
-            }
-        )
-    return rows
 
 
 def _draw(view: dict[str, Any]) -> None:
@@ -153,14 +125,16 @@ def _draw(view: dict[str, Any]) -> None:
     )  # fmt: skip
     for row in view["rungs"]:
         made.add_row(
-            f"{row['rung']} (incumbent)" if row["incumbent"] else row["rung"],
-            f"{row['answered']:,}",
-            f"{row['share']:.1%}",
-            _figure(row["certified_share"], "{:.1%}"),
-            _figure(row["loss"], "{:.2%}"),
-            _figure(row["dollars"], "{:.6f}"),
+            f"{row.rung} (incumbent)" if row.incumbent else row.rung,
+            f"{row.answered:,}",
+            f"{row.share:.1%}",
+            _figure(row.certified_share, "{:.1%}"),
+            _figure(row.loss, "{:.2%}"),
+            _figure(row.dollars, "{:.6f}"),
         )
     console().print(made)
+    if view["saving"] is not None:
+        click.echo(f"On the evidence it saved {view['saving']:.1%} of the dollars.")
     click.echo(f"{view['statement']}\n`freehold certificate verify {view['certificate']}` computes it again.")
 
 

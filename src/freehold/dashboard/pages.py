@@ -92,6 +92,7 @@ def task(store: Store, asked: Asked) -> str:
     from freehold.dashboard.queries import Wanted, list_traces, owned_over_time
     from freehold.dashboard.standing import audits, certificates, standing
     from freehold.ledger import ledger
+    from freehold.loop.ladder_view import ladder_view
     from freehold.monitor import spending
     from freehold.monitor.spending import NOTHING
 
@@ -100,6 +101,7 @@ def task(store: Store, asked: Asked) -> str:
     if found is None:
         raise NotFound(f"There is no task {task_id}.", "The overview lists those there are.")
     books = ledger(store, asked.since_ns)
+    policy = store.control.current_policy().tasks.get(task_id)
     line = next((line for line in books.tasks if line.key == task_id), None)
     stands = standing(store.control, found, line)
     spent = spending(store, time.time_ns(), task_id).get(task_id, NOTHING)
@@ -111,7 +113,8 @@ def task(store: Store, asked: Asked) -> str:
         audits=audits(store.control, stands, spent, asked.settings.loop.audit_dollars_per_day),
         certificates=certificates(store.control, task_id),
         students=store.control.students.list(task_id, 20, newest_first=True),
-        policy=store.control.current_policy().tasks.get(task_id),
+        policy=policy,
+        ladder=ladder_view(store, policy),
         chart=share_chart(owned_over_time(store, asked.since_ns, task_id)),
         events=store.control.events(20, task_id),
         traces=list_traces(store, Wanted(task=task_id), 15),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -24,6 +24,7 @@ from freehold.signals.answers import AnswerSignals, final_answer
 from freehold.signals.ladder import Expected, Step, climb
 from freehold.signals.outcomes import Outcomes
 from freehold.signals.router import Router, RouterManifest, build_router
+from freehold.signals.text import Embedder
 from freehold.store.artifacts import dataset_file_sha256, read_router, write_router
 from freehold.store.evidence import EvidenceRows
 
@@ -118,10 +119,13 @@ def begin_ladder_attempt(store: Store, task_id: str, certify_rows: int) -> int:
     return task.attempts
 
 
-def certify_ladder(store: Store, plan: LaidPlan, certify: Outcomes, attempt: int, now_ns: int) -> LadderAttempt:
+def certify_ladder(
+    store: Store, plan: LaidPlan, certify: Outcomes, attempt: int, now_ns: int, embedder: Embedder | None = None
+) -> LadderAttempt:
     """Test the walk on the certify rows and issue a certificate for its laxest step that holds.
 
-    Repeating the same attempt gives the same result: the rows, the router and the walk are fixed.
+    `embedder`: the one that the router was fitted with, if it was fitted with one. Repeating the same attempt gives the
+    same result: the rows, the router and the walk are fixed.
 
     Raises:
         NotFound: a student or the dataset is not stored.
@@ -129,7 +133,7 @@ def certify_ladder(store: Store, plan: LaidPlan, certify: Outcomes, attempt: int
         EvidenceError: there is nothing to test.
         StoreError: evidence, router or certificate cannot be stored.
     """
-    look = _look(store, plan, certify)
+    look = _look(store, plan, certify, embedder)
     drafted = _evidence(store, plan, look.manifest, attempt, plan.router_path, plan.router_sha256)
     figures = conclude(drafted, look.rows).figures
     if figures is None:
@@ -172,12 +176,13 @@ def ladder_choices(router: Router, expected: Expected, steps: Sequence[tuple[flo
     return np.stack([position[_climb(router, expected, Step(*step))[0]] for step in steps], axis=1)
 
 
-def router_signal(store: Store, evidence: Evidence) -> str:
-    """What the evidence's router chooses by: `prompt` or `cascade`.
+def chooses_by_words(store: Store, evidence: Evidence) -> bool:
+    """Whether the evidence's router looks at nothing but the words of prompts, so that it can be asked again anywhere.
 
     Raises: StudentError, if its files are missing or changed.
     """
-    return _router(store, evidence).manifest.signal
+    manifest = _router(store, evidence)[0]
+    return manifest.get("signal") == "prompt" and not manifest.get("prompts", {}).get("embedded")
 
 
 def routed_again(store: Store, evidence: Evidence, rows: EvidenceRows, samples: Sequence[Sample]) -> str:
@@ -187,7 +192,7 @@ def routed_again(store: Store, evidence: Evidence, rows: EvidenceRows, samples: 
         CertificateError: it does not.
         StudentError: its files are missing or changed.
     """
-    router = _router(store, evidence)
+    router = build_router(*_router(store, evidence))
     ids, prompts = [sample.trace_id for sample in samples], [sample.prompt for sample in samples]
     empty = np.zeros((len(ids), 1))
     asked = Outcomes(ids, prompts, [evidence.task] * len(ids), router.manifest.models[:1], empty, empty)
@@ -201,14 +206,14 @@ def routed_again(store: Store, evidence: Evidence, rows: EvidenceRows, samples: 
     return f"The router was asked about all {len(ids)} certify rows again and chose the same at every step."
 
 
-def _router(store: Store, evidence: Evidence) -> Router:
+def _router(store: Store, evidence: Evidence) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
     rung = evidence.rungs[0]
-    return build_router(*read_router(store.data / rung.signal_path, rung.signal_sha256))
+    return read_router(store.data / rung.signal_path, rung.signal_sha256)
 
 
-def _look(store: Store, plan: LaidPlan, certify: Outcomes) -> _Look:
+def _look(store: Store, plan: LaidPlan, certify: Outcomes, embedder: Embedder | None) -> _Look:
     manifest, tensors = read_router(store.data / plan.router_path, plan.router_sha256)
-    router = build_router(manifest, tensors)
+    router = build_router(manifest, tensors, embedder)
     if not len(certify) or not plan.steps:
         raise EvidenceError(
             f"{len(certify)} certify rows and {len(plan.steps)} steps to test.", "Let more traffic pass."

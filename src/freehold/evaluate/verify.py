@@ -16,7 +16,7 @@ from freehold.domain.errors import CertificateError, NotFound
 from freehold.domain.evidence import Certificate, Check, Evidence, Sample
 from freehold.evaluate.certify import answered, certify_samples, choices
 from freehold.evaluate.conclude import Figures, conclude
-from freehold.evaluate.issue_ladder import routed_again, router_signal
+from freehold.evaluate.issue_ladder import chooses_by_words, routed_again
 from freehold.evaluate.losses import scorer_from
 from freehold.signals.ladder import Step
 from freehold.store.artifacts import read_dataset, read_router
@@ -186,7 +186,7 @@ def _answers(
     Rented models are not asked again: their answers would be others, and cost.
     """
     routers = {f"router {rung.signal}" for rung in evidence.rungs if rung.routed}
-    if deep and routers and routers <= whole and router_signal(store, evidence) == "prompt":
+    if deep and routers and routers <= whole and chooses_by_words(store, evidence):
         return checked("answers", lambda: routed_again(store, evidence, rows, samples))
     lacking = [rung.name for rung in evidence.rungs if rung.routed or f"rung {rung.name}" not in whole]
     if not deep or lacking or rows.signals is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,8 +35,9 @@ from freehold.loop.ladders import MIN_EACH, LaidLadder, Parts, Terms, fit_eviden
 from freehold.loop.move import MIN_GAIN, MIN_GROWTH, outlook_of
 from freehold.loop.steps import Stepwise, job_of_certificate, jobs_of, new_job, open_job, result_of
 from freehold.promote import promote
+from freehold.signals.embed import SentenceEmbedder
 from freehold.signals.outcomes import Outcomes
-from freehold.signals.text import hash_text
+from freehold.signals.text import Embedder, hash_text
 from freehold.stats import spent_delta
 from freehold.store import Store
 from freehold.store.artifacts import write_router
@@ -142,11 +144,16 @@ class LadderMove(Stepwise):
         return Terms(task.epsilon, spent_delta(task.delta, task.attempts + 1), ours.risk, ours.loss)
 
     def _best(self, outcomes: Outcomes, parts: Parts, terms: Terms, signal: Any, whole: float) -> _Best:
-        rows = prepare(outcomes, [hash_text(prompt) for prompt in outcomes.prompts], signal)
+        embedder = self._embedder()
+        rows = prepare(outcomes, [hash_text(prompt, embedder) for prompt in outcomes.prompts], signal)
         terms = terms._replace(signal=signal)
         evidence = fit_evidence(rows, parts, terms, seed=self._settings.loop.seed)
         ladder = lay_ladder(evidence, rows, parts, terms)
         return _Best(ladder, ladder.laid.saving * (whole if signal == "cascade" else 1.0), rows.mean_cost)
+
+    def _embedder(self) -> Embedder | None:
+        folder = self._settings.candidates.embedder
+        return SentenceEmbedder(Path(folder)) if folder else None
 
     def _needed(self, best: _Best, terms: Terms, rows: int, certify_rows: int) -> int | None:
         """Requests in all with which the same ladder would probably be worth it, its estimates staying as they are."""
@@ -226,7 +233,8 @@ class LadderMove(Stepwise):
         outcomes, names = read_outcomes(self._store.data, found.outcomes)
         certify = outcomes.take(np.flatnonzero(np.array(names) == "certify"))
         plan = msgspec.convert(self.result("lay")["plan"], LaidPlan)
-        attempt = certify_ladder(self._store, plan, certify, self.result("begin")["attempt"], time.time_ns())
+        number = self.result("begin")["attempt"]
+        attempt = certify_ladder(self._store, plan, certify, number, time.time_ns(), self._embedder())
         if attempt.certificate is None:
             self._event("not-certified", f"Attempt {attempt.number}, a ladder: {attempt.reason}", {})
             self._note(f"Attempt {attempt.number} was not certified: {attempt.reason}")

@@ -50,8 +50,7 @@ def desk(once: Path, tmp_path: Path) -> Iterator[Recorded]:
     shutil.copytree(once, tmp_path, dirs_exist_ok=True)
     settings = ladder_settings(tmp_path, candidates=(CHEAP,))
     candidates = msgspec.structs.replace(settings.candidates, signals=("prompt",))
-    made = object.__new__(Recorded)
-    made.open(msgspec.structs.replace(settings, candidates=candidates))
+    made = Recorded.at(msgspec.structs.replace(settings, candidates=candidates))
     yield made
     made.close()
 
