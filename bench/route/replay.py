@@ -129,7 +129,7 @@ def look(built: BuiltLadder, rows: Prepared, terms: Terms) -> SplitResult:
     expected = expect(built.prompts, built.fitted, rows)
     unnamed = expect(built.prompts, built.fitted, rows._replace(tasks=[""] * len(rows.tasks)))
 
-    def with_novelty(novelty: NDArray[np.float64]) -> Seen:
+    def with_novelty(novelty: NDArray[np.floating[Any]]) -> Seen:
         known = Expected(expected.losses, expected.costs, novelty, expected.after)
         return seen(answered(built, known, rows, built.step), rows, terms.risk, terms.epsilon)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from freehold.domain.errors import StudentError
 from freehold.signals.answers import ANSWER_FEATURES, AnswerSignals, answer_features, final_answer
-from freehold.signals.ladder import Step, acceptable, choose, worth_asking
+from freehold.signals.ladder import Step, acceptable, worth_asking
 from freehold.signals.prompts import Prediction, PromptManifest, PromptModel
 from freehold.signals.text import Embedder, hash_text
 
@@ -92,17 +92,23 @@ class Router:
         """Which candidate to ask next, those up to `after` (0: none) having been asked; 0: the incumbent."""
         manifest, step = self.manifest, self.manifest.step
         if manifest.signal == "prompt":
-            if after:
-                return 0
-            columns = np.array(manifest.rungs)
-            losses, costs = prediction.losses[None, columns - 1], prediction.costs[None, [0, *manifest.rungs]]
-            return (0, *manifest.rungs)[int(choose(losses, costs, step)[0])]
+            return 0 if after else self._worth_most(prediction)
         position = manifest.rungs.index(after) + 1 if after else 0
         for rung, spread in zip(manifest.rungs[position:], manifest.spreads[position:], strict=True):
             loss, cost = prediction.losses[rung - 1 : rung], prediction.costs[rung : rung + 1]
             if worth_asking(loss, cost, prediction.costs[:1], spread, step)[0]:
                 return rung
         return 0
+
+    def _worth_most(self, prediction: Prediction) -> int:
+        """`choose` for one request: plain numbers are quicker than arrays of one."""
+        losses, costs, step = prediction.losses.tolist(), prediction.costs.tolist(), self.manifest.step
+        best, most = 0, 0.0
+        for rung in self.manifest.rungs:
+            value = costs[0] - costs[rung] - step.price * (losses[rung - 1] + step.offset)
+            if value > most:
+                best, most = rung, value
+        return best
 
     def expected_loss(
         self, task: str, prediction: Prediction, rung: int, answer: AnswerSignals, earlier: Sequence[str]
