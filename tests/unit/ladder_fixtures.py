@@ -77,16 +77,16 @@ class Recorded:
     def at(cls, settings: Settings) -> Recorded:
         """What was recorded before, to be added to."""
         made = object.__new__(cls)
-        made.open(settings)
+        made.open(settings, "more")
         return made
 
-    def open(self, settings: Settings) -> None:
+    def open(self, settings: Settings, name: str = "first") -> None:
         """Open the data folder."""
         self.settings = settings
         self.store = Store.open(settings.data, settings.control_url)
         self._journal = self.store.open_journal()
         self._number = itertools.count()
-        self._first = len(list(self.store.journal_root.glob("*")))
+        self._name = name
         self.fingerprint = shape_of(parse_chat(body("x"))).fingerprint
         self.task_id = task_id_of_fingerprint(self.fingerprint)
 
@@ -109,7 +109,7 @@ class Recorded:
         """One trace of a model's answer, where the caller asked for `asked`; ids depend on the order of calls alone."""
         given = question.answers.get(model)
         fields: dict[str, Any] = {
-            "trace_id": "tr_" + hashlib.sha256(f"{self._first} {next(self._number)}".encode()).hexdigest()[:28],
+            "trace_id": "tr_" + hashlib.sha256(f"{self._name} {next(self._number)}".encode()).hexdigest()[:28],
             "at_ns": time.time_ns(),
             "task": self.task_id,
             "fingerprint": self.fingerprint,
