@@ -9,7 +9,8 @@ from freehold.curate.dataset import build_dataset
 from freehold.curate.discover import Seen, discover, look_at_form
 from freehold.curate.forms import recognise_form
 from freehold.curate.outcome_store import read_outcomes
-from freehold.curate.scored import ScoredSet, build_scored, scorer_of
+from freehold.curate.scored import ScoredSet, build_scored
+from freehold.curate.scoring import scorer_of
 from freehold.curate.shadows import count_shadows
 from freehold.curate.templates import find_templates
 

@@ -10,37 +10,30 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from freehold.config import Settings
-from freehold.curate.forms import recognise_form
 from freehold.curate.outcome_store import OutcomeFile, write_outcomes
-from freehold.curate.samples import fold
+from freehold.curate.scoring import MAX_LOST, StudentCandidate, form_of, score_rows, student_candidate
 from freehold.curate.shadows import PARTS, PARTS_WITH_STUDENT, Answer, Shadowed, collect_shadows, part_of
-from freehold.domain.answers import disagreement
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Student, Verdict
-from freehold.domain.scoring import Comparison, JudgeScorer, Scorer, scored
-from freehold.domain.tasks import AnswerForm, Task
+from freehold.domain.tasks import Task
 from freehold.rights import judge_training, terms_of_url
-from freehold.scorers import check, compare, context_of, needs_reference
+from freehold.scorers import Ask
 from freehold.signals.outcomes import Outcomes
-from freehold.store.artifacts import dataset_sha256, read_dataset, read_student, write_dataset
-from freehold.store.read_traces import read_feedback
-from freehold.upstreams.student import Classifier, build_classifier
+from freehold.store.artifacts import dataset_sha256, write_dataset
 
 if TYPE_CHECKING:
     from freehold.store import Store
 
-MAX_LOST = 0.1
-"""Larger shares of incumbents' answers that cannot be scored, or of a candidate's calls that fail, are no accident."""
 ENOUGH_ANSWERS = 0.5
 """A candidate with fewer answers than this share of the most that any has is not compared yet."""
 _NANO = 1e9
-_NOT_SCORED = "the incumbent's answer could not be scored"
 
 
 class ScoredSet(msgspec.Struct, frozen=True):
@@ -61,69 +54,74 @@ class ScoredSet(msgspec.Struct, frozen=True):
     """Candidates that are not compared, and why."""
 
 
-class _Student(NamedTuple):
-    name: str
-    classifier: Classifier
-    fitted: frozenset[str]
-    """Prompts, folded, of its fit part."""
-
-    def answer(self, prompt: str) -> str:
-        return self.classifier.answer(prompt).text
-
-    def was_fitted_on(self, prompt: str) -> bool:
-        return fold(prompt) in self.fitted
-
-
-def scorer_of(settings: Settings, task: Task) -> Scorer | None:
-    """The task's scorer: what is configured goes before what is stored."""
-    return settings.task(task.name, task.task_id).scorer or task.scorer
-
-
-def build_scored(store: Store, settings: Settings, task_id: str, student: Student | None, now_ns: int) -> ScoredSet:
+def build_scored(
+    store: Store, settings: Settings, task_id: str, student: Student | None, now_ns: int, ask: Ask | None = None
+) -> ScoredSet:
     """Curate and score the task's shadowed requests; the same traces give the same dataset.
 
-    `student`: one that the organisation owns, to be a candidate as well.
+    Args:
+        store, settings: where the data are, and how the loop works.
+        task_id: whose.
+        student: one that the organisation owns, to be a candidate as well.
+        now_ns: the time verdicts are given for.
+        ask: asks a judge's model; None: no judge can be asked.
 
     Raises:
         NotFound: no such task.
         RightsError: the incumbent's answers may not be used for training.
         EvidenceError: too few requests, no candidate left, no price of the incumbent, or answers that nothing scores.
         ScorerError: the scorer cannot be carried out as it is set.
+        UpstreamError: a judge did not answer.
     """
     task = store.control.tasks.get(task_id)
     if task is None:
         raise NotFound(f"There is no task {task_id}.", "`freehold tasks` lists them.")
     rows, left_out = collect_shadows(store, task, settings.loop.max_samples)
-    own = None if student is None else _loaded(store, student)
-    if own is not None:
-        left_out["not for a student"] += sum(not row.for_student for row in rows)
-        rows = [row for row in rows if row.for_student]
+    own = None if student is None else student_candidate(store, student)
     shares = PARTS if own is None else PARTS_WITH_STUDENT
-    if own is not None:  # its own fit rows would flatter it
-        seen = [own.was_fitted_on(row.prompt) and part_of(row.share, shares) != "certify" for row in rows]
-        left_out["the student was fitted on it"] += sum(seen)
-        rows = [row for row, known in zip(rows, seen, strict=True) if not known]
+    rows = rows if own is None else _for_student(rows, own, left_out)
     verdicts, terms = _verdicts(settings, rows, now_ns)
     rows = _permitted(rows, terms, verdicts, left_out)
     candidates, without = _candidates(settings, rows, terms, verdicts)
     complete = [row for row in rows if all(name in row.answers for name in candidates)]
     left_out["a candidate gave no answer"] += len(rows) - len(complete)
     _check_rows(task, complete, candidates, own, without)
-    outcomes, complete = _score(store, settings, task, complete, candidates, own, shares, left_out)
-    return _stored(store, task, outcomes, complete, terms, verdicts, left_out, without, shares, now_ns)
-
-
-def _loaded(store: Store, student: Student) -> _Student:
-    dataset = store.control.datasets.get(student.dataset_id)
-    if dataset is None:
-        raise NotFound(f"Dataset {student.dataset_id} of student {student.student_id} is not stored.", "Train again.")
-    samples = read_dataset(store.data / dataset.path, dataset.sha256)
-    classifier = build_classifier(*read_student(store.data / student.path, student.sha256))
-    return _Student(
-        f"student/{student.student_id}",
-        classifier,
-        frozenset(fold(sample.prompt) for sample in samples if sample.part == "fit"),
+    scored = score_rows(store, settings, task, complete, candidates, own, ask, left_out)
+    outcomes = Outcomes(
+        prompt_ids=[row.trace_id for row in scored.rows],
+        prompts=[row.prompt for row in scored.rows],
+        tasks=[task.task_id] * len(scored.rows),
+        models=(scored.rows[-1].request.model, *scored.names),
+        scores=np.array(scored.scores, np.float64),
+        costs=_costs(settings, scored.rows, candidates, own),
+        answers=tuple(list(given) for given in zip(*scored.answers, strict=True)),
+        owned=(False, *(name not in candidates for name in scored.names)),
     )
+    return _stored(store, task, outcomes, scored.rows, terms, verdicts, left_out, without, shares, now_ns)
+
+
+def _for_student(rows: list[Shadowed], own: StudentCandidate, left_out: Counter[str]) -> list[Shadowed]:
+    """Rows that a student may answer, without those to fit and tune on that would flatter it."""
+    fitting = [row for row in rows if row.for_student]
+    left_out["not for a student"] += len(rows) - len(fitting)
+    kept = [
+        row
+        for row in fitting
+        if part_of(row.share, PARTS_WITH_STUDENT) == "certify" or not own.was_fitted_on(row.prompt)
+    ]
+    left_out["the student was fitted on it"] += len(fitting) - len(kept)
+    return kept
+
+
+def _costs(
+    settings: Settings, rows: Sequence[Shadowed], candidates: Sequence[str], own: StudentCandidate | None
+) -> NDArray[np.float64]:
+    """Dollars of each model's answer, (n, m)."""
+    nano = [
+        [row.incumbent.nano, *((0,) if own else ()), *(_nano(settings, row.answers[name]) for name in candidates)]
+        for row in rows
+    ]
+    return np.array(nano, np.float64) / _NANO
 
 
 def _verdicts(settings: Settings, rows: Sequence[Shadowed], now_ns: int) -> tuple[dict[str, Verdict], dict[str, str]]:
@@ -196,7 +194,11 @@ def _nano(settings: Settings, answer: Answer) -> int | None:
 
 
 def _check_rows(
-    task: Task, rows: Sequence[Shadowed], candidates: Sequence[str], student: _Student | None, without: dict[str, str]
+    task: Task,
+    rows: Sequence[Shadowed],
+    candidates: Sequence[str],
+    student: StudentCandidate | None,
+    without: dict[str, str],
 ) -> None:
     reasons = "; ".join(f"{name}: {why}" for name, why in without.items())
     if without and not candidates and student is None:
@@ -214,111 +216,6 @@ def _check_rows(
             f"The price of {task.name!r}'s incumbent is not known, so nothing can be said to be saved.",
             "Set `prices` of its upstream.",
         )
-
-
-def _score(
-    store: Store,
-    settings: Settings,
-    task: Task,
-    rows: list[Shadowed],
-    candidates: Sequence[str],
-    student: _Student | None,
-    shares: tuple[float, float],
-    left_out: Counter[str],
-) -> tuple[Outcomes, list[Shadowed]]:
-    scorer = _checked_scorer(scorer_of(settings, task), task, rows)
-    people = _feedback(store, rows)
-    names = (*((student.name,) if student else ()), *candidates)
-    kept: list[Shadowed] = []
-    scores: list[list[float]] = []
-    answers: list[list[str | None]] = []
-    for row in rows:
-        texts = [*((student.answer(row.prompt),) if student else ()), *(row.answers[name].text for name in candidates)]
-        ids = [*(("",) if student else ()), *(row.answers[name].trace_id for name in candidates)]
-        compared = [
-            _compare(scorer, row, text, people.get(own, ()), people.get(row.incumbent.trace_id, ()))
-            for text, own in zip(texts, ids, strict=True)
-        ]
-        reference = compared[0].reference.value
-        if reference is None:
-            left_out[_NOT_SCORED] += 1
-            continue
-        given = [one.answer.value or 0.0 for one in compared]
-        if student is not None and student.was_fitted_on(row.prompt):
-            given[0] = 0.0
-        kept.append(row)
-        scores.append([reference, *given])
-        answers.append([row.incumbent.text, *texts])
-    if left_out[_NOT_SCORED] > MAX_LOST * len(rows):
-        raise EvidenceError(
-            f"{left_out[_NOT_SCORED]} of {len(rows)} answers of the incumbent cannot be scored.",
-            f"`freehold scorer try {task.task_id}` shows why.",
-        )
-    costs = [
-        [row.incumbent.nano or 0, *((0,) if student else ()),
-         *(_nano(settings, row.answers[name]) or 0 for name in candidates)]
-        for row in kept
-    ]  # fmt: skip
-    outcomes = Outcomes(
-        prompt_ids=[row.trace_id for row in kept],
-        prompts=[row.prompt for row in kept],
-        tasks=[task.task_id] * len(kept),
-        models=(kept[-1].request.model, *names),
-        scores=np.array(scores, np.float64),
-        costs=np.array(costs, np.float64) / _NANO,
-        answers=tuple(list(given) for given in zip(*answers, strict=True)),
-        owned=(False, *(name.startswith("student/") for name in names)),
-    )
-    return outcomes, kept
-
-
-def _checked_scorer(scorer: Scorer | None, task: Task, rows: Sequence[Shadowed]) -> Scorer | None:
-    if isinstance(scorer, JudgeScorer):
-        raise EvidenceError(
-            f"Task {task.name!r} is scored by a judge, and the loop asks none: that would cost as much again.",
-            "Choose a scorer that computes: `freehold scorer set TASK KIND`.",
-        )
-    if scorer is not None:
-        check(scorer)
-        return scorer
-    form = _form(task, rows)
-    if form.kind == "open":
-        raise EvidenceError(
-            f"The answers of task {task.name!r} are open, and it has no scorer.",
-            f"`freehold scorer guess {task.task_id}` suggests one.",
-        )
-    return None
-
-
-def _form(task: Task, rows: Sequence[Shadowed]) -> AnswerForm:
-    found = recognise_form([row.incumbent.text or "" for row in rows])
-    return found or task.form or AnswerForm(kind="open", reason="Too few answers to say.")
-
-
-def _compare(
-    scorer: Scorer | None,
-    row: Shadowed,
-    text: str | None,
-    people: tuple[float, ...],
-    people_of_reference: tuple[float, ...],
-) -> Comparison:
-    reference = row.incumbent.text
-    if scorer is None:
-        agrees = text is not None and not disagreement(text, reference or "")
-        return Comparison(reference=scored(1.0, "The reference."), answer=scored(float(agrees), "The same, or not."))
-    found = compare(scorer, text, reference, context_of(row.request, people, people_of_reference))
-    if text is None and needs_reference(scorer):  # nothing to score, which says nothing of the reference
-        return Comparison(reference=compare(scorer, reference, reference).reference, answer=found.answer)
-    return found
-
-
-def _feedback(store: Store, rows: Sequence[Shadowed]) -> dict[str, tuple[float, ...]]:
-    ids = {answer.trace_id for row in rows for answer in (row.incumbent, *row.answers.values())}
-    found: dict[str, tuple[float, ...]] = {}
-    frame = read_feedback(store, trace_ids=sorted(ids)).select("trace_id", "score").drop_nulls()
-    for trace_id, value in frame.iter_rows():
-        found[trace_id] = (*found.get(trace_id, ()), value)
-    return found
 
 
 def _stored(
@@ -349,7 +246,7 @@ def _stored(
             parts=parts,
             left_out=counted,
             verdicts=tuple(verdicts[name] for name in sorted(verdicts)),
-            form=_form(task, rows),
+            form=form_of(task, rows),
             since_ns=samples[0].at_ns,
             until_ns=samples[-1].at_ns,
             created_ns=now_ns,

@@ -248,6 +248,6 @@ def test_terms_that_are_not_known_and_judges_are_refused(tmp_path: Path) -> None
         build_scored(desk.store, desk.settings, desk.task_id, None, 10**18)
     judged = msgspec.structs.replace(desk.task, scorer=JudgeScorer(model="m"))
     desk.store.control.tasks.put(judged)
-    with pytest.raises(EvidenceError, match="judge"):
+    with pytest.raises(EvidenceError, match="A judge is believed after 50 pairs"):
         build_scored(desk.store, ladder_settings(tmp_path), desk.task_id, None, 10**18)
     desk.close()
