@@ -91,24 +91,27 @@ def lay_walk(
     It starts where the p-value predicted for `certify_rows` rows is smallest: what is stricter accepts too few to tell.
     """
     saved: list[float] = []
-    p_values: list[float] = []
+    scores: list[float] = []
     moments: list[float] = []
     kept: list[Step] = []
     before: NDArray[np.intp] | None = None
+    # An estimate may fall below what can be lost: strict steps, which pick such, would look better than any can be.
+    least = float(losses.min(initial=0.0))
     for step in every_step(risk, epsilon):
         done = answer(expected, losses, costs, ladder, step)
         saving = 1.0 - float(done.dollars.sum()) / float(costs[:, 0].sum())
         if saving <= 0.0 or (before is not None and (done.answerer == before).all()):
             continue
         before = done.answerer
-        foreseen = _foreseen(expected, done)
+        foreseen = np.maximum(_foreseen(expected, done), least)
         kept.append(step)
         saved.append(saving)
-        p_values.append(_predicted_p_value(done, foreseen, risk, epsilon, certify_rows))
+        scores.append(_predicted_score(done, foreseen, risk, epsilon, certify_rows))
         moments.append(float(((risk_losses(done.losses, done.accepted, risk) - epsilon) ** 2).mean()))
     if not kept:
         return Laid(ladder, (), (), 0.0)
-    start = int(np.argmin(p_values))
+    start = int(np.argmin(scores))
+    p_values = normal_cdf(np.array(scores))
     failing = [position for position in range(start, len(kept)) if p_values[position] > delta]
     last = (failing[0] if failing else len(kept)) - 1
     wanted: Floats = np.linspace(saved[start], max(saved[start:]), steps)
@@ -171,8 +174,10 @@ def _foreseen(expected: Expected, done: Answered) -> Floats:
     return np.where(done.accepted, losses[rows, np.maximum(done.answerer - 1, 0)], 0.0)
 
 
-def _predicted_p_value(done: Answered, foreseen: Floats, risk: Risk, epsilon: float, certify_rows: int) -> float:
-    """By the normal limit, with the mean of what was lost and what was expected to be.
+def _predicted_score(done: Answered, foreseen: Floats, risk: Risk, epsilon: float, certify_rows: int) -> float:
+    """How many standard errors below ε the loss will probably lie; the normal limit makes a p-value of it.
+
+    It goes by the mean of what was lost and what was expected to be.
 
     What was lost alone flatters the step that is chosen for having lost little.
     """
@@ -182,4 +187,4 @@ def _predicted_p_value(done: Answered, foreseen: Floats, risk: Risk, epsilon: fl
         rows *= len(lost) / len(done.losses)
     mean = (lost.mean() + said.mean()) / 2
     spread = np.sqrt(max(float(lost.var()), 1.0 / len(lost)) / max(rows, 1.0))
-    return float(normal_cdf(np.array((mean - epsilon) / spread)))
+    return float((mean - epsilon) / spread)
