@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from product_fixtures import Answer, Product, ask, events, freehold, get, store_of, wait_for
 
+from freehold.store.read_traces import read_traces
 from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers, serve_in_thread
 
 LARGE, MEDIUM, SMALL = "large", "medium", "small"
@@ -144,11 +145,24 @@ def _in_force(product: Product, after: Sequence[Asked]) -> None:
             return monitor is not None and monitor.audits >= 20 and monitor.upper > monitor.lower
 
     wait_for(audited, 20, "audits of the small model's answers")
+    _one_fair_sample(product)
     shown = freehold(product.folder, "ladder", entry.task, "--json")
     rungs = {row["rung"]: row for row in shown.json["rungs"]}
     assert rungs["rented/small"]["answered"] > 0 and rungs["rented/small"]["certified_share"] > 0.3
     status, page = get(product.url, f"/tasks/{entry.task}")
     assert status == 200 and ladder.certificate in page
+
+
+def _one_fair_sample(product: Product) -> None:
+    """Candidates are asked about accepted requests as well: those that are audited, with the probability of that."""
+    columns = ("trace_id", "of", "kind", "reason", "audited", "audit_probability")
+    with store_of(product.folder) as store:
+        rows = read_traces(store, kinds=("request", "shadow"), columns=columns).to_dicts()
+    accepted = {row["trace_id"]: row["audited"] for row in rows if row["reason"] == "accepted"}
+    about = [row for row in rows if row["kind"] == "shadow" and row["of"] in accepted]
+    assert about and all(accepted[row["of"]] and row["audit_probability"] == 0.5 for row in about)
+    others = {row["audit_probability"] for row in rows if row["kind"] == "shadow" and row["of"] not in accepted}
+    assert others == {1.0}
 
 
 def _goes(product: Product, late: Sequence[Asked]) -> None:
