@@ -17,10 +17,8 @@ replay routellm_gsm8k gpt-4-1106-preview mixtral-8x7b-instruct
 replay routellm_gsm8k gpt-4-1106-preview mixtral-8x7b-instruct --signal cascade
 replay arena_bench gpt-4-1106-preview gpt-3.5-turbo-1106
 replay livecodebench GPT-4-Turbo-2024-04-09 DSCoder-33b-Ins
-for shift in "zeroeval claude-3-5-sonnet-20241022 Meta-Llama-3.1-70B-Instruct" \
-  "reasoning_gym claude-3.5-sonnet llama-3.3-70b-instruct" \
-  "routellm_mmlu gpt-4-1106-preview mixtral-8x7b-instruct" \
-  "mmlu_pro gemini-1.5-pro-002 Meta-Llama-3.1-70B-Instruct"; do
-  # shellcheck disable=SC2086
-  replay $shift --shift leave-one-task-out
-done
+# Each task is left out at least once.
+splits=$((splits < 60 ? splits : 60)) replay zeroeval claude-3-5-sonnet-20241022 Meta-Llama-3.1-70B-Instruct --shift leave-one-task-out
+splits=$((splits < 98 ? splits : 98)) replay reasoning_gym claude-3.5-sonnet llama-3.3-70b-instruct --shift leave-one-task-out
+splits=$((splits < 57 ? splits : 57)) replay routellm_mmlu gpt-4-1106-preview mixtral-8x7b-instruct --shift leave-one-task-out
+splits=$((splits < 56 ? splits : 56)) replay mmlu_pro gemini-1.5-pro-002 Meta-Llama-3.1-70B-Instruct --shift leave-one-task-out

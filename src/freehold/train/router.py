@@ -32,6 +32,8 @@ TASK_PRIOR = 8.0
 RIDGE = 3.0
 STRUCTURE_WEIGHT = 0.3
 """Structure counts as much as this share of a prompt's words."""
+PULL, PULL_OF_COSTS = (0.3, 0.3), (0.5, 0.02)
+"""Of the stack: towards which weight of linear model and neighbours, and how hard (docs/log.md)."""
 _SLICE = 1024
 
 
@@ -87,7 +89,7 @@ def fit_prompts(
         if len(out) and len(rest) > 1:
             heads = _fit_heads(_take(placed, rest), codes[rest], targets[rest], len(names), seed)
             parts[1:, out], similarity[out] = _apply_heads(heads, _take(placed, out), codes[out])
-    stack = _stack(parts, targets)
+    stack = _stack(parts, targets, losses.shape[1])
     tensors = _fit_heads(placed, codes, targets, len(names), seed)
     tensors |= {"stack": stack, "idf": space.idf, "projection": space.projection}
     stored: Tensors = {name: np.asarray(tensor, np.float32) for name, tensor in tensors.items()}
@@ -182,15 +184,18 @@ def _nearest(places: Floats, references: Floats, values: Floats) -> tuple[Floats
     return near, largest
 
 
-def _stack(parts: Floats, targets: Floats) -> Floats:
-    """Weights of the parts per target, (STACKED, q): least squares, pulled towards task mean and half of each model."""
-    start = np.array((0.0, 1.0, 0.5, 0.5))
+def _stack(parts: Floats, targets: Floats, candidates: int) -> Floats:
+    """Weights of the parts per target, (STACKED, q): least squares, pulled to the task's mean and some of each model.
+
+    Losses say little about one prompt, so their weights are pulled harder than those of costs.
+    """
     stack = np.empty((STACKED, targets.shape[1]))
     for column in range(targets.shape[1]):
+        share, strength = PULL if column < candidates else PULL_OF_COSTS
         x = parts[:, :, column].T
-        pull = 0.02 * len(x) * np.maximum((x * x).mean(0), 1e-9)
-        gram = x.T @ x + np.diag(pull)
-        stack[:, column] = np.linalg.solve(gram, x.T @ targets[:, column] + pull * start)
+        pull = strength * len(x) * np.maximum((x * x).mean(0), 1e-9)
+        start = np.array((0.0, 1.0, share, share))
+        stack[:, column] = np.linalg.solve(x.T @ x + np.diag(pull), x.T @ targets[:, column] + pull * start)
     return stack
 
 
