@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import tracer
+import tracer  # pyright: ignore[reportMissingImports] - lives in a virtual environment of its own
 from label_streams import TARGET, Fit, checksum, fits
 
 

@@ -55,9 +55,10 @@ def ladder_settings(
     """One upstream with three models; ε = 5% per served request unless `loop` says otherwise."""
     prices = {name: Price(input=price, output=price) for name, price in PRICES.items()}
     upstream = UpstreamSettings(base_url="http://127.0.0.1:1/v1", terms=terms, prices=prices, keyless=True)
+    looped: dict[str, Any] = {"epsilon": 0.05, "delta": 0.1, "min_samples": 100_000, **loop}
     return Settings(
         upstreams={"inc": upstream},
-        loop=LoopSettings(**{"epsilon": 0.05, "delta": 0.1, "min_samples": 100_000, **loop}),
+        loop=LoopSettings(**looped),
         candidates=CandidateSettings(models=candidates, rate=0.5),
         data_dir=str(data),
     )
@@ -68,7 +69,7 @@ class Recorded:
 
     def __init__(self, settings: Settings, **task: Any) -> None:
         self.open(settings)
-        fields = {"epsilon": settings.loop.epsilon, "delta": settings.loop.delta, **task}
+        fields: dict[str, Any] = {"epsilon": settings.loop.epsilon, "delta": settings.loop.delta, **task}
         self.store.control.tasks.put(
             Task(task_id=self.task_id, name="cities", fingerprints=(self.fingerprint,), state="learning", **fields)
         )

@@ -86,9 +86,16 @@ def _store_task(store: Store, settings: Settings, task: Task | None, row: dict[s
     epsilon = settings.loop.epsilon if own.epsilon is None else own.epsilon
     delta = settings.loop.delta if own.delta is None else own.delta
     if task is not None:
-        if set(fingerprints) - set(task.fingerprints) or (epsilon, delta) != (task.epsilon, task.delta):
+        scorer = own.scorer or task.scorer
+        configured = (epsilon, delta, scorer)
+        if set(fingerprints) - set(task.fingerprints) or configured != (task.epsilon, task.delta, task.scorer):
             # A job may change the task at the same time: only these fields are put.
-            changes: dict[str, Any] = {"fingerprints": fingerprints, "epsilon": epsilon, "delta": delta}
+            changes: dict[str, Any] = {
+                "fingerprints": fingerprints,
+                "epsilon": epsilon,
+                "delta": delta,
+                "scorer": scorer,
+            }
             store.control.tasks.change(task.task_id, lambda fresh: msgspec.structs.replace(fresh, **changes))
         return
     task = Task(
@@ -98,6 +105,7 @@ def _store_task(store: Store, settings: Settings, task: Task | None, row: dict[s
         fingerprints=fingerprints,
         epsilon=epsilon,
         delta=delta,
+        scorer=own.scorer,
         note="Too few answers yet to say what they are.",
         created_ns=now_ns,
         updated_ns=now_ns,

@@ -61,7 +61,7 @@ def write_outcomes(data: Path, outcomes: Outcomes, parts: Sequence[str]) -> Outc
     return OutcomeFile(path, digest, outcomes.models, outcomes.owned)
 
 
-def read_outcomes(data: Path, file: OutcomeFile) -> tuple[Outcomes, list[str]]:
+def load_outcomes(data: Path, file: OutcomeFile) -> tuple[Outcomes, list[str]]:
     """What `write_outcomes` wrote: the outcomes, and the part of each row.
 
     Raises:

@@ -127,7 +127,9 @@ def evidence_of(store: Store, student_id: str) -> tuple[Student, Dataset, Task]:
 
 
 def _floor(floor: Floor, task: Task) -> dict[str, Any]:
-    return {"floor": floor.rate, "floor_pairs": floor.pairs, "above_floor": not floor.above(task.epsilon)}
+    # The floor counts answers that differ; a scorer may well find them equally good.
+    above = task.scorer is not None or not floor.above(task.epsilon)
+    return {"floor": floor.rate, "floor_pairs": floor.pairs, "above_floor": above}
 
 
 def _grid(

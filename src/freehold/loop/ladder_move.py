@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from freehold.curate import ScoredSet, build_scored, read_outcomes, scorer_of
+from freehold.curate import ScoredSet, build_scored, load_outcomes, scorer_of
 from freehold.domain.events import Job
 from freehold.domain.evidence import Student
 from freehold.domain.ids import new_id
@@ -112,7 +112,7 @@ class LadderMove(Stepwise):
 
     def _lay(self) -> LaidView:
         found = msgspec.convert(self.result("curate"), ScoredSet)
-        outcomes, names = read_outcomes(self._store.data, found.outcomes)
+        outcomes, names = load_outcomes(self._store.data, found.outcomes)
         parts = Parts(*(np.flatnonzero(np.array(names) == part) for part in ("fit", "tune", "certify")))
         task = self._task()
         if min(len(parts.fit), len(parts.certify)) < MIN_EACH or not len(parts.tune):
@@ -232,7 +232,7 @@ class LadderMove(Stepwise):
 
     def _certify(self) -> LadderAttempt:
         found = msgspec.convert(self.result("curate"), ScoredSet)
-        outcomes, names = read_outcomes(self._store.data, found.outcomes)
+        outcomes, names = load_outcomes(self._store.data, found.outcomes)
         certify = outcomes.take(np.flatnonzero(np.array(names) == "certify"))
         plan = msgspec.convert(self.result("lay")["plan"], LaidPlan)
         number = self.result("begin")["attempt"]

@@ -134,16 +134,17 @@ class Running(NamedTuple):
         if student:
             first = LadderModel(name="student/st_1", path="students/st_1", sha256="0" * 64)
             more["models"] = (first, LadderModel(name="small"))
+        fields: dict[str, Any] = {"fingerprints": (FINGERPRINT,), "models": (LadderModel(name="small"),), **more}
         return Ladder(
             router=f"ro_{name}",
             path=f"routers/{name}",
             sha256=digest,
             signal=signal,
             certificate="ce_1",
-            **{"fingerprints": (FINGERPRINT,), "models": (LadderModel(name="small"),), **more},
+            **fields,
         )
 
-    def ask(self, text: str, headers: str = "", **more: object) -> tuple[dict[str, str], bytes]:
+    def ask(self, text: str, headers: str = "", **more: Any) -> tuple[dict[str, str], bytes]:
         status, found, answer = split(raw(self.gateway.url, post(body(text, **more), headers=headers)))
         assert status == 200, answer
         return found, answer

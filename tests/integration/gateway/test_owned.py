@@ -4,7 +4,7 @@ import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import openai
 import pytest
@@ -62,7 +62,7 @@ def load(folder: Path, sha256: str) -> FakeStudent:
     return FakeStudent()
 
 
-def policy(fingerprints: tuple[str, ...] = (FINGERPRINT,), **task: float) -> Policy:
+def policy(fingerprints: tuple[str, ...] = (FINGERPRINT,), **task: Any) -> Policy:
     rung = Rung(
         student="st_1",
         path="students/st_1",

@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import openai
@@ -279,7 +280,11 @@ def test_a_stream_that_does_not_begin_is_the_incumbents(tmp_path: Path, how: str
 
 def test_secrets_stay_with_the_upstream_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = "authorization: Bearer sk-callers\r\napi-key: sk-2\r\ncookie: c=sk-3\r\nopenai-organization: sk-4\r\n"
-    for name, cheap in (("keyless", {"keyless": True}), ("own", {"keyless": False, "api_key_env": "CHEAP_KEY"})):
+    ways: dict[str, dict[str, Any]] = {
+        "keyless": {"keyless": True},
+        "own": {"keyless": False, "api_key_env": "CHEAP_KEY"},
+    }
+    for name, cheap in ways.items():
         monkeypatch.setenv("CHEAP_KEY", "sk-own")
         with (
             Scripted(answering(plain())) as small,
@@ -335,7 +340,7 @@ def test_the_doctor_says_whether_a_ladder_can_be_used(run: Running) -> None:
 
 
 def test_only_the_model_changes_in_what_a_rung_is_asked(tmp_path: Path) -> None:
-    odd: dict[str, object] = {"temperature": 0.30, "x_odd": [1.0, 1e2, {"é": None}], "stream": False}
+    odd: dict[str, Any] = {"temperature": 0.30, "x_odd": [1.0, 1e2, {"é": None}], "stream": False}
     with (
         Scripted(answering(plain())) as small,
         Scripted(answering(plain())) as big,
@@ -350,7 +355,7 @@ def test_only_the_model_changes_in_what_a_rung_is_asked(tmp_path: Path) -> None:
     assert b'[1.0, 100.0, {"\\u00e9": null}]' in asked.body, "byte for byte"
 
 
-def asked_of(text: str, more: dict[str, object]) -> dict[str, object]:
+def asked_of(text: str, more: dict[str, Any]) -> dict[str, object]:
     return json.loads(body(text, **more))
 
 

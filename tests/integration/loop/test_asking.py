@@ -54,14 +54,17 @@ def test_a_judge_is_asked_on_any_event_loop_and_given_up_in_time(
 ) -> None:
     ask = asking.ask_in_time(settings)
 
+    async def heard(model: str, messages: list[dict[str, str]]) -> str:
+        return await ask(model, messages)
+
     async def several() -> list[str]:
         return await asyncio.gather(*(ask("quick", [{"role": "user", "content": str(n)}]) for n in range(3)))
 
     assert asyncio.run(several()) == asyncio.run(several()) == [f"quick heard {n}" for n in range(3)]
     with pytest.raises(UpstreamError, match="no answer"):
-        asyncio.run(ask("no", [{"role": "user", "content": "?"}]))
+        asyncio.run(heard("no", [{"role": "user", "content": "?"}]))
     with pytest.raises(ModelNotFound):
-        asyncio.run(ask("unknown", [{"role": "user", "content": "?"}]))
+        asyncio.run(heard("unknown", [{"role": "user", "content": "?"}]))
     monkeypatch.setattr(asking, "SECONDS", 0.3)
     with pytest.raises(UpstreamTimeout, match="slow"):
-        asyncio.run(ask("slow", [{"role": "user", "content": "?"}]))
+        asyncio.run(heard("slow", [{"role": "user", "content": "?"}]))

@@ -368,6 +368,7 @@ def test_evidence_comes_back_as_it_was_written(tmp_path: Path) -> None:
     again, found = read_evidence(evidence_folder(tmp_path, sha256), sha256)
     assert msgspec.structs.replace(again, files={}) == evidence and found.ids == rows.ids
     for written, read in zip(rows[1:], found[1:], strict=True):
-        assert np.array_equal(written, read) and written.dtype == read.dtype
+        one, other = np.asarray(written), np.asarray(read)
+        assert np.array_equal(one, other) and one.dtype == other.dtype
     assert conclude(again, found) == conclude(evidence, rows)
     assert isinstance(conclude(again, found).tested[0], WalkStep)

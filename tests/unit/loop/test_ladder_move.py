@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ladder_fixtures import CHEAP, INCUMBENT, MIDDLE, Question, Recorded, ladder_settings, questions
 
-from freehold.curate import build_scored, read_outcomes
+from freehold.curate import build_scored, load_outcomes
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.events import Job
 from freehold.domain.scoring import ExactScorer, JudgeScorer, NumericScorer
@@ -178,7 +178,7 @@ def test_which_requests_are_evidence_and_which_are_not(tmp_path: Path) -> None:
     escalated = [desk.record(_one(n), reason="uncertain", audit_probability=0.2).trace_id for n in range(400, 600)]
     desk.seal()
     scored = build_scored(desk.store, desk.settings, desk.task_id, None, 10**18)
-    outcomes, parts = read_outcomes(desk.store.data, scored.outcomes)
+    outcomes, parts = load_outcomes(desk.store.data, scored.outcomes)
     kept = set(outcomes.prompt_ids)
     assert kept >= {*good, audited.trace_id} and accepted.trace_id not in kept
     assert outcomes.scores[outcomes.prompt_ids.index(audited.trace_id)].tolist() == [1.0, 0.0, 1.0]
@@ -207,7 +207,7 @@ def test_what_a_candidate_says_that_cannot_be_scored_counts_as_lost(tmp_path: Pa
         desk.record(Question(f"2 + 2, {number}", {INCUMBENT: "4.0" if number else "four", **given}))
     desk.seal()
     scored = build_scored(desk.store, desk.settings, desk.task_id, None, 10**18)
-    outcomes, _ = read_outcomes(desk.store.data, scored.outcomes)
+    outcomes, _ = load_outcomes(desk.store.data, scored.outcomes)
     assert scored.left_out == {"the incumbent's answer could not be scored": 1}
     assert outcomes.scores.mean(0).tolist() == pytest.approx([1.0, 49 / 99, 1.0])
     for number in range(30):
@@ -224,7 +224,7 @@ def test_candidates_that_fail_or_have_no_price_or_few_answers_are_named(tmp_path
     for number in range(50):
         trace = desk.record(_one(number), models=(CHEAP,))
         about: dict[str, Any] = {"kind": "shadow", "of": trace.trace_id, "reason": "", "audit_probability": 0.5}
-        failed = {"status": 503, "response": b"{}"} if number % 4 == 0 else {}
+        failed: dict[str, Any] = {"status": 503, "response": b"{}"} if number % 4 == 0 else {}
         desk.trace(_one(number), MIDDLE, **about, **failed)
         desk.trace(_one(number), "free", **about)
         if number < 10:

@@ -10,7 +10,7 @@ import pytest
 from ladder_fixtures import CHEAP, INCUMBENT, Question, Recorded, ladder_settings
 from loop_fixtures import urgency
 
-from freehold.curate import build_scored, read_outcomes
+from freehold.curate import build_scored, load_outcomes
 from freehold.curate.samples import fold
 from freehold.evaluate import verify_certificate
 from freehold.loop import LadderMove, Loop, Move, new_ladder, new_move
@@ -66,7 +66,7 @@ def test_the_student_becomes_a_rung_beside_the_cheap_model(owned: Recorded) -> N
     assert dataset is not None
     samples = read_dataset(owned.store.data / dataset.path, dataset.sha256)
     seen = {fold(sample.prompt) for sample in samples if sample.part == "fit"}
-    outcomes, parts = read_outcomes(owned.store.data, scored.outcomes)
+    outcomes, parts = load_outcomes(owned.store.data, scored.outcomes)
     flattered = [row for row, prompt in enumerate(outcomes.prompts) if fold(prompt) in seen]
     assert all(parts[row] == "certify" and outcomes.scores[row, 1] == 0.0 for row in flattered)
     assert outcomes.costs[:, 1].max() == 0.0

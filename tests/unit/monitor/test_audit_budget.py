@@ -106,7 +106,8 @@ def test_a_dearer_task_gets_fewer_audits_and_the_other_more(opened: Any) -> None
             desk.seal()
             budget.look(moment + SECOND)
     known = spending(desk.store, BEGIN + DAY + DAY * 4 // 5)
-    assert known["a"].dollars_per_audit > 3 * known["b"].dollars_per_audit
+    dear, cheap = known["a"].dollars_per_audit, known["b"].dollars_per_audit
+    assert dear is not None and cheap is not None and dear > 3 * cheap
     assert desk.rate("a") < 0.7 * alike[0] and desk.rate("b") > 1.8 * desk.rate("a")
     assert dollars_by_day(desk)[1] <= 0.05
 
