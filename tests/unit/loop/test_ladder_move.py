@@ -72,10 +72,10 @@ def test_easy_requests_move_and_the_certificate_holds_to_the_last_byte(desk: Rec
     done = verify_certificate(desk.store, certificate.certificate_id)
     assert all(check.passed for check in done.checks), done.checks
     router = build_router(*read_router(desk.store.data / entry.ladder.path, entry.ladder.sha256))
-    unseen = [(q, router.predict(desk.task_id, q.prompt)) for q in questions(2, 400)]
+    unseen = [(q, router.predict(desk.task_id, q.prompt)) for q in questions(2, 2000)]
     moved = [q for q, seen in unseen if router.knows(seen) and router.next_rung(seen)]
-    assert 0.4 < len(moved) / 400 < 0.7
-    assert np.mean([q.answers[CHEAP] != q.answers[INCUMBENT] for q in moved]) < 0.05
+    assert 0.4 < len(moved) / 2000 < 0.7
+    assert np.mean([q.answers[CHEAP] != q.answers[INCUMBENT] for q in moved]) <= 0.05
     tensors = desk.store.data / entry.ladder.path / "tensors.safetensors"
     data = bytearray(tensors.read_bytes())
     data[-1] ^= 1
