@@ -41,9 +41,8 @@ def questions(seed: int, n: int, *, easy: float = 0.6, skill: float = 0.99) -> I
         right = rng.choice(_CITIES)
         place = f"{rng.choice(_WORDS)} {rng.choice(_WORDS)} {rng.randrange(10_000)}"
         is_easy = rng.random() < easy
-        prompt = (
-            f"Which city has the {place}?" if is_easy else f"Prove step by step, then name the city: {place} {rng.randrange(900)}"
-        )
+        hard = f"Prove step by step, then name the city: {place} {rng.randrange(900)}"
+        prompt = f"Which city has the {place}?" if is_easy else hard
         chances = {MIDDLE: 0.995 if is_easy else 0.7, CHEAP: skill if is_easy else 0.3}
         answers = {name: right if rng.random() < chance else "unknown" for name, chance in chances.items()}
         yield Question(prompt, {INCUMBENT: right, **answers})
