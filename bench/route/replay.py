@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from freehold.curate.outcome_prices import Price, parse_price
 from freehold.curate.outcomes import read_outcomes
-from freehold.domain.errors import FreeholdError, RequestError
+from freehold.domain.errors import EvidenceError, FreeholdError, RequestError
 from freehold.loop.ladders import (
     BuiltLadder,
     Parts,
@@ -92,6 +92,26 @@ class SplitResult(NamedTuple):
     decisions_ms: list[float]
 
 
+_STAYS = Seen(saving=0.0, served_share=0.0, loss=0.0, violation=False, beyond_noise=False)
+_UNKNOWN = Recovered(float("nan"), float("nan"), float("nan"))
+NOTHING = SplitResult(
+    ours=_STAYS,
+    best_possible=float("nan"),
+    recovered=_UNKNOWN,
+    auc=float("nan"),
+    certified=False,
+    strangers=float("nan"),
+    text_gate=_STAYS,
+    ungated=_STAYS,
+    allowed=float("nan"),
+    gain=0.0,
+    baselines=dict.fromkeys(BASELINES, (_STAYS, float("nan"), _UNKNOWN)),
+    seconds=float("nan"),
+    decisions_ms=[],
+)
+"""Where the evidence is too small to fit anything on: all requests stay where they are."""
+
+
 def parts_of(problem: Problem, number: int) -> tuple[Parts, NDArray[np.intp]]:
     """Fit, tune and certify rows of the evidence, and the test rows, of split `number`."""
     groups = problem.rows.groups
@@ -111,7 +131,10 @@ def run_split(problem: Problem, number: int) -> list[SplitResult]:
     """Build a ladder for each risk on the evidence of one split, and see what it does on the test rows."""
     first, (parts, test) = problem.terms[0], parts_of(problem, number)
     began = time.process_time()
-    evidence = fit_evidence(problem.rows, parts, first, seed=number)
+    try:
+        evidence = fit_evidence(problem.rows, parts, first, seed=number)
+    except EvidenceError:
+        return [NOTHING] * len(problem.terms)
     fitting = time.process_time() - began
     rows = with_loss(problem.rows, first.loss).take(test)
     predicted = dict(predict_baselines(problem, parts, test, number))
@@ -229,7 +252,7 @@ def report(results: list[SplitResult], risk: str, arguments: argparse.Namespace)
     decisions = np.array([ms for result in results for ms in result.decisions_ms] or [np.nan])
     ours = summary([r.ours for r in results], [r.best_possible for r in results], [r.recovered for r in results])
     gates = {
-        "strangers": round(float(np.mean([r.strangers for r in results])), 4),
+        "strangers": round(float(np.nanmean([r.strangers for r in results])), 4),
         "text_only": outcome([r.text_gate for r in results]),
         "off": outcome([r.ungated for r in results]),
     }
@@ -240,6 +263,7 @@ def report(results: list[SplitResult], risk: str, arguments: argparse.Namespace)
         "epsilon": arguments.epsilon,
         "delta": arguments.delta,
         "splits": len(results),
+        "splits_with_enough_evidence": int(np.isfinite([r.seconds for r in results]).sum()),
         "risk": risk,
         "loss_kind": arguments.loss,
         "signal": arguments.signal,
@@ -247,7 +271,7 @@ def report(results: list[SplitResult], risk: str, arguments: argparse.Namespace)
         "prompts": arguments.prompts,
         "costs": arguments.costs,
         **ours,
-        "violations_allowed": round(float(np.mean([r.allowed for r in results])), 4),
+        "violations_allowed": round(float(np.nanmean([r.allowed for r in results])), 4),
         "auc": round(float(np.nanmean([r.auc for r in results])), 4),
         "certified": round(float(np.mean([r.certified for r in results])), 4),
         "gate": gates,
@@ -255,7 +279,7 @@ def report(results: list[SplitResult], risk: str, arguments: argparse.Namespace)
         "claims_gain": bool(np.mean([r.gain for r in results]) > 1.645 * np.std([r.gain for r in results])),
         "decision_ms_p50": round(float(np.percentile(decisions, 50)), 4),
         "decision_ms_p95": round(float(np.percentile(decisions, 95)), 4),
-        "fit_cpu_seconds": round(float(np.median([r.seconds for r in results])), 2),
+        "fit_cpu_seconds": round(float(np.nanmedian([r.seconds for r in results])), 2),
         "baselines": {
             name: summary(
                 [r.baselines[name][0] for r in results],
@@ -289,7 +313,7 @@ def summary(found: list[Seen], possible: list[float], curves: list[Recovered]) -
     """`outcome`, with the best possible saving of the same ranking and its call curve."""
     return {
         **outcome(found),
-        "best_possible_saving": round(float(np.mean(possible)), 4),
+        "best_possible_saving": round(float(np.nanmean(possible)), 4),
         "apgr": round(float(np.nanmean([curve.apgr for curve in curves])), 4),
         "cpt50": round(float(np.nanmean([curve.cpt50 for curve in curves])), 4),
         "cpt80": round(float(np.nanmean([curve.cpt80 for curve in curves])), 4),
@@ -354,6 +378,10 @@ def main() -> None:
     problem = Problem(outcomes, rows, terms, arguments.shift)
     with ProcessPoolExecutor(arguments.jobs, initializer=_set, initargs=(problem,)) as pool:
         results = list(pool.map(_run, range(arguments.splits)))
+    if not any(np.isfinite(result[0].seconds) for result in results):
+        sys.exit(
+            f"Not enough evidence: half of {len(outcomes)} scored prompts is too few to fit and certify a router on."
+        )
     for at, risk in enumerate(risks):  # with --risk both: one object a line
         one = report([result[at] for result in results], risk, arguments)
         print(json.dumps(without_nan(one), indent=None if arguments.json else 2))

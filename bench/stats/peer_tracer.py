@@ -1,8 +1,8 @@
 """Drives the closest peer, tracer-llm 0.3.3, through its documented API; runs in the peer's own environment.
 
-    python -m venv /work/peers/tracer && /work/peers/tracer/bin/pip install tracer-llm==0.3.3
+    python -m venv PEER && PEER/bin/pip install tracer-llm==0.3.3
 
-Called by `refits.py --tracer /work/peers/tracer/bin/python`. Prints one line of JSON per stream: the refits made until
+Called by `refits.py --tracer PEER/bin/python`. Prints one line of JSON per stream: the refits made until
 a policy was deployed (`fits`), and that policy's true agreement and coverage, or null where none was.
 """
 

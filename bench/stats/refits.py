@@ -1,7 +1,7 @@
 """Refitting thirty times: how often a bad rung ends up deployed, ours beside others and the closest peer, tracer-llm.
 
 Run: `python bench/stats/refits.py [--streams N] [--kinds K,…] [--banking77 ../shared/data/banking77.parquet]
-[--tracer /work/peers/tracer/bin/python] [--skip NAMES]`. Prints a Markdown table, progress on standard error.
+[--tracer PEER/bin/python] [--skip NAMES]`. Prints a Markdown table, progress on standard error.
 With `OMP_NUM_THREADS=1` in the environment it is several times faster.
 
 Each stream is refitted on fresh traces up to 30 times, until something is deployed. All methods see the same streams;

@@ -81,7 +81,8 @@ def _check_costs(figures: pl.DataFrame, path: Path, table: pl.DataFrame) -> None
 def _leave_out(rows: pl.DataFrame, path: Path, column: str, lack: str, left_out: dict[str, int]) -> pl.DataFrame:
     """Without the rows whose `column` is null, if they are few of each model's."""
     bad = rows.filter(pl.col(column).is_null())
-    for model, number in bad.group_by("model").len().sort("len", descending=True).iter_rows():
+    worst_first = bad.group_by("model").len().sort("len", "model", descending=[True, False])
+    for model, number in worst_first.iter_rows():
         of_model = rows.filter(pl.col("model") == model)
         if number > FEW * of_model.height:
             first = ", ".join(str(row) for row in bad.filter(pl.col("model") == model)["row"].head(3))

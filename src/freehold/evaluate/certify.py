@@ -70,12 +70,20 @@ def begin_attempt(store: Store, view: Outlook) -> int:
     """
     known = store.control.tasks.get(view.task)
     check_scorer(known.scorer if known else None)
+    return count_attempt(store, view.task, rows_at_attempt=view.certify_rows)
+
+
+def count_attempt(store: Store, task_id: str, **seen: int) -> int:
+    """Count an attempt of a task, whatever it tries to certify, and keep how many rows it had; its number.
+
+    Raises:
+        EvidenceError: the task is gone.
+    """
     task = store.control.tasks.change(
-        view.task,
-        lambda task: msgspec.structs.replace(task, attempts=task.attempts + 1, rows_at_attempt=view.certify_rows),
+        task_id, lambda task: msgspec.structs.replace(task, attempts=task.attempts + 1, **seen)
     )
     if task is None:
-        raise EvidenceError(f"There is no task {view.task} to certify.", "`freehold tasks` lists them.")
+        raise EvidenceError(f"There is no task {task_id} to certify.", "`freehold tasks` lists them.")
     return task.attempts
 
 

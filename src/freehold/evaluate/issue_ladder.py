@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from freehold.domain.errors import CertificateError, EvidenceError, NotFound
 from freehold.domain.evidence import CertifiedRung, Evidence, LossName, RiskName, Sample, TestName
 from freehold.domain.scoring import Scorer
-from freehold.evaluate.certify import FAIR_ROWS, MEANING, SAME_TRAFFIC, Attempt, issue
+from freehold.evaluate.certify import FAIR_ROWS, MEANING, SAME_TRAFFIC, Attempt, count_attempt, issue
 from freehold.evaluate.conclude import conclude
 from freehold.evaluate.losses import loss_terms
 from freehold.signals.answers import AnswerSignals, final_answer
@@ -110,13 +110,7 @@ def begin_ladder_attempt(store: Store, task_id: str, certify_rows: int) -> int:
     Raises:
         EvidenceError: the task is gone.
     """
-    task = store.control.tasks.change(
-        task_id,
-        lambda task: msgspec.structs.replace(task, attempts=task.attempts + 1, shadow_rows_at_attempt=certify_rows),
-    )
-    if task is None:
-        raise EvidenceError(f"There is no task {task_id} to certify.", "`freehold tasks` lists them.")
-    return task.attempts
+    return count_attempt(store, task_id, shadow_rows_at_attempt=certify_rows)
 
 
 def certify_ladder(

@@ -11,8 +11,9 @@ from freehold.domain.errors import EvidenceError
 from freehold.evaluate.ladder import Answered, Ladder, Laid, answer, best_laid, certify_walk, lay_walk, tests_of
 from freehold.signals.ladder import Expected, Step
 from freehold.signals.router import RouterManifest, Signal
+from freehold.stats.betting import PValue
 from freehold.stats.walks import Risk, WalkResult
-from freehold.train.ladder import FittedLadder, Prepared, expect, fit_ladders
+from freehold.train.ladder import FittedLadder, Prepared, expect, expect_each, fit_ladders
 from freehold.train.router import FittedPrompts
 
 FIT, TUNE = 0.38, 0.08
@@ -20,6 +21,8 @@ FIT, TUNE = 0.38, 0.08
 MIN_EACH = 40
 NOVELTY_KEPT = 0.97
 """Share of the tune rows that is not novel: the rest is what the gate costs."""
+ROUNDING = 1e-5
+"""Prompts as novel as the limit itself are let through, though a gateway computes with half the digits."""
 Loss = Literal["signed", "harm"]
 Floats = NDArray[np.float64]
 Tensors = dict[str, NDArray[np.generic]]
@@ -53,8 +56,6 @@ class LaidLadder(NamedTuple):
     """Of the fit and tune rows, with what they lost, (n, k), and took, (n, k + 1)."""
     losses: Floats
     costs: Floats
-    certify_on: Expected
-    """Of the certify rows."""
 
 
 class BuiltLadder(NamedTuple):
@@ -64,6 +65,9 @@ class BuiltLadder(NamedTuple):
     fitted: FittedLadder
     laid: Laid
     test: str
+    """Name of the tests."""
+    tests: list[PValue]
+    """One per step."""
     result: WalkResult | None
     """None: there was no walk to test."""
     expected: Expected
@@ -98,8 +102,6 @@ class FittedEvidence(NamedTuple):
     novelty_limit: float
     chosen_on: list[Expected]
     """Per ladder: of the fit rows (cross-fitted) and the tune rows."""
-    certify_on: list[Expected]
-    """Per ladder: of the certify rows."""
 
 
 def build_ladder(rows: Prepared, parts: Parts, terms: Terms, *, seed: int = 0) -> BuiltLadder:
@@ -123,15 +125,13 @@ def fit_evidence(rows: Prepared, parts: Parts, terms: Terms, *, seed: int = 0) -
             "Score more requests.",
         )
     rows = with_loss(rows, terms.loss)
-    fit, tune, certify = rows.take(parts.fit), rows.take(parts.tune), rows.take(parts.certify)
-    prompts, ladders = fit_ladders(fit, terms.signal, seed=seed)
-    on_tune = [expect(prompts, fitted, tune) for fitted in ladders]
+    prompts, ladders = fit_ladders(rows.take(parts.fit), terms.signal, seed=seed)
+    on_tune = expect_each(prompts, ladders, rows.take(parts.tune))
     return FittedEvidence(
         prompts,
         ladders,
-        float(np.quantile(on_tune[0].novelty, NOVELTY_KEPT)),
+        float(np.quantile(on_tune[0].novelty, NOVELTY_KEPT)) + ROUNDING,
         [join(fitted.expected, known) for fitted, known in zip(ladders, on_tune, strict=True)],
-        [expect(prompts, fitted, certify) for fitted in ladders],
     )
 
 
@@ -155,15 +155,16 @@ def lay_ladder(evidence: FittedEvidence, rows: Prepared, parts: Parts, terms: Te
     best = best_laid(laid)
     at = next(at for at, walk in enumerate(laid) if walk is best)
     fitted, known = evidence.ladders[at], evidence.chosen_on[at]
-    return LaidLadder(evidence.prompts, fitted, best, known, chosen.losses, chosen.costs, evidence.certify_on[at])
+    return LaidLadder(evidence.prompts, fitted, best, known, chosen.losses, chosen.costs)
 
 
 def certify_ladder(evidence: FittedEvidence, rows: Prepared, parts: Parts, terms: Terms) -> BuiltLadder:
     """Lay a ladder and test its walk on the certify rows."""
-    prompts, fitted, best, _, losses, _, expected = lay_ladder(evidence, rows, parts, terms)
-    if not best.steps:
-        return BuiltLadder(prompts, fitted, best, "", None, expected)
+    prompts, fitted, best, _, losses, _ = lay_ladder(evidence, rows, parts, terms)
     certify = with_loss(rows, terms.loss).take(parts.certify)
+    expected = expect(prompts, fitted, certify)
+    if not best.steps:
+        return BuiltLadder(prompts, fitted, best, "", [], None, expected)
     tests, name = tests_of(best, losses, terms.delta)
     result = certify_walk(
         best,
@@ -175,7 +176,7 @@ def certify_ladder(evidence: FittedEvidence, rows: Prepared, parts: Parts, terms
         epsilon=terms.epsilon,
         delta=terms.delta,
     )
-    return BuiltLadder(prompts, fitted, best, name, result, expected)
+    return BuiltLadder(prompts, fitted, best, name, tests, result, expected)
 
 
 def join(first: Expected, second: Expected) -> Expected:

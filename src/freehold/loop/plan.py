@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from freehold.domain.errors import EvidenceError
 from freehold.domain.plans import CurvePoint, ModelFacts, MoreEvidence, Plan, TaskPlan
-from freehold.evaluate.ladder import Answered, answer, bound, every_step, lay_walk, tests_of
+from freehold.evaluate.ladder import Answered, answer, bound, every_step, lay_walk
 from freehold.loop.ladders import BuiltLadder, Parts, Terms, answered, build_ladder, join, split, with_loss
 from freehold.signals.ladder import Expected, Step
 from freehold.signals.outcomes import Outcomes
@@ -147,8 +147,7 @@ def _statement(built: BuiltLadder, certify: Prepared, terms: Terms, view: Plan) 
     tested = result.tested[result.certified - 1]
     done = answered(built, built.expected, certify, step)
     losses = risk_losses(done.losses, done.accepted, terms.risk)
-    tests, _ = tests_of(built.laid, certify.losses, terms.delta)
-    upper = bound(losses, tests[result.certified - 1], terms.epsilon, terms.delta)
+    upper = bound(losses, built.tests[result.certified - 1], terms.epsilon, terms.delta)
     of = "all requests" if terms.risk == "traffic" else "the requests moved"
     return {
         "p_value": tested.p_value,

@@ -62,13 +62,22 @@ def acceptable(loss: Floats, incumbent: Floats, step: Step) -> NDArray[np.bool_]
     return worth(loss, incumbent, step) > 0.0
 
 
+def chance_of_taking(loss: float, incumbent: float, spread: float, step: Step) -> float:
+    """How likely a rung's answer will do, as in `worth_asking`, for one request."""
+    most = incumbent / max(step.price, 1e-9) - step.offset
+    return 1.0 / (1.0 + math.exp(-_logit(max(-8.0, min(8.0, (most - loss) / max(spread, 1e-6))))))
+
+
 def normal_cdf(z: Floats) -> Floats:
     """The standard normal distribution function, by the logistic approximation of Bowling and others (2009).
 
     Off by at most 1.5e-4: here it only weighs whether a cheap call is worth its price.
     """
-    cut = np.clip(z, -8.0, 8.0)
-    return 1.0 / (1.0 + np.exp(-(0.07056 * cut**3 + 1.5976 * cut)))
+    return 1.0 / (1.0 + np.exp(-_logit(np.clip(z, -8.0, 8.0))))
+
+
+def _logit(z: Any) -> Any:
+    return z * (0.07056 * z * z + 1.5976)
 
 
 def spread_of(before: Floats, after: Floats) -> float:

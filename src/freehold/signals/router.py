@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from freehold.domain.errors import StudentError
 from freehold.signals.answers import ANSWER_FEATURES, AnswerSignals, answer_features, final_answer
-from freehold.signals.ladder import Step, acceptable, worth_asking
+from freehold.signals.ladder import Step, acceptable, chance_of_taking
 from freehold.signals.prompts import Prediction, PromptManifest, PromptModel
 from freehold.signals.text import Embedder, hash_text
 
@@ -90,20 +90,19 @@ class Router:
 
     def next_rung(self, prediction: Prediction, after: int = 0) -> int:
         """Which candidate to ask next, those up to `after` (0: none) having been asked; 0: the incumbent."""
-        manifest, step = self.manifest, self.manifest.step
+        manifest = self.manifest
+        # `choose` and `worth_asking` for one request: plain numbers are quicker than arrays of one.
+        losses, costs = prediction.losses.tolist(), prediction.costs.tolist()
         if manifest.signal == "prompt":
-            return 0 if after else self._worth_most(prediction)
+            return 0 if after else self._worth_most(losses, costs)
         position = manifest.rungs.index(after) + 1 if after else 0
         for rung, spread in zip(manifest.rungs[position:], manifest.spreads[position:], strict=True):
-            loss, cost = prediction.losses[rung - 1 : rung], prediction.costs[rung : rung + 1]
-            if worth_asking(loss, cost, prediction.costs[:1], spread, step)[0]:
+            if chance_of_taking(losses[rung - 1], costs[0], spread, manifest.step) * costs[0] > costs[rung]:
                 return rung
         return 0
 
-    def _worth_most(self, prediction: Prediction) -> int:
-        """`choose` for one request: plain numbers are quicker than arrays of one."""
-        losses, costs, step = prediction.losses.tolist(), prediction.costs.tolist(), self.manifest.step
-        best, most = 0, 0.0
+    def _worth_most(self, losses: list[float], costs: list[float]) -> int:
+        step, best, most = self.manifest.step, 0, 0.0
         for rung in self.manifest.rungs:
             value = costs[0] - costs[rung] - step.price * (losses[rung - 1] + step.offset)
             if value > most:

@@ -20,8 +20,8 @@ HEAD, TAIL = 1000, 400
 """Characters read of a prompt's beginning and of its end."""
 _TOKEN = re.compile(rb"[a-z_\x80-\xff]+|[0-9]+|[^\sa-z0-9_\x80-\xff]")
 _PAIR = np.uint64(0x9E3779B97F4A7C15)
+_HALF = np.uint64(7)
 _SHIFT = np.uint64(64 - 15)
-_FIRST = np.ones(1, bool)
 _WEIGHT = np.concatenate(([0.0], 1.0 + np.log(np.arange(1, 256)))).astype(np.float32)
 _KINDS = (b"abcdefghijklmnopqrstuvwxyz", b"0123456789", b" \t\r", b"\n", b"+*/=^<>%$\\", b"(){}[];_", b"?")
 _KIND_OF = np.full(256, len(_KINDS), np.uint8)
@@ -71,20 +71,30 @@ def hash_text(text: str, embedder: Embedder | None = None) -> HashedText:
     else:
         read = text.lower().encode(errors="replace")
     tokens = _TOKEN.findall(read)
-    words = np.fromiter(map(crc32, tokens), np.uint64, len(tokens))
-    words *= _PAIR
-    pairs = words[:-1] ^ (words[1:] >> np.uint64(7))
-    pairs *= _PAIR
-    hashed = np.concatenate((words, pairs))
-    hashed >>= _SHIFT
-    hashed.sort()
-    first = np.concatenate((_FIRST, hashed[1:] != hashed[:-1]))[: len(hashed)]
-    starts = first.nonzero()[0]
-    buckets = hashed[starts].astype(np.intp)
-    counts = np.diff(starts, append=len(hashed))
+    hashed = _hash_tokens(tokens)
+    edges = np.ones(len(hashed) + 1, bool)
+    np.not_equal(hashed[1:], hashed[:-1], out=edges[1:-1])
+    edges[0] = len(hashed) > 0
+    ends = edges.nonzero()[0]
+    weights = _WEIGHT.take(ends[1:] - ends[:-1], mode="clip")
     embedding = None if embedder is None else embedder.embed(text[: HEAD + TAIL])
-    weights = _WEIGHT.take(counts, mode="clip")
-    return HashedText(buckets, weights, _structure(text, read, len(tokens)), embedding)
+    return HashedText(hashed.take(ends[:-1]).astype(np.intp), weights, _structure(text, read, len(tokens)), embedding)
+
+
+def _hash_tokens(tokens: list[bytes]) -> NDArray[np.uint16]:
+    """The buckets of n words and of their n − 1 pairs, sorted."""
+    n = len(tokens)
+    hashed = np.empty(max(0, 2 * n - 1), np.uint64)
+    words, pairs = hashed[:n], hashed[n:]
+    words[:] = list(map(crc32, tokens))
+    words *= _PAIR
+    np.right_shift(words[1:], _HALF, out=pairs)
+    pairs ^= words[:-1]
+    pairs *= _PAIR
+    hashed >>= _SHIFT
+    buckets = hashed.astype(np.uint16)
+    buckets.sort()
+    return buckets
 
 
 def _structure(text: str, read: bytes, tokens: int) -> NDArray[np.float32]:

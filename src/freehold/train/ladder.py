@@ -20,7 +20,7 @@ from freehold.signals.ladder import Expected, spread_of
 from freehold.signals.outcomes import Outcomes
 from freehold.signals.router import SEEN, Signal, seen_features
 from freehold.signals.text import HashedText
-from freehold.train.router import FOLDS, TASK_PRIOR, FittedPrompts, fit_prompts, predict_prompts
+from freehold.train.router import FOLDS, FittedPrompts, fit_prompts, predict_prompts, task_means, task_rows
 
 Floats = NDArray[np.float64]
 Ridge: Any = sklearn.linear_model.Ridge  # scikit-learn has no types
@@ -121,7 +121,7 @@ def _fit_ladders(
     prompts = fit_prompts(rows.texts, rows.tasks, rows.groups, rows.losses, rows.costs, seed=seed)
     k = rows.losses.shape[1]
     before, costs = prompts.predicted[:, :k], prompts.predicted[:, k:]
-    codes = _codes(prompts, rows.tasks)
+    codes = task_rows(prompts.manifest.tasks, rows.tasks)
     ladders: list[FittedLadder] = []
     for order in rungs:
         means = np.zeros((len(prompts.manifest.tasks) + 1, k, ANSWER_FEATURES))
@@ -130,7 +130,7 @@ def _fit_ladders(
         spreads: list[float] = []
         for position, rung in enumerate(order if after is not None else ()):
             figures = _figures(rows, costs, rung, order[:position])
-            means[:, rung - 1] = _means(figures, codes, len(means))
+            means[:, rung - 1] = task_means(codes, figures, len(prompts.manifest.tasks))
             seen = seen_features(before[:, rung - 1], figures, means[codes, rung - 1])
             weights[rung - 1], crossed = _fit_seen(seen, rows.losses[:, rung - 1], rows.groups, seed)
             assert after is not None
@@ -143,22 +143,27 @@ def _fit_ladders(
 
 def expect(prompts: FittedPrompts, ladder: FittedLadder, rows: Prepared) -> Expected:
     """What the fitted estimates say of other rows."""
+    return expect_each(prompts, [ladder], rows)[0]
+
+
+def expect_each(prompts: FittedPrompts, ladders: Sequence[FittedLadder], rows: Prepared) -> list[Expected]:
+    """The same for several orders of rungs; what prompts say is the same for all."""
     k = rows.losses.shape[1]
     predicted, novelty = predict_prompts(prompts, rows.texts, rows.tasks)
     before, costs = predicted[:, :k], predicted[:, k:]
-    if ladder.signal == "prompt":
-        return Expected(before, costs, novelty)
-    after, codes = np.zeros_like(before), _codes(prompts, rows.tasks)
+    codes = task_rows(prompts.manifest.tasks, rows.tasks)
+    afters = [_after(ladder, rows, before, costs, codes) if ladder.signal == "cascade" else None for ladder in ladders]
+    return [Expected(before, costs, novelty, after) for after in afters]
+
+
+def _after(ladder: FittedLadder, rows: Prepared, before: Floats, costs: Floats, codes: NDArray[np.intp]) -> Floats:
+    """Losses expected once each rung has answered, (n, k)."""
+    after = np.zeros_like(before)
     for position, rung in enumerate(ladder.rungs):
         figures = _figures(rows, costs, rung, ladder.rungs[:position])
         seen = seen_features(before[:, rung - 1], figures, ladder.means[codes, rung - 1])
         after[:, rung - 1] = seen @ ladder.weights[rung - 1]
-    return Expected(before, costs, novelty, after)
-
-
-def _codes(prompts: FittedPrompts, tasks: Sequence[str]) -> NDArray[np.intp]:
-    names = {task: row for row, task in enumerate(prompts.manifest.tasks)}
-    return np.array([names.get(task, len(names)) for task in tasks], np.intp)
+    return after
 
 
 def _figures(rows: Prepared, costs: Floats, rung: int, before: tuple[int, ...]) -> Floats:
@@ -174,15 +179,6 @@ def _figures(rows: Prepared, costs: Floats, rung: int, before: tuple[int, ...]) 
             for row, text in enumerate(rows.texts_of_answers[rung - 1])
         ]
     )
-
-
-def _means(figures: Floats, codes: NDArray[np.intp], tasks: int) -> Floats:
-    sums = np.zeros((tasks, figures.shape[1]))
-    np.add.at(sums, codes, figures)
-    counts = np.bincount(codes, minlength=tasks)[:, None]
-    means = (sums + TASK_PRIOR * figures.mean(0)) / (counts + TASK_PRIOR)
-    means[-1] = figures.mean(0)
-    return means
 
 
 def _fit_seen(seen: Floats, losses: Floats, groups: NDArray[np.intp], seed: int) -> tuple[Floats, Floats]:

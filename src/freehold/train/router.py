@@ -32,8 +32,12 @@ TASK_PRIOR = 8.0
 RIDGE = 3.0
 STRUCTURE_WEIGHT = 0.3
 """Structure counts as much as this share of a prompt's words."""
-PULL, PULL_OF_COSTS = (0.3, 0.3), (0.5, 0.02)
-"""Of the stack: towards which weight of linear model and neighbours, and how hard (docs/log.md)."""
+START, START_OF_COSTS = 0.3, 0.5
+"""Of the stack: the weight of linear model and of neighbours before the evidence says otherwise (docs/log.md)."""
+PULL = (0.02, 100.0)
+"""How hard they are pulled to it: as if by this share of the rows and this many more."""
+CHANCE = 3.0
+"""And then back, by this many times the share of the gain that could be chance."""
 _SLICE = 1024
 
 
@@ -77,7 +81,7 @@ def fit_prompts(
         )
     targets = np.hstack((losses, costs))
     names = tuple(sorted(set(tasks) - {""}))
-    codes = _codes(names, tasks)
+    codes = task_rows(names, tasks)
     space = fit_space(texts, seed)
     placed = place(space, texts)
     fold = np.random.default_rng(seed).integers(FOLDS, size=int(groups.max()) + 1)[groups]
@@ -103,7 +107,7 @@ def fit_prompts(
 def predict_prompts(fitted: FittedPrompts, texts: Sequence[HashedText], tasks: Sequence[str]) -> tuple[Floats, Floats]:
     """What `PromptModel.predict` gives for many prompts at once: targets (n, q) and novelty (n,)."""
     names = fitted.manifest.tasks
-    codes = _codes(names, tasks)
+    codes = task_rows(names, tasks)
     tensors = {name: tensor.astype(np.float64) for name, tensor in fitted.tensors.items()}
     placed = place(Space(tensors["idf"], tensors["projection"]), texts)
     parts, similarity = _apply_heads(tensors, placed, codes)
@@ -124,8 +128,8 @@ def task_means(codes: NDArray[np.intp], targets: Floats, tasks: int) -> Floats:
     return means
 
 
-def _codes(names: tuple[str, ...], tasks: Sequence[str]) -> NDArray[np.intp]:
-    """Row of each task in the table of means; the last one for unknown tasks."""
+def task_rows(names: Sequence[str], tasks: Sequence[str]) -> NDArray[np.intp]:
+    """Row of each task in the table of `task_means`, (n,); the last one for unknown tasks."""
     rows = {task: row for row, task in enumerate(names)}
     return np.array([rows.get(task, len(names)) for task in tasks], np.intp)
 
@@ -185,17 +189,22 @@ def _nearest(places: Floats, references: Floats, values: Floats) -> tuple[Floats
 
 
 def _stack(parts: Floats, targets: Floats, candidates: int) -> Floats:
-    """Weights of the parts per target, (STACKED, q): least squares, pulled to the task's mean and some of each model.
+    """Weights of the parts per target, (STACKED, q): least squares, moved from the start only as far as it pays.
 
-    Losses say little about one prompt, so their weights are pulled harder than those of costs.
+    What p weights gain by chance alone is p times the variance, so the step is shortened by the share of its gain which
+    that is, `CHANCE` times over (James and Stein, "Estimation with quadratic loss", 1961, the positive part).
     """
     stack = np.empty((STACKED, targets.shape[1]))
     for column in range(targets.shape[1]):
-        share, strength = PULL if column < candidates else PULL_OF_COSTS
-        x = parts[:, :, column].T
-        pull = strength * len(x) * np.maximum((x * x).mean(0), 1e-9)
-        start = np.array((0.0, 1.0, share, share))
-        stack[:, column] = np.linalg.solve(x.T @ x + np.diag(pull), x.T @ targets[:, column] + pull * start)
+        weight = START if column < candidates else START_OF_COSTS
+        start = np.array((0.0, 1.0, weight, weight))
+        x, target = parts[:, :, column].T, targets[:, column]
+        pull = (PULL[0] * len(x) + PULL[1]) * np.maximum((x * x).mean(0), 1e-9)
+        step = np.asarray(np.linalg.solve(x.T @ x + np.diag(pull), x.T @ (target - x @ start)), np.float64)
+        before = float(((target - x @ start) ** 2).sum())
+        after = float(((target - x @ (start + step)) ** 2).sum())
+        by_chance = CHANCE * STACKED * after / len(x)
+        stack[:, column] = start + max(0.0, 1.0 - by_chance / max(1e-12, before - after)) * step
     return stack
 
 

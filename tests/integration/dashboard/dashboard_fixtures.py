@@ -230,6 +230,30 @@ def _put_tasks(store: Store, tasks: dict[str, str]) -> None:
         store.control.tasks.put(task)
 
 
+_WALKED = tuple(
+    WalkStep(thresholds=(threshold,), accepted=accepted, loss_sum=errors, p_value=p_value)
+    for threshold, accepted, errors, p_value in (
+        (0.99, 120, 0.0, 0.0021),
+        (0.9, 201, 2.0, 0.0018),
+        (0.82, 248, 4.0, 0.0021),
+        (0.7, 280, 13.0, 0.41),
+    )
+)
+
+
+def _rung_of(student: Student) -> CertifiedRung:
+    return CertifiedRung(
+        kind="student",
+        name=student.student_id,
+        sha256=student.sha256,
+        record_sha256="ab" * 32,
+        signal=student.student_id,
+        signal_path=student.path,
+        signal_sha256=student.sha256,
+        novelty_limit=0.44,
+    )
+
+
 def _certify(store: Store, task_id: str, name: str) -> str:
     student = Student(
         student_id=content_id("st", name.encode()),
@@ -247,18 +271,7 @@ def _certify(store: Store, task_id: str, name: str) -> str:
         certificate_id=content_id("ce", name.encode()),
         version=2,
         task=task_id,
-        rungs=(
-            CertifiedRung(
-                kind="student",
-                name=student.student_id,
-                sha256=student.sha256,
-                record_sha256="ab" * 32,
-                signal=student.student_id,
-                signal_path=student.path,
-                signal_sha256=student.sha256,
-                novelty_limit=0.44,
-            ),
-        ),
+        rungs=(_rung_of(student),),
         thresholds=(0.82,),
         dataset_id=student.dataset_id,
         dataset_sha256="cd" * 32,
@@ -281,15 +294,7 @@ def _certify(store: Store, task_id: str, name: str) -> str:
         coverage=0.8,
         traffic_loss_upper=0.031,
         self_disagreement=None if name == "urgency" else 0.018,
-        tested=tuple(
-            WalkStep(thresholds=(threshold,), accepted=accepted, loss_sum=errors, p_value=p_value)
-            for threshold, accepted, errors, p_value in (
-                (0.99, 120, 0.0, 0.0021),
-                (0.9, 201, 2.0, 0.0018),
-                (0.82, 248, 4.0, 0.0021),
-                (0.7, 280, 13.0, 0.41),
-            )
-        ),
+        tested=_WALKED,
         assumptions=("Requests to come are drawn like those of the evidence.", "The loss is disagreement."),
         software="freehold 0.1.0",
         issued_ns=time.time_ns() - 5 * HOUR,
