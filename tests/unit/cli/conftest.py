@@ -1,40 +1,5 @@
-"""Commands run in this process: their logs must not hold on to a test's captured output."""
+"""Puts the fixtures of `cli_fixtures` within reach of the tests beside it."""
 
-from __future__ import annotations
+from cli_fixtures import quiet_logs, run
 
-import logging
-from collections.abc import Iterator
-
-import pytest
-import structlog
-from cli_fixtures import Run
-
-from freehold.cli.main import main
-
-
-@pytest.fixture(autouse=True)
-def quiet_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def configure(level: str = "info") -> None:
-        del level
-        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-
-    monkeypatch.setattr("freehold.config.logs.configure_logs", configure)
-    monkeypatch.setattr("freehold.cli.serve.configure_logs", configure)
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command: its exit code, standard output and standard error."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = 0
-        try:
-            main(list(arguments))
-        except SystemExit as error:
-            code = int(error.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+__all__ = ["quiet_logs", "run"]
