@@ -21,6 +21,9 @@ from freehold.rights import terms_of_url, terms_table
 
 LOW_DISK_BYTES = 1_000_000_000
 _CONNECT_SECONDS = 3.0
+_PROMPT = "Say in two sentences what the customer wants, and how soon. " * 10
+"""Of a usual length, to time the embedder with."""
+_EMBEDDED = 10
 
 
 class Check(NamedTuple):
@@ -63,6 +66,8 @@ def _checks(config: str | None) -> Iterator[Check]:
     if not settings.upstreams:
         yield Check("upstreams", "error", "None is configured: add a table [upstreams.NAME] with a base_url.")
     yield from _candidates(settings)
+    if settings.candidates.embedder:
+        yield _embedder(Path(settings.candidates.embedder))
     yield from _data(settings)
     yield from _store(settings)
 
@@ -125,6 +130,20 @@ def _candidates(settings: Settings) -> Iterator[Check]:
         elif not problem:
             daily = f"{settings.candidates.rate:.0%} of requests, {settings.candidates.dollars_per_day:g} dollars a day"
             yield Check(what, "ok", f"at upstream {where}; all candidates together: {daily}")
+
+
+def _embedder(folder: Path) -> Check:
+    from freehold.signals.embed import load_embedder
+
+    try:
+        embedder = load_embedder(folder)
+    except FreeholdError as error:
+        return Check("embedder", "error", f"{error} No ladder can be looked for or served with it.")
+    started = time.monotonic()
+    for _ in range(_EMBEDDED):
+        embedder.embed(_PROMPT)
+    each = (time.monotonic() - started) / _EMBEDDED
+    return Check("embedder", "ok", f"{folder}: {embedder.dimensions} dimensions, {1e3 * each:.1f} ms per request")
 
 
 def _data(settings: Settings) -> Iterator[Check]:

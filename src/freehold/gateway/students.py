@@ -36,14 +36,13 @@ def load_ladder(settings: Settings, prices: PriceList, ladder: Ladder) -> Loaded
         StudentError: a file is missing or changed, they do not fit together, or a model cannot be asked: which, why,
             and what to do.
     """
-    from freehold.signals.embed import SentenceEmbedder
+    from freehold.signals.embed import embedder_for
     from freehold.signals.router import build_router
     from freehold.store.artifacts import read_router
 
-    data, upstreams, folder = settings.data, settings.upstreams, settings.candidates.embedder
+    data, upstreams = settings.data, settings.upstreams
     manifest, tensors = read_router(data / ladder.path, ladder.sha256)
-    wanted = folder and manifest.get("prompts", {}).get("embedded")
-    router = build_router(manifest, tensors, SentenceEmbedder(Path(folder)) if wanted else None)
+    router = build_router(manifest, tensors, embedder_for(settings.candidates.embedder, manifest))
     numbers = dict(zip(ladder.models, router.manifest.rungs, strict=False))
     incumbent = router.manifest.models[0]
     rungs = tuple(_rung(data, upstreams, model, number, incumbent) for model, number in numbers.items())

@@ -48,6 +48,8 @@ class PromptManifest(msgspec.Struct, frozen=True, kw_only=True):
     """Names, in the order of the rows of `task_means`."""
     embedded: int = 0
     """Dimensions of the embedder's vectors; 0: none is used."""
+    embedder: str = ""
+    """SHA-256 of the embedder's files."""
 
 
 class PromptModel:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Protocol
 from zlib import crc32
 
@@ -51,7 +52,7 @@ class HashedText:
         self.structure = structure
         """Shape (STRUCTURE,)."""
         self.embedding = embedding
-        """Of unit length, (e,); None without an embedder."""
+        """Of unit length or 0, (e,); None without an embedder."""
 
 
 class Embedder(Protocol):
@@ -60,25 +61,44 @@ class Embedder(Protocol):
     dimensions: int
 
     def embed(self, text: str) -> NDArray[np.float32]:
-        """A vector of unit length, (dimensions,)."""
+        """A vector of unit length, or 0 of a text that says nothing, (dimensions,)."""
+        ...
+
+    def embed_all(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The same of n texts, (n, dimensions); may differ by rounding."""
         ...
 
 
 def hash_text(text: str, embedder: Embedder | None = None) -> HashedText:
-    """The features of one prompt; at most `HEAD + TAIL` characters of it are read, whatever its length."""
-    if len(text) > HEAD + TAIL:
-        read = (text[:HEAD] + " " + text[-TAIL:]).lower().encode(errors="replace")
-    else:
-        read = text.lower().encode(errors="replace")
-    tokens = _TOKEN.findall(read)
+    """The features of one prompt; about `HEAD + TAIL` characters of it are read, whatever its length."""
+    read = _excerpt(text)
+    return _hashed(text, read, None if embedder is None else embedder.embed(read))
+
+
+def hash_all(texts: Sequence[str], embedder: Embedder | None = None) -> list[HashedText]:
+    """The same of many prompts, which an embedder reads faster together."""
+    if embedder is None or not texts:
+        return [hash_text(text) for text in texts]
+    reads = [_excerpt(text) for text in texts]
+    return [_hashed(*each) for each in zip(texts, reads, embedder.embed_all(reads), strict=True)]
+
+
+def _excerpt(text: str) -> str:
+    """What is read of a prompt: a long one's beginning and its end."""
+    return text if len(text) <= HEAD + TAIL else f"{text[:HEAD]} {text[-TAIL:]}"
+
+
+def _hashed(text: str, read: str, embedding: NDArray[np.float32] | None) -> HashedText:
+    encoded = read.lower().encode(errors="replace")
+    tokens = _TOKEN.findall(encoded)
     hashed = _hash_tokens(tokens)
     edges = np.ones(len(hashed) + 1, bool)
     np.not_equal(hashed[1:], hashed[:-1], out=edges[1:-1])
     edges[0] = len(hashed) > 0
     ends = edges.nonzero()[0]
     weights = _WEIGHT.take(ends[1:] - ends[:-1], mode="clip")
-    embedding = None if embedder is None else embedder.embed(text[: HEAD + TAIL])
-    return HashedText(hashed.take(ends[:-1]).astype(np.intp), weights, _structure(text, read, len(tokens)), embedding)
+    structure = _structure(text, encoded, len(tokens))
+    return HashedText(hashed.take(ends[:-1]).astype(np.intp), weights, structure, embedding)
 
 
 def _hash_tokens(tokens: list[bytes]) -> NDArray[np.uint16]:
