@@ -217,9 +217,3 @@ def test_help_imports_nothing_heavy_and_comes_at_once() -> None:
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "import freehold"], check=True)
     assert time.monotonic() - began <= 1.5
-
-
-def test_logs_of_a_command_go_to_standard_error(shop: Path, owned_desk: Desk) -> None:
-    command = [sys.executable, "-m", "freehold.cli.main", "evaluate", owned_desk.task_id, "--fresh", "--json"]
-    done = subprocess.run([*command, "--config", str(shop)], capture_output=True, text=True, check=True)
-    assert set(document(done.stdout)["steps"]) == {"curate", "train", "evaluate"}  # type: ignore[index]
