@@ -24,14 +24,17 @@ class Canvas:
         self._letters: dict[tuple[int, int], str] = {}
         self._styles: dict[tuple[int, int], str] = {}
 
-    def line(self, points: Sequence[Point], letter: str, style: str, every: int = 1) -> None:
-        """Through the points, drawing every `every`-th dot; `letter` stands for a dot where there is no braille."""
+    def line(self, points: Sequence[Point], letter: str, style: str, dashes: tuple[int, int] = (1, 0)) -> None:
+        """Through the points; `letter` stands for a dot where there is no braille.
+
+        `dashes`: so many dots are drawn, so many left out, and so on.
+        """
         dots = [self._dot(point) for point in points]
         drawn = 0
         for (x0, y0), (x1, y1) in pairwise(dots):
             steps = max(abs(x1 - x0), abs(y1 - y0), 1)
             for step in range(steps + 1):
-                if drawn % every == 0:
+                if drawn % sum(dashes) < dashes[0]:
                     self._set(round(x0 + (x1 - x0) * step / steps), round(y0 + (y1 - y0) * step / steps), letter, style)
                 drawn += 1
 

@@ -28,8 +28,14 @@ _LABEL = 6
 """Characters of a label of the score axis."""
 _LEAST_BRAILLE = 60
 """Narrower terminals get letters."""
-_STYLES = {"best": ("b", "cyan", 1), "random": ("r", "bright_black", 3), "walk": ("w", "green", 1)}
-"""Kind of line → its letter, its colour, every how many dots."""
+_STYLES = {
+    "best": ("b", "cyan", (6, 4)),
+    "random": ("r", "bright_black", (1, 2)),
+    "walk": ("w", "green", (1, 0)),
+}
+"""Kind of line → its letter, its colour, its dashes: told apart without colours too."""
+_SAMPLE = 6
+"""Characters of a line in the legend."""
 
 
 def show_plan(plan: Plan) -> None:
@@ -44,7 +50,8 @@ def show_plan(plan: Plan) -> None:
         screen.print()
         for line in _picture(drawn, min(screen.width, 100), braille=_knows_braille(screen)):
             screen.print(line, no_wrap=True, crop=True)
-        screen.print(_legend(drawn, braille=_knows_braille(screen)))
+        for line in _legend(drawn, screen.width, braille=_knows_braille(screen)):
+            screen.print(line)
     if plan.tasks:
         screen.print(_tasks(plan))
     screen.print(_models(plan))
@@ -109,8 +116,7 @@ def _picture(drawn: Picture, width: int, *, braille: bool) -> list[Text]:
     columns = max(20, width - _LABEL - 3)
     canvas = Canvas(columns, _ROWS, braille=braille)
     for line in drawn.series:
-        letter, style, every = _STYLES[line.kind]
-        canvas.line([drawn.place(point) for point in line.points], letter, style, every)
+        canvas.line([drawn.place(point) for point in line.points], *_STYLES[line.kind])
     canvas.mark(drawn.place(drawn.incumbent), "I", "bold")
     if drawn.operating is not None:
         canvas.mark(drawn.place(drawn.operating), "●" if braille else "O", "bold red")
@@ -129,15 +135,22 @@ def _picture(drawn: Picture, width: int, *, braille: bool) -> list[Text]:
     return made
 
 
-def _legend(drawn: Picture, *, braille: bool) -> Text:
-    made = Text()
+def _legend(drawn: Picture, width: int, *, braille: bool) -> list[Text]:
+    """What each mark and line is, in lines that break between two of them."""
+    entries = [Text.assemble(("I", "bold"), " the incumbent")]
     if drawn.operating is not None:
-        made.append("● " if braille else "O ", "bold red").append("this plan   ")
-    made.append("I ", "bold").append("the incumbent   ")
+        entries.insert(0, Text.assemble(("● " if braille else "O ", "bold red"), "this plan"))
     for line in drawn.series:
-        letter, style, every = _STYLES[line.kind]
-        made.append(("⠒⠒ " if every == 1 else "⠐⠐ ") if braille else f"{letter} ", style).append(f"{line.name}   ")
-    return made
+        sample = Canvas(_SAMPLE, 1, braille=braille)
+        sample.line([(0.0, 0.5), (1.0, 0.5)], *_STYLES[line.kind])
+        entries.append(Text.assemble(sample.lines()[0], f" {line.name}"))
+    lines = [entries[0]]
+    for entry in entries[1:]:
+        if len(lines[-1]) + 3 + len(entry) <= width:
+            lines[-1] = Text.assemble(lines[-1], "   ", entry)
+        else:
+            lines.append(entry)
+    return lines
 
 
 def _tasks(plan: Plan) -> Table:

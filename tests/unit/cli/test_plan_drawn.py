@@ -96,6 +96,18 @@ def test_a_narrow_or_plain_terminal_gets_letters(width: int, encoding: str, monk
     assert max(len(line) for line in out.splitlines()) <= width
 
 
+@pytest.mark.parametrize(("width", "encoding"), [(80, "utf-8"), (120, "utf-8"), (80, "ascii")])
+def test_every_line_can_be_told_from_the_others_without_colours(
+    width: int, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shown(PLAN, monkeypatch, width=width, encoding=encoding)
+    legend = out[out.index("100%") : out.index("By task")]
+    names = ("best possible, outcomes known beforehand", "random mix", "the ladder, strict to lax")
+    samples = [re.search(f"(?:^|   )(\\S.{{5}}) {name}", legend, re.MULTILINE) for name in names]
+    assert all(samples) and len({sample[1] for sample in samples if sample}) == 3, legend
+    assert all(len(line) <= width for line in legend.splitlines())
+
+
 def test_nothing_moves_and_it_says_how_much_more_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     said = " ".join(shown(NOTHING, monkeypatch).split())
     assert said.startswith("Nothing can move yet. On 1,000 prompts, no request can be moved from dear to cheap")
@@ -135,6 +147,9 @@ def test_a_canvas_draws_dots_where_they_belong() -> None:
     canvas.line([(0.0, 0.0), (1.0, 0.0)], "x", "red")
     canvas.mark((1.0, 1.0), "*", "bold")
     assert [line.plain for line in canvas.lines()] == ["  *", "⣀⣀⣀"]
+    dashed = Canvas(4, 1, braille=True)
+    dashed.line([(0.0, 0.0), (1.0, 0.0)], "x", "red", (3, 2))
+    assert [line.plain for line in dashed.lines()] == ["⣀⡀⢀⣀"]
     plain = Canvas(3, 3, braille=False)
     plain.line([(0.0, 0.0), (1.0, 1.0)], "x", "red")
     assert [line.plain for line in plain.lines()] == ["  x", " x ", "x  "]
