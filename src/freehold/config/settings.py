@@ -89,7 +89,9 @@ class CandidateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Spent on it at most per UTC day, by all workers of a data folder; a candidate without a known price is not
     asked. Overdrawn by no more than calls under way cost above their estimates."""
     samples: Annotated[int, msgspec.Meta(ge=1, le=16)] = 1
-    """How often each candidate is asked, to see whether it agrees with itself."""
+    """How often each candidate is asked, to see whether it agrees with itself: then a cascade may look at that, too."""
+    logprobs: bool = False
+    """Ask candidates for their tokens' log-probabilities, which a cascade then looks at; some upstreams refuse that."""
     embedder: str = ""
     """Absolute path of a local sentence-transformers folder that routers shall look at too; empty: none does."""
     min_rows: Count = 200

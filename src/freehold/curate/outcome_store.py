@@ -1,22 +1,15 @@
-"""Scored outcomes as a job keeps them between its steps: a Parquet file in the data folder, hashed on both ways.
-
-One row per request: `row` (its trace), `prompt`, `task`, `part` of the evidence, and of each model m `answer_m`,
-`score_m` and `cost_m` in dollars.
-"""
+"""Scored outcomes as a job keeps them between its steps: a file in the data folder, hashed on both ways."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
-import polars as pl
 from polars.exceptions import PolarsError
 
 from freehold.domain.errors import StoreError
+from freehold.signals.outcome_file import decode_outcomes, encode_outcomes
 from freehold.signals.outcomes import Outcomes
 from freehold.store.artifacts import sha256_of, write_folder
 
@@ -41,20 +34,7 @@ def write_outcomes(data: Path, outcomes: Outcomes, parts: Sequence[str]) -> Outc
     Raises:
         StoreError: they cannot be written.
     """
-    columns: dict[str, Any] = {
-        "row": list(outcomes.prompt_ids),
-        "prompt": list(outcomes.prompts),
-        "task": list(outcomes.tasks),
-        "part": list(parts),
-    }
-    for number, _ in enumerate(outcomes.models):
-        answers = outcomes.answers[number] if outcomes.answers is not None else [None] * len(outcomes)
-        columns[f"answer_{number}"] = pl.Series(list(answers), dtype=pl.String)
-        columns[f"score_{number}"] = outcomes.scores[:, number]
-        columns[f"cost_{number}"] = outcomes.costs[:, number]
-    buffer = io.BytesIO()
-    pl.DataFrame(columns).write_parquet(buffer, compression="zstd")
-    body = buffer.getvalue()
+    body = encode_outcomes(outcomes, parts)
     digest = sha256_of(body)
     path = f"outcomes/{digest[:32]}"
     write_folder(data / path, {ROWS: body}, ROWS)
@@ -72,18 +52,6 @@ def load_outcomes(data: Path, file: OutcomeFile) -> tuple[Outcomes, list[str]]:
         body = path.read_bytes()
         if sha256_of(body) != file.sha256:
             raise StoreError(f"The outcomes {path} are not those that were written.", _REBUILD)
-        frame = pl.read_parquet(io.BytesIO(body))
+        return decode_outcomes(body, file.models, file.owned)
     except (OSError, PolarsError) as error:
         raise StoreError(f"The outcomes {path} cannot be read: {error}.", _REBUILD) from error
-    each = range(len(file.models))
-    outcomes = Outcomes(
-        prompt_ids=frame.get_column("row").to_list(),
-        prompts=frame.get_column("prompt").to_list(),
-        tasks=frame.get_column("task").to_list(),
-        models=file.models,
-        scores=np.stack([frame.get_column(f"score_{number}").to_numpy() for number in each], axis=1),
-        costs=np.stack([frame.get_column(f"cost_{number}").to_numpy() for number in each], axis=1),
-        answers=tuple(frame.get_column(f"answer_{number}").to_list() for number in each),
-        owned=file.owned,
-    )
-    return outcomes, frame.get_column("part").to_list()

@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 
 from freehold.config import Settings
 from freehold.curate.outcome_store import OutcomeFile, write_outcomes
-from freehold.curate.scoring import MAX_LOST, StudentCandidate, form_of, score_rows, student_candidate
+from freehold.curate.scoring import MAX_LOST, Scores, StudentCandidate, form_of, score_rows, student_candidate
 from freehold.curate.shadows import PARTS, PARTS_WITH_STUDENT, Answer, Shadowed, collect_shadows, part_of
+from freehold.domain.chat import calls_so_far
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Student, Verdict
 from freehold.domain.tasks import Task
 from freehold.rights import judge_training, terms_of_url
 from freehold.scorers import Ask
-from freehold.signals.outcomes import Outcomes
+from freehold.scorers.validity import has_form
+from freehold.signals.outcomes import Hints, Outcomes, hints_of
 from freehold.store.artifacts import dataset_sha256, write_dataset
 
 if TYPE_CHECKING:
@@ -76,7 +78,8 @@ def build_scored(
     task = store.control.tasks.get(task_id)
     if task is None:
         raise NotFound(f"There is no task {task_id}.", "`freehold tasks` lists them.")
-    rows, left_out = collect_shadows(store, task, settings.loop.max_samples)
+    ours = settings.candidates
+    rows, left_out = collect_shadows(store, task, settings.loop.max_samples, logprobs=ours.logprobs)
     own = None if student is None else student_candidate(store, student)
     shares = PARTS if own is None else PARTS_WITH_STUDENT
     rows = rows if own is None else _for_student(rows, own, left_out)
@@ -96,8 +99,27 @@ def build_scored(
         costs=_costs(settings, scored.rows, candidates, own),
         answers=tuple(list(given) for given in zip(*scored.answers, strict=True)),
         owned=(False, *(name not in candidates for name in scored.names)),
+        hints=_hints(scored, ours.samples),
     )
     return _stored(store, task, outcomes, scored.rows, terms, verdicts, left_out, without, shares, now_ns)
+
+
+def _hints(scored: Scores, samples: int) -> Hints:
+    """What is known of the scored answers besides their texts; of the incumbent's nothing is looked at."""
+    shape = (len(scored.rows), 1 + len(scored.names))
+    logprobs, validity = np.full(shape, np.nan), np.full(shape, np.nan)
+    again: list[list[tuple[str, ...]]] = [[()] * len(scored.rows) for _ in range(shape[1])]
+    for number, (row, texts) in enumerate(zip(scored.rows, scored.answers, strict=True)):
+        for model, name in enumerate(scored.names, 1):
+            valid = has_form(row.request, texts[model] or "")
+            validity[number, model] = np.nan if valid is None else float(valid)
+            if name in row.answers:
+                answer = row.answers[name]
+                logprobs[number, model] = np.nan if answer.logprob is None else answer.logprob
+                again[model][number] = answer.again
+    answers = [list(given) for given in zip(*scored.answers, strict=True)]
+    calls = np.array([calls_so_far(row.request) for row in scored.rows], np.intp)
+    return hints_of(answers, again, logprobs, validity, calls, samples)
 
 
 def _for_student(rows: list[Shadowed], own: StudentCandidate, left_out: Counter[str]) -> list[Shadowed]:

@@ -11,12 +11,13 @@ a time with a higher rate has more rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import polars as pl
 
 from freehold.curate.samples import ESCALATED, UNSELECTED, incumbent_model, prompt_share, share_of
+from freehold.domain.answers import mean_logprob
 from freehold.domain.chat import ChatRequest, model_can_answer, parse_chat, student_can_answer, student_input
 from freehold.domain.errors import RequestError
 from freehold.domain.evidence import Part
@@ -45,6 +46,10 @@ class Answer(NamedTuple):
     nano: int | None
     """10⁻⁹ dollars; None where its price is unknown."""
     upstream: str
+    logprob: float | None = None
+    """Mean over its tokens, where it was asked for and given."""
+    again: tuple[str, ...] = ()
+    """Texts of further answers to the same request."""
 
 
 class Shadowed(NamedTuple):
@@ -92,15 +97,21 @@ def count_shadows(store: Store, since: Mapping[str, int]) -> dict[str, int]:
     return dict(counted.iter_rows())
 
 
-def collect_shadows(store: Store, task: Task, most: int) -> tuple[list[Shadowed], Counter[str]]:
+def collect_shadows(
+    store: Store, task: Task, most: int, *, logprobs: bool = False
+) -> tuple[list[Shadowed], Counter[str]]:
     """The task's shadowed requests since its last rollback, oldest first and at most the newest `most`; and how many
-    were left out, by reason.
+    were left out, by reason. `logprobs`: look for those in what candidates gave.
 
     Raises:
         StoreError: the traces cannot be read.
     """
     shadows = read_traces(
-        store, task=task.task_id, kinds=("shadow",), since_ns=task.evidence_since_ns, columns=_COLUMNS
+        store,
+        task=task.task_id,
+        kinds=("shadow",),
+        since_ns=task.evidence_since_ns,
+        columns=(*_COLUMNS, "response") if logprobs else _COLUMNS,
     )
     wanted = shadows.get_column("of").unique(maintain_order=True).to_list()[-most:]
     requests = read_traces(store, trace_ids=wanted, since_ns=task.evidence_since_ns, columns=_COLUMNS)
@@ -123,11 +134,15 @@ def collect_shadows(store: Store, task: Task, most: int) -> tuple[list[Shadowed]
     return found, left_out
 
 
-def _by_request(shadows: pl.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
-    """Request → candidate → its first answer."""
-    found: dict[str, dict[str, dict[str, Any]]] = {}
+_About: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Candidate → its answers, in the order they came."""
+
+
+def _by_request(shadows: pl.DataFrame) -> dict[str, dict[str, list[Mapping[str, Any]]]]:
+    """Request → what candidates answered."""
+    found: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for row in shadows.iter_rows(named=True):
-        found.setdefault(row["of"], {}).setdefault(_asked_model(row), row)
+        found.setdefault(row["of"], {}).setdefault(_asked_model(row), []).append(row)
     return found
 
 
@@ -139,7 +154,7 @@ def _asked_model(row: Mapping[str, Any]) -> str:
     return request.model if request is not None else ""
 
 
-def _why_not(row: Mapping[str, Any], source: Mapping[str, Any] | None, model: str, about: Mapping[str, Any]) -> str:
+def _why_not(row: Mapping[str, Any], source: Mapping[str, Any] | None, model: str, about: _About) -> str:
     """Why a request is no evidence; empty if it is. Never for what a candidate answered."""
     if row["model"] != model:
         return "another model"
@@ -157,7 +172,7 @@ def _why_not(row: Mapping[str, Any], source: Mapping[str, Any] | None, model: st
         return ""
     if row["reason"] not in ESCALATED:
         return f"answered as {row['reason']}"
-    drawn = next(iter(about.values()))["audit_probability"]
+    drawn = next(iter(about.values()))[0]["audit_probability"]
     return "" if share_of(row["trace_id"]) * drawn < row["audit_probability"] else "thinned to the rate of audits"
 
 
@@ -167,9 +182,9 @@ def _shadowed(
     source: Mapping[str, Any],
     request: ChatRequest,
     prompt: str,
-    about: Mapping[str, Mapping[str, Any]],
+    about: _About,
 ) -> Shadowed:
-    whole = {name: answer for name, answer in about.items() if _is_whole(answer)}
+    whole = {name: answers for name, answers in about.items() if _is_whole(answers[0])}
     return Shadowed(
         trace_id=row["trace_id"],
         at_ns=row["at_ns"],
@@ -177,7 +192,7 @@ def _shadowed(
         prompt=prompt,
         share=prompt_share(task.task_id, prompt),
         incumbent=_answer(source),
-        answers={name: _answer(answer) for name, answer in whole.items()},
+        answers={name: _answer(*answers) for name, answers in whole.items()},
         failed=frozenset(about) - frozenset(whole),
         streamed=bool(row["stream"]),
         input_tokens=source["input_tokens"] or 0,
@@ -189,10 +204,15 @@ def _is_whole(row: Mapping[str, Any]) -> bool:
     return row["status"] == 200 and not row["error"] and not row["truncated"]
 
 
-def _answer(row: Mapping[str, Any]) -> Answer:
-    upstream = str(row["answered_by"]).partition("/")[0]
-    nano = row["cost_nanousd"] if row["price_source"] != "none" else None
-    return Answer(row["answer"], row["trace_id"], nano, upstream)
+def _answer(row: Mapping[str, Any], *further: Mapping[str, Any]) -> Answer:
+    return Answer(
+        text=row["answer"],
+        trace_id=row["trace_id"],
+        nano=row["cost_nanousd"] if row["price_source"] != "none" else None,
+        upstream=str(row["answered_by"]).partition("/")[0],
+        logprob=mean_logprob(row["response"]) if row.get("response") else None,
+        again=tuple(one["answer"] for one in further if _is_whole(one) and one["answer"] is not None),
+    )
 
 
 def _parsed(body: bytes) -> ChatRequest | None:

@@ -11,6 +11,23 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 _canonical = msgspec.json.Encoder(order="sorted")
 
 
+class _Token(msgspec.Struct):
+    logprob: float
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Token] | None = None
+
+
+class _Choice(msgspec.Struct):
+    logprobs: _Logprobs | None = None
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice] = []
+
+
+_completion = msgspec.json.Decoder(_Completion)
 _FENCED = re.compile(r"(\s*```(?:json)?[ \t]*\n)(.*?)(\n[ \t]*```\s*)", re.S)
 
 
@@ -18,6 +35,17 @@ def unfence(text: str) -> tuple[str, str, str]:
     """Split `text` into what stands before, in and after a Markdown code fence that wraps all of it."""
     fenced = _FENCED.fullmatch(text)
     return (fenced.group(1), fenced.group(2), fenced.group(3)) if fenced else ("", text, "")
+
+
+def mean_logprob(completion: bytes) -> float | None:
+    """Mean log-probability of the tokens of a whole chat completion's first choice; None where it does not say."""
+    try:
+        choices = _completion.decode(completion).choices
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    given = choices[0].logprobs if choices else None
+    tokens = (given.content if given else None) or []
+    return sum(token.logprob for token in tokens) / len(tokens) if tokens else None
 
 
 def parse_object(text: str) -> dict[str, Any] | None:

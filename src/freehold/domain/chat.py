@@ -100,6 +100,11 @@ def student_input(request: ChatRequest) -> str | None:
     return "\n".join(lines)
 
 
+def calls_so_far(request: ChatRequest) -> int:
+    """Calls that an agent has made with this one: a model's turns in it, and the one asked for."""
+    return 1 + sum(message.role == "assistant" for message in request.messages)
+
+
 def student_can_answer(request: ChatRequest) -> bool:
     """Whether a closed-answer student can give everything the request asks for."""
     return (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from polars.exceptions import PolarsError
 
 from freehold.domain.errors import CertificateError, EvidenceError, NotFound
 from freehold.domain.evidence import CertifiedRung, Evidence, LossName, RiskName, Sample, TestName
@@ -20,8 +21,9 @@ from freehold.domain.scoring import Scorer
 from freehold.evaluate.certify import FAIR_ROWS, MEANING, SAME_TRAFFIC, Attempt, count_attempt, issue
 from freehold.evaluate.conclude import conclude
 from freehold.evaluate.losses import loss_terms
-from freehold.signals.answers import AnswerSignals, final_answer
+from freehold.signals.answers import final_answer
 from freehold.signals.ladder import Expected, Step, climb
+from freehold.signals.outcome_file import decode_outcomes, encode_outcomes
 from freehold.signals.outcomes import Outcomes
 from freehold.signals.router import Router, RouterManifest, build_router
 from freehold.signals.text import Embedder
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 ROUTERS = "routers"
+_DO_NOT_RELY = "Do not rely on it: `freehold rollback TASK`, and let the loop certify again."
 STUDENT = "student/"
 _SAME_MODELS = (
     "The rented models answer as they did: their names are certified, and their providers can change what is behind "
@@ -156,10 +159,9 @@ def expected_by(router: Router, task: str, outcomes: Outcomes) -> Expected:
     for row, prediction in enumerate(predictions):
         earlier: list[str] = []
         for rung in manifest.rungs:
-            text = outcomes.answers[rung][row] or ""
-            heard = AnswerSignals(text, float(outcomes.costs[row, rung]) / manifest.mean_cost)
+            heard = outcomes.heard(row, rung, manifest.mean_cost, sampled=manifest.samples > 1)
             after[row, rung - 1] = router.expected_loss(task, prediction, rung, heard, earlier)
-            earlier.append(final_answer(text))
+            earlier.append(final_answer(heard.text))
     return Expected(losses, costs, novelty, after)
 
 
@@ -171,33 +173,54 @@ def ladder_choices(router: Router, expected: Expected, steps: Sequence[tuple[flo
 
 
 def chooses_by_words(store: Store, evidence: Evidence) -> bool:
-    """Whether the evidence's router looks at nothing but the words of prompts, so that it can be asked again anywhere.
+    """Whether the evidence's router needs no embedder, so that it can be asked again anywhere.
 
     Raises: StudentError, if its files are missing or changed.
     """
-    manifest = _router(store, evidence)[0]
-    return manifest.get("signal") == "prompt" and not manifest.get("prompts", {}).get("embedded")
+    return not _router(store, evidence)[0].get("prompts", {}).get("embedded")
 
 
 def routed_again(store: Store, evidence: Evidence, rows: EvidenceRows, samples: Sequence[Sample]) -> str:
-    """Check that a router that chooses by prompts, asked again, chooses at every step as the evidence says.
+    """Check that the router, asked again, chooses at every step as the evidence says.
 
     Raises:
         CertificateError: it does not.
         StudentError: its files are missing or changed.
     """
     router = build_router(*_router(store, evidence))
-    ids, prompts = [sample.trace_id for sample in samples], [sample.prompt for sample in samples]
-    empty = np.zeros((len(ids), 1))
-    asked = Outcomes(ids, prompts, [evidence.task] * len(ids), router.manifest.models[:1], empty, empty)
+    asked = _asked_again(router, evidence, rows, samples)
     chosen = ladder_choices(router, expected_by(router, evidence.task, asked), evidence.path)
     other = (chosen != rows.choices).any(1)
     if other.any():
         raise CertificateError(
-            f"The router now sends {int(other.sum())} of {len(ids)} certify rows elsewhere than in the evidence.",
-            "Do not rely on it: `freehold rollback TASK`, and let the loop certify again.",
+            f"The router now sends {int(other.sum())} of {len(asked)} certify rows elsewhere than in the evidence.",
+            _DO_NOT_RELY,
         )
-    return f"The router was asked about all {len(ids)} certify rows again and chose the same at every step."
+    return f"The router was asked about all {len(asked)} certify rows again and chose the same at every step."
+
+
+def _asked_again(router: Router, evidence: Evidence, rows: EvidenceRows, samples: Sequence[Sample]) -> Outcomes:
+    """The certify rows with what the router sees of them."""
+    ids, prompts = [sample.trace_id for sample in samples], [sample.prompt for sample in samples]
+    if router.manifest.signal == "prompt":
+        empty = np.zeros((len(ids), 1))
+        return Outcomes(ids, prompts, [evidence.task] * len(ids), router.manifest.models[:1], empty, empty)
+    if rows.outcomes is None:
+        raise CertificateError("The evidence of a cascade lacks the answers that it chose by.", _DO_NOT_RELY)
+    try:
+        recorded, _ = decode_outcomes(rows.outcomes, router.manifest.models)
+    except PolarsError as error:
+        raise CertificateError(f"The answers in the evidence cannot be read: {error}.", _DO_NOT_RELY) from error
+    if list(recorded.prompt_ids) != ids or list(recorded.prompts) != prompts:
+        raise CertificateError("The answers in the evidence are not those to its certify rows.", _DO_NOT_RELY)
+    signed = recorded.losses[:, [rung - 1 for rung in router.manifest.rungs]]
+    if not np.array_equal(_lost(signed, evidence.loss), rows.losses):
+        raise CertificateError("The losses in the evidence do not follow from its scores.", _DO_NOT_RELY)
+    return recorded
+
+
+def _lost(signed: NDArray[np.float64], loss: LossName) -> NDArray[np.float64]:
+    return signed if loss == "signed" else np.maximum(signed, 0.0)
 
 
 def _router(store: Store, evidence: Evidence) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
@@ -217,9 +240,10 @@ def _look(store: Store, plan: LaidPlan, certify: Outcomes, embedder: Embedder | 
     rows = EvidenceRows(
         ids=list(certify.prompt_ids),
         weights=np.ones(len(certify)),
-        losses=signed if plan.loss == "signed" else np.maximum(signed, 0.0),
+        losses=_lost(signed, plan.loss),
         choices=ladder_choices(router, expected, plan.steps),
         signals=None,
+        outcomes=None if router.manifest.signal == "prompt" else encode_outcomes(certify, ["certify"] * len(certify)),
     )
     return _Look(router, router.manifest, tensors, expected, rows)
 
@@ -281,6 +305,7 @@ def _name(plan: LaidPlan, attempt: int) -> str:
 def _told(given: Attempt, look: _Look, certify: Outcomes, step: Step) -> LadderAttempt:
     """The certified ladder rung by rung, and what it saved on the certify rows."""
     answerer, asked = _climb(look.router, look.expected, step)
+    spent = certify.spent(look.manifest.samples)
     figures: list[RungFigures] = []
     for position, number in enumerate((*look.manifest.rungs, 0)):
         taken = answerer == number
@@ -290,8 +315,8 @@ def _told(given: Attempt, look: _Look, certify: Outcomes, step: Step) -> LadderA
                 certify.models[number],
                 float(taken.mean()),
                 None if lost is None else float(lost.mean()),
-                float(certify.costs[:, number].mean()),
+                float(spent[:, number].mean()),
             )
         )
-    spent = float((certify.costs * asked).sum()) / float(certify.costs[:, 0].sum())
-    return LadderAttempt(given.number, given.certificate, given.reason, tuple(figures), 1.0 - spent)
+    saving = 1.0 - float((spent * asked).sum()) / float(spent[:, 0].sum())
+    return LadderAttempt(given.number, given.certificate, given.reason, tuple(figures), saving)

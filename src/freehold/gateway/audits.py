@@ -35,6 +35,8 @@ class Question(NamedTuple):
     """The candidate is at another upstream than the caller asked for."""
     probability: float = 0.0
     """With which a candidate was to be asked about this exchange."""
+    logprobs: bool = False
+    """Ask for the tokens' log-probabilities, too."""
 
 
 class Audits:
@@ -97,7 +99,7 @@ class Audits:
         exchange.audit_probability = asked.probability
         outcome = "failed"
         try:
-            exchange.request = rewritten(asked.body, model=asked.model)
+            exchange.request = rewritten(asked.body, model=asked.model, logprobs=asked.logprobs)
             request = question(exchange.request, asked.headers, asked.authorization, elsewhere=asked.elsewhere)
             model = asked.model or exchange.model
             await ask_whole(self._upstreams, exchange, asked.upstream, model, request, self._limit)

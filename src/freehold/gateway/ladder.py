@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
-from freehold.domain.chat import ChatRequest
+from freehold.domain.chat import ChatRequest, calls_so_far
 from freehold.domain.errors import UpstreamError
 from freehold.domain.policy import Reason
 from freehold.gateway.body import ClientWatch
@@ -19,7 +19,6 @@ from freehold.gateway.owned import as_events, owned_answer
 from freehold.gateway.relay import relay
 from freehold.gateway.replies import Send, reply_bytes
 from freehold.gateway.rungs import Ask, Reply, ask_rung, begin_call, begin_stream
-from freehold.gateway.validity import is_valid
 from freehold.route import Climb, Decision, LadderRung, Student
 from freehold.upstreams.base import Headers
 
@@ -174,8 +173,8 @@ class _Ascent:
             return True
         from freehold.signals.answers import AnswerSignals, agreement, final_answer  # numpy: here it is loaded already
 
-        valid = await is_valid(self._request, heard.text) if self._ladder.validity else None
-        calls = 1 + sum(message.role == "assistant" for message in self._request.messages)
+        valid = await self._valid(heard.text) if self._ladder.validity else None
+        calls = calls_so_far(self._request)
         try:
             finals = [final_answer(sample) for sample in heard.samples]
             consistency = agreement(final_answer(heard.text), finals) if finals else None
@@ -185,9 +184,14 @@ class _Ascent:
             _log.exception("router-failed", task=exchange.task, trace_id=exchange.trace_id)
             raise _Failed("router-failed") from error
 
+    async def _valid(self, text: str) -> bool | None:
+        from freehold.scorers.validity import has_form  # few ladders look at it
+
+        return await asyncio.to_thread(has_form, self._request, text)
+
     def _dollars(self, rung: LadderRung, reply: Reply) -> float:
         """What an answer cost, in the router's unit; what it was expected to, where nobody knows."""
-        usage, expected = reply.usage, self._climb.expected_cost
+        usage, expected = reply.usage, self._climb.expected_cost / self._ladder.samples
         if usage is None:
             return expected
         nano, source = self._ask.runtime.prices.cost(

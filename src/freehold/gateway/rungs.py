@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from freehold.domain.answers import mean_logprob
 from freehold.domain.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout
 from freehold.gateway.asking import ask_whole, question, rewritten
 from freehold.gateway.caller import Caller
@@ -44,14 +45,6 @@ class Reply(NamedTuple):
     """Mean over the tokens."""
 
 
-class _Token(msgspec.Struct):
-    logprob: float
-
-
-class _Logprobs(msgspec.Struct):
-    content: list[_Token] | None = None
-
-
 class _Message(msgspec.Struct):
     content: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
@@ -61,7 +54,6 @@ class _Message(msgspec.Struct):
 class _Choice(msgspec.Struct):
     message: _Message
     finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
 
 
 class _Completion(msgspec.Struct):
@@ -100,7 +92,7 @@ async def ask_rung(ask: Ask, rung: LadderRung, *, logprobs: bool) -> Reply:
     try:
         async with asyncio.timeout(runtime.settings.gateway.rung_timeout_seconds):
             headers = await ask_whole(runtime.upstreams, call, rung.upstream, rung.name, _to(ask, rung, call), limit)
-        return _read(call, headers)
+        return _read(call, headers, logprobs)
     except TimeoutError as error:
         raise failed(call, _slow(rung)) from error
     except UpstreamError as error:
@@ -162,7 +154,7 @@ def _slow(rung: LadderRung) -> UpstreamTimeout:
     return UpstreamTimeout(f"{rung.name} did not answer in time.", "Raise gateway.rung_timeout_seconds.")
 
 
-def _read(call: Exchange, headers: Headers) -> Reply:
+def _read(call: Exchange, headers: Headers, logprobs: bool) -> Reply:
     if call.status != 200:
         raise UpstreamProtocolError(f"{call.answered_by} answered with status {call.status}.", "")
     if call.truncated:
@@ -174,7 +166,6 @@ def _read(call: Exchange, headers: Headers) -> Reply:
     choice = completion.choices[0] if completion.choices else None
     if choice is None or (choice.message.content is None and not choice.message.tool_calls):
         raise UpstreamProtocolError(f"{call.answered_by} gave a chat completion without an answer.", "")
-    tokens = (choice.logprobs.content if choice.logprobs else None) or []
     head = {
         "id": completion.id,
         "created": completion.created,
@@ -189,7 +180,7 @@ def _read(call: Exchange, headers: Headers) -> Reply:
         finish=choice.finish_reason,
         text=choice.message.content or "",
         usage=read_answer(call.response, stream=False).usage,
-        logprob=sum(token.logprob for token in tokens) / len(tokens) if tokens else None,
+        logprob=mean_logprob(call.response) if logprobs else None,
     )
 
 

@@ -97,6 +97,7 @@ class Shadows(Audits):
                 model=model,
                 elsewhere=elsewhere,
                 probability=probability,
+                logprobs=self._candidates.logprobs,
             )
             for _ in range(self._candidates.samples):
                 self.put(asked)

@@ -36,12 +36,13 @@ from freehold.loop.ladders import MIN_EACH, LaidLadder, Parts, Terms, fit_eviden
 from freehold.loop.move import MIN_GAIN, MIN_GROWTH, outlook_of
 from freehold.loop.steps import Stepwise, job_of_certificate, jobs_of, new_job, open_job, result_of
 from freehold.promote import promote
-from freehold.signals.embed import SentenceEmbedder
+from freehold.signals.embed import SentenceEmbedder, embedder_for, load_embedder
 from freehold.signals.outcomes import Outcomes
-from freehold.signals.text import Embedder, hash_text
+from freehold.signals.router import Signal
+from freehold.signals.text import HashedText, hash_all
 from freehold.stats import spent_delta
 from freehold.store import Store
-from freehold.store.artifacts import write_router
+from freehold.store.artifacts import read_router, write_router
 from freehold.train.ladder import prepare
 
 KIND = "ladder"
@@ -73,7 +74,16 @@ class LaidView(msgspec.Struct, frozen=True):
     plan: LaidPlan | None
 
 
+class _Looks(NamedTuple):
+    """What a ladder may look at."""
+
+    signal: Signal
+    sampled: bool
+    """Each model of a cascade is asked several times."""
+
+
 class _Best(NamedTuple):
+    looks: _Looks
     ladder: LaidLadder
     saving: float
     """Requests that ask for a stream stay with the incumbent where answers must be seen first."""
@@ -128,34 +138,41 @@ class LadderMove(Stepwise):
 
     def _laid(self, task: Task, found: ScoredSet, outcomes: Outcomes, parts: Parts) -> LaidView:
         terms = self._terms(task)
-        best = max((self._best(outcomes, parts, terms, signal, found.whole) for signal in self._signals()),
+        ways = self._ways()
+        texts = hash_all(outcomes.prompts, self._embedder())
+        best = max((self._best(outcomes, texts, parts, terms, looks, found.whole) for looks in ways),
                    key=lambda one: one.saving)  # fmt: skip
         needed = None if best.saving > 0.0 else self._needed(best, terms, found.rows, len(parts.certify))
         reason = self._why_not(task, best, found.rows, len(parts.certify), needed)
         laid = best.ladder.laid
         rungs = tuple(found.models[rung] for rung in laid.ladder.rungs)
-        plan = self._plan(task, found, best) if laid.steps else None
+        plan = self._plan(task, found, best, outcomes) if laid.steps else None
         signal = best.ladder.fitted.signal
         return LaidView(not reason, reason, found.rows, best.saving, rungs, signal, needed, plan)
 
-    def _signals(self) -> tuple[Any, ...]:
-        return self._settings.candidates.signals
+    def _ways(self) -> list[_Looks]:
+        """What is tried: a cascade that asks its models several times must pay for it."""
+        ours = self._settings.candidates
+        found = [_Looks(signal, False) for signal in ours.signals]
+        return found + [_Looks("cascade", True)] * (ours.samples > 1 and "cascade" in ours.signals)
 
     def _terms(self, task: Task) -> Terms:
         ours = self._settings.candidates
         return Terms(task.epsilon, spent_delta(task.delta, task.attempts + 1), ours.risk, ours.loss)
 
-    def _best(self, outcomes: Outcomes, parts: Parts, terms: Terms, signal: Any, whole: float) -> _Best:
-        embedder = self._embedder()
-        rows = prepare(outcomes, [hash_text(prompt, embedder) for prompt in outcomes.prompts], signal)
-        terms = terms._replace(signal=signal)
+    def _best(
+        self, outcomes: Outcomes, texts: list[HashedText], parts: Parts, terms: Terms, looks: _Looks, whole: float
+    ) -> _Best:
+        rows = prepare(outcomes, texts, looks.signal, sampled=looks.sampled)
+        terms = terms._replace(signal=looks.signal)
         evidence = fit_evidence(rows, parts, terms, seed=self._settings.loop.seed)
         ladder = lay_ladder(evidence, rows, parts, terms)
-        return _Best(ladder, ladder.laid.saving * (whole if signal == "cascade" else 1.0), rows.mean_cost)
+        saving = ladder.laid.saving * (whole if looks.signal == "cascade" else 1.0)
+        return _Best(looks, ladder, saving, rows.mean_cost)
 
-    def _embedder(self) -> Embedder | None:
+    def _embedder(self) -> SentenceEmbedder | None:
         folder = self._settings.candidates.embedder
-        return SentenceEmbedder(Path(folder)) if folder else None
+        return load_embedder(Path(folder)) if folder else None
 
     def _needed(self, best: _Best, terms: Terms, rows: int, certify_rows: int) -> int | None:
         """Requests in all with which the same ladder would probably be worth it, its estimates staying as they are."""
@@ -201,9 +218,19 @@ class LadderMove(Stepwise):
             return f"The last ladder was tried on {task.shadow_rows_at_attempt} requests; the next wants {wanted:.0f}."
         return ""
 
-    def _plan(self, task: Task, found: ScoredSet, best: _Best) -> LaidPlan:
-        laid = best.ladder.laid
+    def _plan(self, task: Task, found: ScoredSet, best: _Best, outcomes: Outcomes) -> LaidPlan:
+        laid, hints = best.ladder.laid, outcomes.hints
         manifest, tensors = router_at(best.ladder, found.models, best.mean_cost, laid.steps[0])
+        if best.looks.signal == "cascade" and hints is not None:
+            manifest = msgspec.structs.replace(
+                manifest,
+                samples=hints.samples if best.looks.sampled else 1,
+                logprobs=bool(np.isfinite(hints.logprobs).any()),
+                validity=bool(np.isfinite(hints.validity).any()),
+            )
+        if embedder := self._embedder():
+            prompts = msgspec.structs.replace(manifest.prompts, embedder=embedder.sha256)
+            manifest = msgspec.structs.replace(manifest, prompts=prompts)
         path = f"routers/{new_id('ro')}"
         scorer = scorer_of(self._settings, task)
         loss, test = ladder_terms(scorer, self._settings.candidates.loss)
@@ -236,7 +263,9 @@ class LadderMove(Stepwise):
         certify = outcomes.take(np.flatnonzero(np.array(names) == "certify"))
         plan = msgspec.convert(self.result("lay")["plan"], LaidPlan)
         number = self.result("begin")["attempt"]
-        attempt = certify_ladder(self._store, plan, certify, number, time.time_ns(), self._embedder())
+        manifest, _ = read_router(self._store.data / plan.router_path, plan.router_sha256)
+        embedder = embedder_for(self._settings.candidates.embedder, manifest)
+        attempt = certify_ladder(self._store, plan, certify, number, time.time_ns(), embedder)
         if attempt.certificate is None:
             self._event("not-certified", f"Attempt {attempt.number}, a ladder: {attempt.reason}", {})
             self._note(f"Attempt {attempt.number} was not certified: {attempt.reason}")

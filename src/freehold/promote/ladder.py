@@ -38,6 +38,9 @@ def ladder_of(store: Store, settings: Settings, certificate: Certificate, finger
         signal=manifest["signal"],
         certificate=certificate.certificate_id,
         fingerprints=fingerprints,
+        samples=manifest.get("samples", 1),
+        logprobs=manifest.get("logprobs", False),
+        validity=manifest.get("validity", False),
     )
 
 

@@ -41,6 +41,12 @@ class RouterManifest(msgspec.Struct, frozen=True, kw_only=True):
     """Dollars per request of the incumbent over the evidence: the unit of costs."""
     step: Step
     prompts: PromptManifest
+    samples: int = 1
+    """How often a cascade asks each model, to see whether it agrees with itself."""
+    logprobs: bool = False
+    """Whether it looks at the log-probabilities of an answer's tokens."""
+    validity: bool = False
+    """Whether it looks at an answer's having the form that the request asks for."""
 
 
 class Router:

@@ -3,7 +3,8 @@
 A folder holds `evidence.json`, whose SHA-256 the certificate carries, and `rows.parquet`, whose SHA-256 the former
 carries: the certify rows in the order they were tested, with the columns `row` (the sample's trace id), `weight`
 (1/propensity), per rung r `loss_r` and, where it has a signal of its own, `signal_r`, and per step s of the walk
-`choice_s`: the rung that answers the row at that step's thresholds, −1 for the incumbent.
+`choice_s`: the rung that answers the row at that step's thresholds, −1 for the incumbent. Where rungs were chosen by
+answers, `outcomes.parquet` holds these (`freehold.signals.outcome_file`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "evidence.json"
 ROWS = "rows.parquet"
+OUTCOMES = "outcomes.parquet"
 _RESTORE = "Put the folder back from a backup; until then nothing can say that the certificate holds."
 _canonical = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder(Evidence, strict=True)
@@ -43,6 +45,8 @@ class EvidenceRows(NamedTuple):
     """(n, S): the index of the rung that answers, −1 for the incumbent."""
     signals: NDArray[np.float64] | None
     """(n, R); None where a router chose and the rungs have none of their own."""
+    outcomes: bytes | None = None
+    """What the router saw of answers; None where it looks at prompts only."""
 
 
 def evidence_folder(root: Path, sha256: str) -> Path:
@@ -65,10 +69,11 @@ def write_evidence(root: Path, evidence: Evidence, rows: EvidenceRows) -> str:
     columns |= {f"choice_{step}": rows.choices[:, step] for step in range(rows.choices.shape[1])}
     buffer = io.BytesIO()
     pl.DataFrame(columns).write_parquet(buffer, compression="zstd")
-    data = buffer.getvalue()
-    body = _canonical.encode(msgspec.structs.replace(evidence, files={ROWS: sha256_of(data)}))
+    files = {ROWS: buffer.getvalue()} | ({} if rows.outcomes is None else {OUTCOMES: rows.outcomes})
+    hashes = {name: sha256_of(data) for name, data in files.items()}
+    body = _canonical.encode(msgspec.structs.replace(evidence, files=hashes))
     digest = sha256_of(body)
-    write_folder(evidence_folder(root, digest), {ROWS: data, MANIFEST: body}, MANIFEST)
+    write_folder(evidence_folder(root, digest), files | {MANIFEST: body}, MANIFEST)
     return digest
 
 
@@ -87,8 +92,9 @@ def read_evidence(folder: Path, expected_sha256: str) -> tuple[Evidence, Evidenc
     except msgspec.DecodeError as error:
         raise StoreError(f"{folder / MANIFEST} is no evidence of this form: {error}.", _RESTORE) from error
     data = _checked(folder / ROWS, evidence.files.get(ROWS, ""))
+    outcomes = _checked(folder / OUTCOMES, evidence.files[OUTCOMES]) if OUTCOMES in evidence.files else None
     try:
-        return evidence, _rows(pl.read_parquet(io.BytesIO(data)), evidence)
+        return evidence, _rows(pl.read_parquet(io.BytesIO(data)), evidence)._replace(outcomes=outcomes)
     except (PolarsError, KeyError, ValueError) as error:
         raise StoreError(f"{folder / ROWS} does not hold the rows of evidence: {error}.", _RESTORE) from error
 

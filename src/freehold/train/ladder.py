@@ -38,7 +38,8 @@ class Prepared(NamedTuple):
     costs: Floats
     finals: list[list[str]]
     """Final answers of the candidates, (k) × (n); empty without answers."""
-    texts_of_answers: list[list[str]]
+    heard: list[list[AnswerSignals]]
+    """What is known of the candidates' answers, likewise."""
     mean_cost: float
 
     def take(self, rows: NDArray[np.intp]) -> Prepared:
@@ -51,7 +52,7 @@ class Prepared(NamedTuple):
             self.losses[rows],
             self.costs[rows],
             [[given[row] for row in rows] for given in self.finals],
-            [[given[row] for row in rows] for given in self.texts_of_answers],
+            [[given[row] for row in rows] for given in self.heard],
             self.mean_cost,
         )
 
@@ -79,29 +80,42 @@ def orders(candidates: int, signal: Signal) -> list[tuple[int, ...]]:
     return found
 
 
-def prepare(outcomes: Outcomes, texts: list[HashedText], signal: Signal) -> Prepared:
+def prepare(outcomes: Outcomes, texts: list[HashedText], signal: Signal, *, sampled: bool = False) -> Prepared:
     """Hash nothing twice, and find what answers come down to.
 
+    `sampled`: a cascade asks its models as often as the hints say, looks at whether they agree with themselves, and
+    pays for it.
+
     Raises:
-        EvidenceError: a cascade is wanted, but a candidate's answers were not kept.
+        EvidenceError: a cascade is wanted, but a candidate's answers were not kept; or the incumbent costs nothing.
     """
-    finals: list[list[str]] = []
-    given: list[list[str]] = []
-    if signal == "cascade":
-        for model, answers in zip(outcomes.models[1:], (outcomes.answers or ())[1:], strict=False):
-            if all(answer is None for answer in answers):
-                raise EvidenceError(f"The answers of {model} were not kept.", "Use the signal `prompt`.")
-            given.append([answer or "" for answer in answers])
-            finals.append([final_answer(answer) for answer in given[-1]])
-        if not given:
-            raise EvidenceError("A cascade looks at answers, and none were kept.", "Use the signal `prompt`.")
     mean_cost = float(outcomes.costs[:, 0].mean())
     if not mean_cost > 0.0:
         raise EvidenceError(f"{outcomes.models[0]} costs nothing, so nothing can be saved.", "Give its prices.")
-    groups = np.unique(np.array(outcomes.prompts, dtype=object).astype(str), return_inverse=True)[1]
+    heard = _heard(outcomes, mean_cost, sampled) if signal == "cascade" else []
+    samples = outcomes.hints.samples if sampled and outcomes.hints else 1
     return Prepared(
-        texts, list(outcomes.tasks), groups, outcomes.losses, outcomes.costs / mean_cost, finals, given, mean_cost
+        texts,
+        list(outcomes.tasks),
+        np.unique(np.array(outcomes.prompts, dtype=object).astype(str), return_inverse=True)[1],
+        outcomes.losses,
+        outcomes.spent(samples) / mean_cost,
+        [[final_answer(answer.text) for answer in given] for given in heard],
+        heard,
+        mean_cost,
     )
+
+
+def _heard(outcomes: Outcomes, mean_cost: float, sampled: bool) -> list[list[AnswerSignals]]:
+    if outcomes.answers is None:
+        raise EvidenceError("A cascade looks at answers, and none were kept.", "Use the signal `prompt`.")
+    for model, answers in zip(outcomes.models[1:], outcomes.answers[1:], strict=True):
+        if all(answer is None for answer in answers):
+            raise EvidenceError(f"The answers of {model} were not kept.", "Use the signal `prompt`.")
+    return [
+        [outcomes.heard(row, model, mean_cost, sampled=sampled) for row in range(len(outcomes))]
+        for model in range(1, len(outcomes.models))
+    ]
 
 
 def fit_ladders(
@@ -171,12 +185,12 @@ def _figures(rows: Prepared, costs: Floats, rung: int, before: tuple[int, ...]) 
     return np.stack(
         [
             answer_features(
-                AnswerSignals(text, rows.costs[row, rung]),
+                answer,
                 rows.finals[rung - 1][row],
                 [rows.finals[earlier - 1][row] for earlier in before],
                 costs[row, rung],
             )
-            for row, text in enumerate(rows.texts_of_answers[rung - 1])
+            for row, answer in enumerate(rows.heard[rung - 1])
         ]
     )
 

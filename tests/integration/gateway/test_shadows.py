@@ -52,6 +52,21 @@ def test_a_random_share_is_asked_about_and_recorded(tmp_path: Path, models: tupl
         assert len({trace.of for trace in found}) == len(found)
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_candidates_are_asked_how_sure_they_are_where_it_is_wanted(
+    wanted: bool, tmp_path: Path, models: tuple[RunningServer, ...]
+) -> None:
+    candidates = CandidateSettings(models=("small",), rate=1.0, samples=2, logprobs=wanted)
+    with running(tmp_path, models[0].base_url, models[1].base_url, candidates=candidates) as run:
+        run.ask(SUM)
+        wait_for(lambda: len(shadows(tmp_path)) == 2)
+        one, two = shadows(tmp_path)
+        assert one.of == two.of and {one.trace_id, two.trace_id} > {one.trace_id}
+        assert json.loads(one.request).get("logprobs") == (True if wanted else None)
+        asked = next(trace for trace in traces(tmp_path) if trace.kind == "request")
+        assert "logprobs" not in json.loads(asked.request)
+
+
 def test_what_the_incumbent_did_not_answer_or_may_not_share_is_left_out(
     tmp_path: Path, models: tuple[RunningServer, ...]
 ) -> None:

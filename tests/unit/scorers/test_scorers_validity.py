@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
 from freehold.domain.chat import parse_chat
-from freehold.gateway.validity import is_valid
+from freehold.scorers.validity import has_form
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 ENDLESS = {"type": "object", "properties": {"n": {"type": "string", "pattern": "^(a+)+$"}}}
@@ -33,4 +32,4 @@ ENDLESS = {"type": "object", "properties": {"n": {"type": "string", "pattern": "
 )
 def test_validity(wanted: dict[str, Any] | None, text: str, valid: bool | None) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "response_format": wanted}
-    assert asyncio.run(is_valid(parse_chat(msgspec.json.encode(body)), text)) is valid
+    assert has_form(parse_chat(msgspec.json.encode(body)), text) is valid

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, cast
 
 import msgspec
@@ -10,32 +9,25 @@ import msgspec
 from freehold.domain.chat import ChatRequest
 from freehold.domain.errors import ScorerError
 from freehold.domain.scoring import SchemaScorer
+from freehold.scorers.base import Context, Unusable
+from freehold.scorers.requests import schema_of
+from freehold.scorers.schema import score_schema
 
 SECONDS = 0.5
 """A schema is a caller's, and checking an answer by it could take for ever."""
+FORMS = frozenset(("json_object", "json_schema"))
 
 
-async def is_valid(request: ChatRequest, text: str) -> bool | None:
+def has_form(request: ChatRequest, text: str) -> bool | None:
     """None where the request asks for no form; a schema that cannot be used, or takes too long, is met by no answer."""
     wanted: Any = request.response_format
     kind = cast("dict[str, Any]", wanted).get("type") if isinstance(wanted, dict) else None
-    if kind not in ("json_object", "json_schema"):
+    if kind not in FORMS:
         return None
     try:
         found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    if kind == "json_object":
-        return isinstance(found, dict)
-    return await asyncio.to_thread(_meets_schema, request, text)
-
-
-def _meets_schema(request: ChatRequest, text: str) -> bool:
-    from freehold.scorers.base import Context, Unusable
-    from freehold.scorers.requests import schema_of
-    from freehold.scorers.schema import score_schema
-
-    try:
+        if kind == "json_object":
+            return isinstance(found, dict)
         return score_schema(SchemaScorer(seconds=SECONDS), text, Context(schema=schema_of(request))).value == 1.0
-    except (ScorerError, Unusable):
+    except (msgspec.DecodeError, RecursionError, ScorerError, Unusable):
         return False
