@@ -23,6 +23,7 @@ from outcome_maker import make_outcomes
 from freehold.cli.doctor import doctor_command
 from freehold.config import Settings
 from freehold.domain.errors import StudentError
+from freehold.evaluate import verify_certificate
 from freehold.gateway import RunningGateway, serve_in_thread
 from freehold.loop import LadderMove, new_ladder
 from freehold.loop.ladders import Terms, build_ladder, router_of, split
@@ -230,6 +231,7 @@ def test_from_the_evidence_to_the_gateway(table: Path, tmp_path: Path, monkeypat
         job = LadderMove(desk.store, settings, new_ladder(desk.store, desk.task_id)).run()
         entry = desk.store.control.current_policy().tasks[desk.task_id]
         assert job.state == "done" and entry.ladder is not None
+        assert not verify_certificate(desk.store, entry.ladder.certificate).failed
         manifest, tensors = read_router(desk.store.data / entry.ladder.path, entry.ladder.sha256)
         embedder = embedder_for(str(folder), manifest)
         assert embedder is not None and manifest["prompts"]["embedder"] == embedder.sha256
