@@ -87,7 +87,10 @@ def config(tmp_path: Path, judge: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Sixty owned answers, audited, both scored by people, who like warmth, except for four."""
     monkeypatch.setenv("JUDGE_KEY", "k-judge")
     path = tmp_path / "freehold.toml"
-    path.write_text(f'[upstreams.inc]\nbase_url = "{judge}"\napi_key_env = "JUDGE_KEY"\n')
+    path.write_text(
+        f'[upstreams.inc]\nbase_url = "{judge}"\napi_key_env = "JUDGE_KEY"\n'
+        "[upstreams.inc.prices]\njudge-model = { input = 1.0, output = 1.0 }\n"
+    )
     store = Store.open(tmp_path / "freehold-data", f"sqlite:///{tmp_path / 'freehold-data' / 'control.sqlite'}")
     store.control.tasks.put(Task(task_id=TASK, name="letters", scorer=JudgeScorer(model="judge-model")))
     journal = store.open_journal()
@@ -120,6 +123,11 @@ def test_a_judge_is_asked_and_its_agreement_with_people_is_shown(
     assert (agreement["pairs"], agreement["agreed"]) == (PAIRS, PAIRS - 4)
     assert 0.8 < agreement["lower"] < agreement["share"] and agreement["kappa"] > 0.8
     assert tried["stands_in_the_way"] is None
+    main(["ledger", "--by", "model", "--json", "--config", str(config)])
+    books = json.loads(capsys.readouterr().out)
+    lines = {line["key"]: line for line in books["models"]}
+    assert lines["judge-model"]["judges_usd"] == books["total"]["judges_usd"] > Judge.asked * 100 / 1e6
+    assert lines["judge-model"]["requests"] == 0, "nobody else asked for it"
     main(["scorer", "try", "letters", "--limit", "30", "--config", str(config)])
     said = " ".join(capsys.readouterr().out.split())
     structlog.reset_defaults()

@@ -115,7 +115,9 @@ def test_a_ladder_of_rented_models_saves_what_it_moves_less_what_it_wastes(store
     moved = _trace(reason="accepted", answered_by="rented/small")
     wasted = _trace(kind="rung", of=escalated.trace_id, answered_by="rented/small")
     asked = _trace(kind="shadow", of=escalated.trace_id, answered_by="rented/small")
-    _append(store, [escalated, moved, wasted, asked, _trace(kind="audit", of=moved.trace_id)])
+    judged = _trace(kind="judge", model="small", answered_by="rented/small", request=b'{"model":"small"}')
+    unheard = _trace(kind="judge", model="small", status=0, error="upstream_error: none", response=b"", answered_by="")
+    _append(store, [escalated, moved, wasted, asked, judged, unheard, _trace(kind="audit", of=moved.trace_id)])
     total = ledger(store, derive=Deriver(upstreams)).total
     assert (total.requests, total.owned) == (2, 0)
     assert (total.spent, total.rungs, total.moved) == (
@@ -123,8 +125,9 @@ def test_a_ladder_of_rented_models_saves_what_it_moves_less_what_it_wastes(store
         Money(measured=30_000),
         Money(assumed=300_000),
     )
-    assert (total.wasted, total.shadows, total.audits) == (*[Money(measured=30_000)] * 2, Money(measured=300_000))
-    assert total.saved.total == 300_000 - 30_000 - 30_000 - 30_000 - 300_000
+    assert (total.wasted, total.shadows, total.judges) == (Money(measured=30_000),) * 3
+    assert total.audits == Money(measured=300_000) and total.unpriced == 0
+    assert total.saved.total == 300_000 - 4 * 30_000 - 300_000
     assert total.owned_share_dollars == 0.0
 
 
@@ -144,14 +147,14 @@ def test_an_empty_store_has_an_empty_ledger(store: Store) -> None:
     assert (books.total.owned_share, books.total.owned_share_tokens, books.total.owned_share_dollars) == (0, 0, 0)
 
 
-ACCOUNTS = ("spent", "rungs", "would_have", "audits", "repeats", "wasted", "shadows")
+ACCOUNTS = ("spent", "rungs", "would_have", "audits", "repeats", "wasted", "shadows", "judges")
 _rows = st.lists(
     st.fixed_dictionaries(
         {
             "trace_id": st.uuids().map(str),
             "of": st.none(),
             "at_ns": st.integers(MONDAY - 3 * DAY, MONDAY + 3 * DAY),
-            "kind": st.sampled_from(["request", "request", "audit", "repeat", "rung", "shadow"]),
+            "kind": st.sampled_from(["request", "request", "audit", "repeat", "rung", "shadow", "judge"]),
             "reason": st.sampled_from(["accepted", "no-rung", "uncertain"]),
             "task": st.sampled_from(["task_a", "task_b", ""]),
             "model": st.sampled_from(["big", "small"]),

@@ -134,7 +134,7 @@ def ledger_command(since: str | None, by: str, config: str | None, as_json: bool
     console().print(made)
     saved = accounts.total.saved
     click.echo(
-        f"Saved {dollars(saved.total)} net of audits and repeats: {dollars(saved.measured)} measured, "
+        f"Saved {dollars(saved.total)} net of what proving it cost: {dollars(saved.measured)} measured, "
         f"{dollars(saved.quoted)} at list prices, {dollars(saved.assumed)} from estimated tokens."
     )
     total = accounts.total
@@ -145,6 +145,8 @@ def ledger_command(since: str | None, by: str, config: str | None, as_json: bool
         )
     if total.shadows.total:
         click.echo(f"Of candidates: {dollars(total.shadows.total)} spent on asking them beforehand.")
+    if total.judges.total:
+        click.echo(f"Of judges: {dollars(total.judges.total)} spent on asking which answer is better.")
 
 
 def _as_document(accounts: Ledger) -> dict[str, Any]:
@@ -154,7 +156,7 @@ def _as_document(accounts: Ledger) -> dict[str, Any]:
     from freehold.ledger.money import NANO
 
     def line_of(line: Line) -> dict[str, Any]:
-        names = ("spent", "rungs", "moved", "would_have", "audits", "repeats", "wasted", "shadows")
+        names = ("spent", "rungs", "moved", "would_have", "audits", "repeats", "wasted", "shadows", "judges")
         amounts = {name: getattr(line, name).total / NANO for name in names}
         figures = {f"{name}_usd": amount for name, amount in amounts.items()}
         shares = {"owned_share": line.owned_share, "saved_usd": line.saved.total / NANO}

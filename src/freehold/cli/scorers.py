@@ -58,7 +58,7 @@ def guess_command(task: str, options: tuple[str, ...], config: str | None, as_js
     settings, store, found = _open(config, task)
     made, answers = _guess(settings, store, found, options)
     pairs = (recorded_pairs(store, settings, found, _EXAMPLES) or stand_ins(answers)) if made.scorer else []
-    rows = _scored(made.scorer, pairs[:_EXAMPLES], settings) if made.scorer else []
+    rows = _scored(made.scorer, pairs[:_EXAMPLES], settings, store, found) if made.scorer else []
     if as_json:
         echo_json({"task": found.task_id, "name": found.name, **_fields(made), "examples": rows})
         return
@@ -142,7 +142,7 @@ def try_command(task: str, limit: int, config: str | None, as_json: bool) -> Non
             f"No request of {found.name!r} was answered twice yet.",
             "Repeats (loop.repeat_rate) and audits of owned answers make such pairs.",
         )
-    rows = _scored(scorer, pairs, settings)
+    rows = _scored(scorer, pairs, settings, store, found)
     failures = sum(1 for row in rows if row["failed"])
     agreement = _agreement(rows, pairs) if isinstance(scorer, JudgeScorer) else None
     verdict = _may_certify(scorer, agreement) if agreement and isinstance(scorer, JudgeScorer) else None
@@ -242,8 +242,8 @@ def _current(settings: Settings, task: Task) -> tuple[Scorer | None, str]:
     return task.scorer, "the store" if task.scorer is not None else ""
 
 
-def _scored(scorer: Scorer, pairs: list[Pair], settings: Settings) -> list[dict[str, Any]]:
-    compared = asyncio.run(_compare_all(scorer, pairs, settings))
+def _scored(scorer: Scorer, pairs: list[Pair], settings: Settings, store: Store, task: Task) -> list[dict[str, Any]]:
+    compared = asyncio.run(_compare_all(scorer, pairs, settings, store, task.task_id))
     return [
         {
             "trace": pair.trace,
@@ -260,18 +260,21 @@ def _scored(scorer: Scorer, pairs: list[Pair], settings: Settings) -> list[dict[
     ]
 
 
-async def _compare_all(scorer: Scorer, pairs: list[Pair], settings: Settings) -> list[Comparison]:
+async def _compare_all(
+    scorer: Scorer, pairs: list[Pair], settings: Settings, store: Store, task: str
+) -> list[Comparison]:
     from freehold.scorers import compare_async
 
     if not isinstance(scorer, JudgeScorer):
         return [await compare_async(scorer, pair.answer, pair.reference, pair.context) for pair in pairs]
     from freehold.gateway.runtime import build_directory
-    from freehold.loop.asking import ask_upstream
+    from freehold.loop.asking import ask_upstream, recording
 
     directory = build_directory(settings.upstreams)
-    ask = ask_upstream(directory)
     try:
-        return [await compare_async(scorer, pair.answer, pair.reference, pair.context, ask) for pair in pairs]
+        with recording(store) as record:
+            ask = ask_upstream(directory, record, task)
+            return [await compare_async(scorer, pair.answer, pair.reference, pair.context, ask) for pair in pairs]
     finally:
         await directory.aclose()
 

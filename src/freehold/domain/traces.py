@@ -8,9 +8,10 @@ import msgspec
 
 TRACE_VERSION = 1
 
-Kind = Literal["request", "audit", "repeat", "rung", "shadow"]
+Kind = Literal["request", "audit", "repeat", "rung", "shadow", "judge"]
 """`request`: a caller's; `audit`: the incumbent asked about a rung's answer; `repeat`: the incumbent asked twice;
-`rung`: a rung asked in vain, or once more; `shadow`: a candidate asked about an answer of the incumbent's."""
+`rung`: a rung asked in vain, or once more; `shadow`: a candidate asked about an answer of the incumbent's;
+`judge`: a model asked which of two answers is better."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -27,13 +28,13 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_default
     """Unix nanoseconds when the request had been read."""
     kind: Kind = "request"
     of: str | None = None
-    """For anything but a request: the trace it belongs to."""
+    """For anything but a request or a judge: the trace it belongs to."""
     task: str = ""
     task_name: str = ""
     """The name the caller gave the task; empty if it was discovered."""
     fingerprint: str = ""
     model: str = ""
-    """The model the caller asked for."""
+    """The model the caller asked for; of a judge, the judge's."""
     answered_by: str = ""
     """`upstream-name/model` or `student/student-id`; empty if nobody answered."""
     owned: bool = False

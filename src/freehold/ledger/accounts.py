@@ -34,7 +34,7 @@ COLUMNS = (
 )
 _BASES = ("measured", "quoted", "assumed")
 _COUNTS = ("requests", "failed", "owned", "input_tokens", "output_tokens", "owned_tokens", "unpriced")
-_BACKGROUND = {"audit": "audits", "repeat": "repeats", "rung": "wasted", "shadow": "shadows"}
+_BACKGROUND = {"audit": "audits", "repeat": "repeats", "rung": "wasted", "shadow": "shadows", "judge": "judges"}
 """Kind of trace → its account."""
 _AMOUNTS = ("spent", "rungs", "would_have", *_BACKGROUND.values())
 

@@ -33,7 +33,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the ledger: of a task, a day, a model, or all."""
 
     key: str
-    """Task id, UTC date (`2026-03-02`), model that was asked for, or `total`; empty where a trace has none."""
+    """Task id, UTC date (`2026-03-02`), model that was asked for (a judge's calls: its own), or `total`; empty where a
+    trace has none."""
     name: str
     """The key as people read it."""
     requests: int = 0
@@ -62,13 +63,15 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """On models of ladders whose answers were not given to the caller: counted against us."""
     shadows: Money = Money()
     """On candidates, to learn how well they would answer: counted against us."""
+    judges: Money = Money()
+    """On models that say which answer is better: counted against us."""
     unpriced: int = 0
     """Exchanges (those of the background included) whose price is unknown: their dollars are in no figure."""
 
     @property
     def saved(self) -> Money:
         """Net saving: what moved answers would have cost, less what they did and finding out does. May be negative."""
-        finding_out = self.audits + self.repeats + self.wasted + self.shadows
+        finding_out = self.audits + self.repeats + self.wasted + self.shadows + self.judges
         return self.would_have + self.moved - self.rungs - finding_out
 
     @property

@@ -23,7 +23,7 @@ from freehold.domain.ids import new_id
 from freehold.domain.policy import Policy, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.evaluate import self_disagreement
-from freehold.loop.asking import ask_in_time
+from freehold.loop.asking import asking_in_time
 from freehold.loop.audit_budget import AuditBudget, certificate_in_force
 from freehold.loop.jobs import stepwise
 from freehold.loop.ladder_move import new_ladder
@@ -141,7 +141,8 @@ class Loop:
                 None,
                 f"It was certified for a loss of {certificate.epsilon:.2%}; now {task.epsilon:.2%} are allowed.",
             )
-        monitor = watch(self._store, certificate, time.time_ns(), ask_in_time(self._settings))
+        with asking_in_time(self._store, self._settings, task_id) as ask:
+            monitor = watch(self._store, certificate, time.time_ns(), ask)
         return monitor, breached(monitor) or ""
 
     def _say_unheard(self, monitor: Monitor) -> None:

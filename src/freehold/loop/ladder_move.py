@@ -31,7 +31,7 @@ from freehold.evaluate import (
 )
 from freehold.evaluate.ladder import lay_walk
 from freehold.evaluate.losses import described
-from freehold.loop.asking import ask_in_time
+from freehold.loop.asking import asking_in_time
 from freehold.loop.ladders import MIN_EACH, LaidLadder, Parts, Terms, fit_evidence, lay_ladder, router_at
 from freehold.loop.move import MIN_GAIN, MIN_GROWTH, outlook_of
 from freehold.loop.steps import Stepwise, job_of_certificate, jobs_of, new_job, open_job, result_of
@@ -111,8 +111,8 @@ class LadderMove(Stepwise):
 
     def _curate(self) -> ScoredSet:
         student = candidate_student(self._store, self._task())
-        ask = ask_in_time(self._settings)
-        found = build_scored(self._store, self._settings, self.job.task, student, time.time_ns(), ask)
+        with asking_in_time(self._store, self._settings, self.job.task) as ask:
+            found = build_scored(self._store, self._settings, self.job.task, student, time.time_ns(), ask)
         told = {"dataset": found.dataset, "models": list(found.models), **found.parts, **found.left_out}
         message = f"{found.rows} requests with an answer of each of {len(found.models)} models."
         if found.without:
