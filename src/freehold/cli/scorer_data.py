@@ -47,7 +47,7 @@ def recorded_pairs(store: Store, settings: Settings, task: Task, limit: int) -> 
 
     frame = _usable(store, settings, task)
     firsts = frame.filter(pl.col("kind") == "request").select(of="trace_id", first="answer", owned_first="owned")
-    seconds = frame.filter(pl.col("kind") != "request")
+    seconds = frame.filter(pl.col("kind").is_in(["audit", "repeat"]))
     joined = seconds.join(firsts, on="of", how="inner").sort("at_ns", "trace_id").tail(limit)
     bodies = _bodies(store, settings, joined.get_column("of").to_list())
     people = _feedback(store, [*joined.get_column("of").to_list(), *joined.get_column("trace_id").to_list()])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from loop_fixtures import Desk, completion, incumbent_trace, urgency
@@ -19,7 +20,7 @@ Run = Callable[..., tuple[int, Any]]
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    """Sixty answers, the last five of them asked for twice, one of those otherwise."""
+    """Sixty answers, and three that were asked for twice, one of those otherwise; a candidate was asked about each."""
     desk = Desk(tmp_path / "freehold-data")
     desk.send(urgency(1, 60))
     desk.loop.until_idle()
@@ -30,6 +31,9 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
             2000 + number, user, None, response=completion("YES"), kind="repeat", of=first.trace_id, reason=""
         )
         desk.append(second)
+        desk.append(
+            msgspec.structs.replace(second, trace_id=f"tr_{number:028}", kind="shadow", answered_by="inc/small")
+        )
     yield desk
     desk.close()
     structlog.reset_defaults()
