@@ -231,12 +231,13 @@ def test_from_the_evidence_to_the_gateway(table: Path, tmp_path: Path, monkeypat
         job = LadderMove(desk.store, settings, new_ladder(desk.store, desk.task_id)).run()
         entry = desk.store.control.current_policy().tasks[desk.task_id]
         assert job.state == "done" and entry.ladder is not None
-        assert not verify_certificate(desk.store, entry.ladder.certificate).failed
+        whole = verify_certificate(desk.store, entry.ladder.certificate, embedder=desk.settings.candidates.embedder)
+        assert all(check.passed for check in whole.checks), whole.checks
         manifest, tensors = read_router(desk.store.data / entry.ladder.path, entry.ladder.sha256)
         embedder = embedder_for(str(folder), manifest)
         assert embedder is not None and manifest["prompts"]["embedder"] == embedder.sha256
         router = build_router(manifest, tensors, embedder)
-        threads = _count_loads(monkeypatch)
+        threads, asked_in = _count_loads(monkeypatch), _where_asked(monkeypatch)
         with serve_in_thread(settings) as gateway:
             watch, control = gateway.runtime.watch, desk.store.control
             _until(lambda: desk.task_id in watch.view.ladders and not watch.stale)
@@ -247,6 +248,8 @@ def test_from_the_evidence_to_the_gateway(table: Path, tmp_path: Path, monkeypat
                 moved += model == CHEAP
                 assert _asked(gateway, question) == (f"inc/{model}", question.answers[model])
             assert 10 < moved < 60
+            served = [name for name in asked_in if name != threading.current_thread().name]
+            assert len(served) >= 60 and all(name.startswith("asyncio_") for name in served), "not the event loop's"
             for _ in range(2):  # the ladder goes and comes back: what it reads with stays
                 policy = control.current_policy()
                 gone = msgspec.structs.replace(policy, tasks={})
@@ -280,6 +283,19 @@ def _count_loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         load(self, folder)
 
     monkeypatch.setattr(SentenceEmbedder, "__init__", counted)
+    return threads
+
+
+def _where_asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the threads in which texts are embedded from now on."""
+    threads: list[str] = []
+    embed_one = SentenceEmbedder.embed
+
+    def counted(self: SentenceEmbedder, text: str) -> NDArray[np.float32]:
+        threads.append(threading.current_thread().name)
+        return embed_one(self, text)
+
+    monkeypatch.setattr(SentenceEmbedder, "embed", counted)
     return threads
 
 

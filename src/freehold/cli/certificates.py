@@ -94,7 +94,9 @@ def show_command(certificate: str, config: str | None, as_json: bool) -> None:
 @click.option(
     "--key", metavar="FILE", help="File with the public key to trust, 64 hex digits [default: this installation's]."
 )
-@click.option("--deep/--no-deep", default=True, show_default=True, help="Have the students answer all rows again.")
+@click.option(
+    "--deep/--no-deep", default=True, show_default=True, help="Have students and routers decide on all rows again."
+)
 @config_option
 @json_option
 def verify_command(certificate: str, key: str | None, deep: bool, config: str | None, as_json: bool) -> None:
@@ -104,7 +106,8 @@ def verify_command(certificate: str, key: str | None, deep: bool, config: str | 
     _, settings = settings_at(config)
     store = open_store(settings)
     found = _find(store, certificate)
-    done = verify_certificate(store, found.certificate_id, public_key=_public_key(key), deep=deep)
+    embedder = settings.candidates.embedder
+    done = verify_certificate(store, found.certificate_id, public_key=_public_key(key), deep=deep, embedder=embedder)
     if as_json:
         echo_json({"certificate": found.certificate_id, "holds": done.holds, "checks": done.checks})
         if not done.holds:

@@ -22,6 +22,7 @@ from freehold.evaluate.certify import FAIR_ROWS, MEANING, SAME_TRAFFIC, Attempt,
 from freehold.evaluate.conclude import conclude
 from freehold.evaluate.losses import loss_terms
 from freehold.signals.answers import final_answer
+from freehold.signals.embed import embedder_for
 from freehold.signals.ladder import Expected, Step, climb
 from freehold.signals.outcome_file import decode_outcomes, encode_outcomes
 from freehold.signals.outcomes import Outcomes
@@ -180,14 +181,19 @@ def chooses_by_words(store: Store, evidence: Evidence) -> bool:
     return not _router(store, evidence)[0].get("prompts", {}).get("embedded")
 
 
-def routed_again(store: Store, evidence: Evidence, rows: EvidenceRows, samples: Sequence[Sample]) -> str:
+def routed_again(
+    store: Store, evidence: Evidence, rows: EvidenceRows, samples: Sequence[Sample], embedder: str = ""
+) -> str:
     """Check that the router, asked again, chooses at every step as the evidence says.
+
+    `embedder`: the folder of the one it looks at, if it looks at one.
 
     Raises:
         CertificateError: it does not.
-        StudentError: its files are missing or changed.
+        StudentError: its files are missing or changed, or the embedder is not the one it was fitted with.
     """
-    router = build_router(*_router(store, evidence))
+    manifest, tensors = _router(store, evidence)
+    router = build_router(manifest, tensors, embedder_for(embedder, manifest))
     asked = _asked_again(router, evidence, rows, samples)
     chosen = ladder_choices(router, expected_by(router, evidence.task, asked), evidence.path)
     other = (chosen != rows.choices).any(1)

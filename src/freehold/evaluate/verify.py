@@ -7,7 +7,7 @@ student and its dataset are there, so are the student's answers.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -52,13 +52,20 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(check for check in self.checks if check.passed is False)
 
 
+class _Again(NamedTuple):
+    """What may be asked again."""
+
+    deep: bool
+    embedder: str
+
+
 def verify_certificate(
-    store: Store, certificate_id: str, *, public_key: str | None = None, deep: bool = True
+    store: Store, certificate_id: str, *, public_key: str | None = None, deep: bool = True, embedder: str = ""
 ) -> Verification:
     """Check a stored certificate, and everything that it rests on.
 
-    `public_key`, 64 hex digits: whose signature it must be; None: this installation's. `deep`: have the students answer
-    the certify rows again.
+    `public_key`, 64 hex digits: whose signature it must be; None: this installation's. `deep`: have students and
+    routers answer and choose again; `embedder`: the folder of the one that routers look at, empty for none.
 
     Raises:
         NotFound: no such certificate.
@@ -69,12 +76,12 @@ def verify_certificate(
         raise NotFound(f"There is no certificate {certificate_id}.", "`freehold certificate list` lists them.")
     checks = seal_checks(store, certificate, public_key)
     whole = {check.name for check in checks if check.passed}
-    checks += _computed_again(store, certificate, whole, deep)
+    checks += _computed_again(store, certificate, whole, _Again(deep, embedder))
     checks.append(checked("attempt", lambda: _attempt(store, certificate)))
     return Verification(certificate=certificate, checks=tuple(checks))
 
 
-def _computed_again(store: Store, certificate: Certificate, whole: set[str], deep: bool) -> list[Check]:
+def _computed_again(store: Store, certificate: Certificate, whole: set[str], again: _Again) -> list[Check]:
     """The checks that read the evidence, as far as what they need is `whole`."""
     if "evidence" not in whole:
         return [_not_done(name, "evidence") for name in ("rows", "decisions", "walk", "figures", "answers")]
@@ -89,7 +96,7 @@ def _computed_again(store: Store, certificate: Certificate, whole: set[str], dee
     samples = _samples(store, certificate)
     same_rows = checked("rows", lambda: _rows(samples, rows))
     answers = (
-        _answers(store, evidence, rows, samples, whole, deep) if same_rows.passed else _not_done("answers", "rows")
+        _answers(store, evidence, rows, samples, whole, again) if same_rows.passed else _not_done("answers", "rows")
     )
     return [same_rows, *figures, answers]
 
@@ -178,7 +185,7 @@ def _rows(samples: list[Sample], rows: EvidenceRows) -> str:
 
 
 def _answers(
-    store: Store, evidence: Evidence, rows: EvidenceRows, samples: list[Sample], whole: set[str], deep: bool
+    store: Store, evidence: Evidence, rows: EvidenceRows, samples: list[Sample], whole: set[str], again: _Again
 ) -> Check:
     """Whether each student gives the signals and losses of the evidence when it answers the certify rows again; or the
     router chooses the same rungs.
@@ -186,11 +193,11 @@ def _answers(
     Rented models are not asked again: their answers would be others, and cost.
     """
     routers = {f"router {rung.signal}" for rung in evidence.rungs if rung.routed}
-    if deep and routers and routers <= whole and chooses_by_words(store, evidence):
-        return checked("answers", lambda: routed_again(store, evidence, rows, samples))
+    if again.deep and routers and routers <= whole and (again.embedder or chooses_by_words(store, evidence)):
+        return checked("answers", lambda: routed_again(store, evidence, rows, samples, again.embedder))
     lacking = [rung.name for rung in evidence.rungs if rung.routed or f"rung {rung.name}" not in whole]
-    if not deep or lacking or rows.signals is None:
-        why = "it was not asked for" if not deep else f"{' and '.join(lacking)} cannot be asked again here"
+    if not again.deep or lacking or rows.signals is None:
+        why = "it was not asked for" if not again.deep else f"{' and '.join(lacking)} cannot be asked again here"
         return Check(name="answers", passed=None, sentence=f"Not done: {why}.")
     return checked("answers", lambda: _answer_again(store, evidence, rows, samples))
 

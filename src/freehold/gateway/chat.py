@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from functools import partial
 
 import msgspec
 import structlog
@@ -51,7 +53,7 @@ async def _answer(
     exchange.model, exchange.stream = request.model, bool(request.stream)
     upstream = runtime.upstreams.find(request.model)
     if isinstance(request, ChatRequest):
-        decision = _decide(runtime, exchange, caller, request)
+        decision = await _decide(runtime, exchange, caller, request)
         if decision.rung is not None:
             await _answer_owned(runtime, exchange, request, decision, watch, send)
         elif decision.climb is None or not await answer_by_ladder(
@@ -78,13 +80,14 @@ def _parse(body: bytes) -> ChatRequest | _Model:
         raise
 
 
-def _decide(runtime: Runtime, exchange: Exchange, caller: Caller, request: ChatRequest) -> Decision:
+async def _decide(runtime: Runtime, exchange: Exchange, caller: Caller, request: ChatRequest) -> Decision:
     view = runtime.watch.view
     name = task_name(request, header_task_name(caller.task) if caller.task else "")
     identity = runtime.identifier.identify(request, name, view.index)
     exchange.task, exchange.task_name, exchange.fingerprint = identity.task, identity.name, identity.fingerprint
     exchange.policy = view.policy.version
-    decision = decide(
+    decide_now = partial(
+        decide,
         view,
         identity,
         request,
@@ -94,6 +97,8 @@ def _decide(runtime: Runtime, exchange: Exchange, caller: Caller, request: ChatR
         stale=runtime.watch.stale,
         chance=random.random,
     )
+    loaded = view.ladders.get(identity.task)
+    decision = await asyncio.to_thread(decide_now) if loaded is not None and loaded.slow else decide_now()
     exchange.signal, exchange.novelty = decision.signal, decision.novelty
     if decision.failure is not None:
         runtime.metrics.student_failures += decision.reason == "student-failed"

@@ -60,6 +60,11 @@ class LoadedLadder:
         self.with_students = any(rung.student is not None for rung in rungs)
 
     @property
+    def slow(self) -> bool:
+        """Whether deciding takes so long that it belongs in a thread: an embedder must be asked."""
+        return self.router.manifest.prompts.embedded > 0
+
+    @property
     def mean_cost(self) -> float:
         """Dollars: the unit of the router's costs."""
         return self.router.manifest.mean_cost
