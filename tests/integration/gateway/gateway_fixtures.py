@@ -92,7 +92,8 @@ class Scripted:
         writer.close()
 
     async def _watch(self, reader: asyncio.StreamReader) -> None:
-        while not reader.at_eof():  # noqa: ASYNC110 - a stream has no event for its end that leaves its bytes alone
+        # A stream has no event for its end that leaves its bytes alone. A reset is no end of file.
+        while not reader.at_eof() and reader.exception() is None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self.gone.set()
 
