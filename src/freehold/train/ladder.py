@@ -97,13 +97,19 @@ def prepare(outcomes: Outcomes, texts: list[HashedText], signal: Signal, *, samp
     return Prepared(
         texts,
         list(outcomes.tasks),
-        np.unique(np.array(outcomes.prompts, dtype=object).astype(str), return_inverse=True)[1],
+        _groups(outcomes.prompts),
         outcomes.losses,
         outcomes.spent(samples) / mean_cost,
         [[final_answer(answer.text) for answer in given] for given in heard],
         heard,
         mean_cost,
     )
+
+
+def _groups(prompts: Sequence[str]) -> NDArray[np.intp]:
+    """Numbers that equal prompts share, (n,)."""
+    number = {prompt: at for at, prompt in enumerate(sorted(set(prompts)))}
+    return np.array([number[prompt] for prompt in prompts], np.intp)
 
 
 def _heard(outcomes: Outcomes, mean_cost: float, sampled: bool) -> list[list[AnswerSignals]]:
