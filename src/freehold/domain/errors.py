@@ -59,6 +59,12 @@ class ModelNotFound(RequestError):
     http_status = 404
 
 
+class TranslationError(RequestError):
+    """The request asks for something that the upstream's protocol cannot say."""
+
+    code = "not_translatable"
+
+
 class NotFound(RequestError):
     """A named thing (trace, task, student, route) does not exist."""
 
@@ -91,6 +97,12 @@ class UpstreamProtocolError(UpstreamError):
     """The upstream sent bytes that are not HTTP, or closed before its answer was complete."""
 
     code = "upstream_protocol_error"
+
+
+class AnswerNotTranslatable(UpstreamError):
+    """The upstream's answer holds something that the caller's protocol cannot say."""
+
+    code = "answer_not_translatable"
 
 
 class StoreError(FreeholdError):

@@ -1,0 +1,222 @@
+"""Anthropic's stream → OpenAI's, event by event."""
+
+from __future__ import annotations
+
+import msgspec
+
+from freehold.domain.errors import UpstreamProtocolError
+from freehold.upstreams.translate.anthropic_answer import BLOCKS, MESSAGE, service_tier
+from freehold.upstreams.translate.errors import event_to_openai
+from freehold.upstreams.translate.rules import COUNT, FIELDS, TEXT, At, Fields, Job, Out, by_type, is_null, table, walk
+from freehold.upstreams.translate.sse import SseEvent, SseParser, sse_data
+from freehold.upstreams.translate.usage import usage_to_openai
+
+KEEP_ALIVE = b": ping\n\n"
+DONE = b"data: [DONE]\n\n"
+
+MESSAGE_DELTA = table(
+    "anthropic",
+    "message_delta",
+    [MESSAGE.rules[name] for name in ("stop_reason", "stop_sequence", "stop_details", "container")],
+    unknown="drop",
+)
+_EMPTY = b'""'
+
+
+class _Block:
+    """A content block that has begun."""
+
+    __slots__ = ("arguments", "call", "given", "signed")
+
+    def __init__(self, call: int, arguments: str, signed: Out | None) -> None:
+        self.call = call
+        self.arguments = arguments
+        """A call's input as its block's start gave it; used if no piece of it comes later."""
+        self.given = False
+        self.signed = signed
+        """A thinking block, growing."""
+
+
+class StreamToOpenAI:
+    """Bytes of an Anthropic stream in, bytes of an OpenAI stream out; one object per answer.
+
+    Put together, the chunks are what `answer_to_openai` makes of the whole message. Pings become comments; event and
+    delta types of which nothing is known are passed over, as Anthropic asks of its clients.
+    """
+
+    def __init__(self, *, created: int, include_usage: bool = False) -> None:
+        self._created = created
+        self._include_usage = include_usage
+        self._parser = SseParser()
+        self._at = At(Job("openai", "answer"))
+        self._head: Out = {}
+        self._usage: Fields = {}
+        self._blocks: dict[int, _Block] = {}
+        self._calls = 0
+        self._out: list[bytes] = []
+        self._done = False
+        self._handlers = {
+            "message_start": self._message_start,
+            "content_block_start": self._block_start,
+            "content_block_delta": self._block_delta,
+            "content_block_stop": self._block_stop,
+            "message_delta": self._message_delta,
+            "message_stop": self._message_stop,
+        }
+
+    def feed(self, data: bytes) -> bytes:
+        """What the caller is to be sent for these bytes; may be empty.
+
+        Raises:
+            AnswerNotTranslatable: an event is malformed or holds content that OpenAI's protocol cannot say.
+            UpstreamProtocolError: an event is too long.
+        """
+        for event in self._parser.feed(data):
+            if not self._done:
+                self._event(event)
+        sent, self._out = b"".join(self._out), []
+        return sent
+
+    def finish(self) -> bytes:
+        """Call at the end of the upstream's bytes.
+
+        Raises:
+            UpstreamProtocolError: the stream ended before the answer did.
+        """
+        if not self._done:
+            raise UpstreamProtocolError(
+                "The upstream's stream ended before its answer was complete.", "Try again, or ask another upstream."
+            )
+        return b""
+
+    def _event(self, event: SseEvent) -> None:
+        if event.data is None:
+            self._out.append(KEEP_ALIVE)
+            return
+        fields = self._at.read(event.data, FIELDS)
+        kind = self._at.child("type").read(fields.get("type", msgspec.Raw(b"null")), TEXT)
+        if kind == "ping":
+            self._out.append(KEEP_ALIVE)
+        elif kind == "error":
+            self._out.append(sse_data(event_to_openai(event.data)))
+            self._done = True
+        elif kind in self._handlers:
+            if not self._head and kind != "message_start":
+                self._at.malformed("does not begin with message_start")
+            self._handlers[kind](fields)
+
+    def _message_start(self, fields: Fields) -> None:
+        at = self._at.child("message")
+        message = self._object(fields, "message")
+        self._usage = at.read(message.get("usage", msgspec.Raw(b"{}")), FIELDS)
+        self._head = {"id": message.get("id"), "object": "chat.completion.chunk", "created": self._created}
+        self._head["model"] = message.get("model")
+        tier = service_tier(self._usage, at.child("usage"))
+        if tier:
+            self._head["service_tier"] = tier
+        self._send({"role": "assistant", "content": ""})
+
+    def _block_start(self, fields: Fields) -> None:
+        at = self._at.child("content_block")
+        found = by_type(BLOCKS, fields.get("content_block", msgspec.Raw(b"{}")), at)
+        calls = found.get("tool_calls")
+        signed = found["thinking_blocks"][0] if "thinking_blocks" in found else None
+        if signed and "thinking" in signed:
+            signed = {**signed, "thinking": found.get("reasoning_content", "")}
+        self._blocks[self._index(fields)] = _Block(
+            self._calls, calls[0]["function"]["arguments"] if calls else "", signed
+        )
+        if calls:
+            self._call({**calls[0], "function": {**calls[0]["function"], "arguments": ""}}, self._calls)
+            self._calls += 1
+        elif found.get("content"):
+            self._send({"content": found["content"]})
+        elif found.get("reasoning_content"):
+            self._send({"reasoning_content": found["reasoning_content"]})
+
+    def _block_delta(self, fields: Fields) -> None:
+        block = self._block(fields)
+        delta = self._object(fields, "delta")
+        at = self._at.child("delta")
+        kind = at.child("type").read(delta.get("type", msgspec.Raw(b"null")), TEXT)
+        piece = delta.get(_PIECES.get(kind, ""))
+        if kind == "citations_delta":
+            at.refuse("OpenAI has no citations of documents.", "Ask without citations.")
+        if piece is None or bytes(piece) == _EMPTY:
+            return
+        if kind == "text_delta":
+            self._send({"content": piece})
+        elif kind == "input_json_delta":
+            block.given = True
+            self._call({"function": {"arguments": piece}}, block.call)
+        elif block.signed is not None:
+            name = _PIECES[kind]
+            block.signed[name] = _joined(block.signed.get(name, ""), piece, at)
+            if kind == "thinking_delta":
+                self._send({"reasoning_content": piece})
+
+    def _block_stop(self, fields: Fields) -> None:
+        block = self._block(fields)
+        if block.arguments and not block.given:
+            self._call({"function": {"arguments": block.arguments}}, block.call)
+        if block.signed is not None:
+            self._send({"thinking_blocks": [block.signed]})
+
+    def _message_delta(self, fields: Fields) -> None:
+        at = self._at.child("message_delta")
+        usage = at.child("usage").read(fields.get("usage", msgspec.Raw(b"{}")), FIELDS)
+        self._usage.update({name: raw for name, raw in usage.items() if not is_null(raw)})
+        found: Out = {}
+        walk(MESSAGE_DELTA, self._object(fields, "delta"), found, at)
+        if "refusal" in found:
+            self._send({"refusal": found["refusal"]})
+        if "finish_reason" in found:
+            last: Out = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": found["finish_reason"]}
+            if "stop_reason" in found:
+                last["stop_reason"] = found["stop_reason"]
+            self._chunk([last])
+
+    def _message_stop(self, fields: Fields) -> None:
+        if self._include_usage:
+            usage = usage_to_openai(self._usage, self._at.child("usage"))
+            self._out.append(sse_data({**self._head, "choices": [], "usage": usage}))
+        self._out.append(DONE)
+        self._done = True
+
+    def _send(self, delta: Out) -> None:
+        self._chunk([{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None}])
+
+    def _call(self, call: Out, index: int) -> None:
+        self._send({"tool_calls": [{"index": index, **call}]})
+
+    def _chunk(self, choices: list[Out]) -> None:
+        chunk: Out = {**self._head, "choices": choices}
+        if self._include_usage:
+            chunk["usage"] = None
+        self._out.append(sse_data(chunk))
+
+    def _object(self, fields: Fields, name: str) -> Fields:
+        return self._at.child(name).read(fields.get(name, msgspec.Raw(b"{}")), FIELDS)
+
+    def _index(self, fields: Fields) -> int:
+        return self._at.child("index").read(fields.get("index", msgspec.Raw(b"null")), COUNT)
+
+    def _block(self, fields: Fields) -> _Block:
+        block = self._blocks.get(self._index(fields))
+        if block is None:
+            self._at.child("index").malformed("names a content block that has not begun")
+        return block
+
+
+_PIECES = {
+    "text_delta": "text",
+    "input_json_delta": "partial_json",
+    "thinking_delta": "thinking",
+    "signature_delta": "signature",
+}
+"""Where a delta of each type has its piece."""
+
+
+def _joined(before: object, piece: msgspec.Raw, at: At) -> str:
+    start = at.read(before, TEXT) if isinstance(before, msgspec.Raw) else str(before)
+    return start + at.read(piece, TEXT)
