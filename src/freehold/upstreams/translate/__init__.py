@@ -10,8 +10,8 @@ Normal form. Translated to the other protocol and back, a document is the same i
 - `null`, and values that ask for nothing (`n: 1`, `stream: false`, `tool_choice.disable_parallel_tool_use: false`), are
   left out; content of one plain text block is a string; `stop` is a list.
 - OpenAI: `developer` is `system`; leading instructions are one message; a request has a limit, and it is
-  `max_completion_tokens`; `safety_identifier` is `user`; a stream has `include_usage`; `parallel_tool_calls: false` has a
-  `tool_choice`, and is left out beside `none`; a function has `parameters`; a schema is `strict` and has the name
+  `max_completion_tokens`; `safety_identifier` is `user`; a stream has `include_usage`; `parallel_tool_calls: false` has
+  a `tool_choice`, and is left out beside `none`; a function has `parameters`; a schema is `strict` and has the name
   "response"; blank arguments are `{}`; an assistant's empty text beside tool calls is left out; answers with a
   `refusal` have the finish reason `content_filter`, and those with tool calls `tool_calls` in place of `stop`.
 - Anthropic: leading system turns are `system`; words of the user right after tool results are in their turn; an effort

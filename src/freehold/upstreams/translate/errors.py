@@ -106,15 +106,10 @@ def anthropic_envelope(row: Row, message: str) -> Out:
 
 def _row_of_openai(status: int | None, found: _Error) -> Row | None:
     """By code, then status, then type: OpenAI's own types say less than its statuses."""
-    for matches in (
-        lambda row: found.code is not None and row.openai_code == found.code,
-        lambda row: row.openai_status == status,
-        lambda row: status is None and row.openai_type == found.type,
-    ):
-        row = next((row for row in ROWS if matches(row)), None)
-        if row is not None:
-            return row
-    return None
+    by_code = [row for row in ROWS if found.code is not None and row.openai_code == found.code]
+    by_status = [row for row in ROWS if row.openai_status == status]
+    by_type = [row for row in ROWS if status is None and row.openai_type == found.type]
+    return next(iter((*by_code, *by_status, *by_type)), None)
 
 
 def _by_class(status: int) -> Row:

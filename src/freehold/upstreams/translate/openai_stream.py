@@ -158,13 +158,9 @@ class StreamToAnthropic:
         usage: Out = {"input_tokens": 0, "output_tokens": 0}
         if "service_tier" in found:
             usage["service_tier"] = found["service_tier"]
-        message: Out = {
-            "id": found.get("id", ""),
-            "type": "message",
-            "role": "assistant",
-            "model": found.get("model", ""),
-        }
-        message.update(content=[], stop_reason=None, stop_sequence=None, stop_details=None, usage=usage)
+        message: Out = {"id": found.get("id", ""), "type": "message", "role": "assistant"}
+        message.update(model=found.get("model", ""), content=[])
+        message.update(stop_reason=None, stop_sequence=None, stop_details=None, usage=usage)
         self._out.append(sse_event({"type": "message_start", "message": message}))
 
     def _choice(self, fields: Fields, at: At) -> None:
