@@ -123,7 +123,7 @@ class StreamToOpenAI:
         signed = found["thinking_blocks"][0] if "thinking_blocks" in found else None
         if signed and "thinking" in signed:
             signed = {**signed, "thinking": found.get("reasoning_content", "")}
-        function = calls[0]["function"] if calls else {}
+        function: Out = calls[0]["function"] if calls else {}
         self._blocks[self._index(fields)] = _Block(self._calls, function.get("arguments", ""), signed)
         if calls:
             self._call({**calls[0], "function": {**function, "arguments": ""}}, self._calls)

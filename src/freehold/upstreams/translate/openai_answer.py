@@ -172,7 +172,7 @@ COMPLETION = table(
         same("id"),
         same("model"),
         settled("object", "type", "chat.completion ↔ message"),
-        drop("created", "Anthropic's messages have no time."),
+        settled("created", "", "Anthropic's messages have no time; the caller's clock gives it on the way back"),
         convert("choices", "content, stop_reason", _choices, "exactly one"),
         convert("usage", "usage", _usage),
         convert("service_tier", "usage.service_tier", _tier, "default ↔ standard, priority ↔ priority"),

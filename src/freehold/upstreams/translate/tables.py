@@ -35,12 +35,12 @@ _MODULES = (
 
 def tables() -> dict[str, Table]:
     """All tables, by module and name: `openai_request.REQUEST`."""
-    return {
-        f"{module.__name__.rpartition('.')[2]}.{name}": value
-        for module in _MODULES
-        for name, value in vars(module).items()
-        if isinstance(value, Table) and not name.startswith("_")
-    }
+    found: dict[str, Table] = {}
+    for module in _MODULES:
+        for name, value in vars(module).items():
+            if isinstance(value, Table) and all(value is not known for known in found.values()):
+                found[f"{module.__name__.rpartition('.')[2]}.{name}"] = value
+    return found
 
 
 def rows() -> Iterator[tuple[Table, Rule]]:
