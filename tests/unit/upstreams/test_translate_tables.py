@@ -6,7 +6,8 @@ import copy
 import json
 
 import pytest
-from translate_examples import EXAMPLES, STREAMED, TYPES, Json, anthropic, encode, openai
+from translate_documents import Json, anthropic, encode, openai
+from translate_examples import EXAMPLES, STREAMED, TYPES
 from translate_normal import normal_anthropic, normal_openai
 
 from freehold.domain.errors import AnswerNotTranslatable, TranslationError
