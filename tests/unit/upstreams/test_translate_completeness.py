@@ -123,9 +123,9 @@ def _types(library: str, place: str) -> set[str]:
     def walk(kind: Any) -> set[str]:
         if get_origin(kind) in (Union, UnionType) or hasattr(kind, "__metadata__"):
             return {name for part in get_args(kind) for name in walk(part)}
-        if not hasattr(kind, "__annotations__") or "type" not in get_type_hints(kind):
-            return set()
-        return set(get_args(get_type_hints(kind)["type"]))
+        if hasattr(kind, "model_fields"):
+            return set(get_args(kind.model_fields["type"].annotation))
+        return set(get_args(get_type_hints(kind).get("type"))) if hasattr(kind, "__annotations__") else set()
 
     return walk(_theirs(library, place))
 

@@ -110,7 +110,7 @@ def normal_anthropic(document: Json) -> Json:
         del choice["disable_parallel_tool_use"]
     if "tools" in found:
         found["tools"] = [_anthropic_tool(tool) for tool in found["tools"]]
-    system = found.pop("system", None)
+    system = _anthropic_turn({"content": found.pop("system", "")})["content"]
     turns = [_anthropic_turn(turn) for turn in found["messages"]]
     led = _led([*([{"role": "system", "content": system}] if system else []), *turns])
     if led[0]["role"] == "system":
@@ -133,7 +133,7 @@ def _anthropic_turn(turn: Json) -> Json:
 def _anthropic_block(block: Json) -> Json:
     block = {name: value for name, value in _kept(block).items() if name != "cache_control"}
     if block["type"] == "tool_result":
-        content = _collapsed(block.pop("content", ""))
+        content = _anthropic_turn({"content": block.pop("content", "")})["content"]
         if not block.get("is_error", True):
             del block["is_error"]
         if content not in ("", []):
