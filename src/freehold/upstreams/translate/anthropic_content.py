@@ -306,9 +306,10 @@ def _assistant_turn(raw: msgspec.Raw, out: Out, at: At) -> None:
     texts: list[Any] = []
     calls: list[Any] = []
     for block in blocks_of(raw, ASSISTANT_BLOCKS, at):
-        if block["type"] == "text" and calls:
+        is_call = "function" in block
+        if calls and not is_call:
             at.refuse("OpenAI's turns have their text before their tool calls.", "Put the text first.")
-        (calls if block["type"] == "function" else texts).append(block)
+        (calls if is_call else texts).append(block)
     turn: Out = {"role": "assistant", "content": collapsed(texts) if texts else (None if calls else "")}
     if calls:
         turn["tool_calls"] = calls

@@ -23,18 +23,19 @@ class Row(msgspec.Struct, frozen=True):
 ROWS = (
     Row(400, "invalid_request_error", 400, "invalid_request_error", None),
     Row(401, "authentication_error", 401, "authentication_error", "invalid_api_key"),
+    Row(429, "rate_limit_error", 429, "rate_limit_error", "rate_limit_exceeded"),
     Row(402, "billing_error", 429, "insufficient_quota", "insufficient_quota"),
     Row(403, "permission_error", 403, "permission_error", None),
     Row(404, "not_found_error", 404, "not_found_error", "not_found"),
     Row(413, "request_too_large", 413, "request_too_large", "request_too_large"),
-    Row(429, "rate_limit_error", 429, "rate_limit_error", "rate_limit_exceeded"),
     Row(500, "api_error", 500, "server_error", None),
     Row(504, "timeout_error", 504, "timeout_error", "timeout"),
     Row(529, "overloaded_error", 503, "overloaded_error", "overloaded"),
 )
-"""Where several statuses share a type, the first row of the type counts. Other statuses travel as they are."""
+"""Where several rows share a status or a type, the first counts. Other statuses travel as they are."""
 
-_OTHER_CLIENT, _OTHER_SERVER = ROWS[0], ROWS[7]
+_OTHER_CLIENT = next(row for row in ROWS if row.anthropic_status == 400)
+_OTHER_SERVER = next(row for row in ROWS if row.anthropic_status == 500)
 
 
 class TranslatedError(msgspec.Struct, frozen=True, kw_only=True):
