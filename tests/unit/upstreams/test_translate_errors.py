@@ -125,8 +125,9 @@ def test_spoilt_streams(data: st.DataObject) -> None:
     else:
         events, stream = openai_chunks(data.draw, data.draw(openai_answers())), StreamToAnthropic()
     place = data.draw(st.integers(0, len(events) - 1))
-    if isinstance(events[place], dict):
-        events[place] = data.draw(_spoilt(st.just(events[place])))
+    event = events[place]
+    if not isinstance(event, str):
+        events[place] = data.draw(_spoilt(st.just(event)))
     try:
         stream.feed(sse(data.draw, events, named=False))
         stream.finish()

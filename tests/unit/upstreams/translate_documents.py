@@ -45,8 +45,8 @@ def message(*blocks: Json, **fields: Any) -> Json:
     return {**base, "content": content, **stop, "usage": usage, **fields}
 
 
-CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1.10}'}}
-USE = {"type": "tool_use", "id": "c1", "name": "f", "input": {"x": 1}}
+CALL: Json = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1.10}'}}
+USE: Json = {"type": "tool_use", "id": "c1", "name": "f", "input": {"x": 1}}
 SIGNED = {"type": "thinking", "thinking": "hm", "signature": "s"}
 STOPPED = {"stop_reason": "refusal"}
 THOUGHT = {"reasoning_content": "hm", "thinking_blocks": [SIGNED]}

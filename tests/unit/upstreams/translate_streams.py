@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
 from translate_documents import Json
 
+Draw = Callable[[st.SearchStrategy[Any]], Any]
 
-def cut(draw: st.DrawFn, whole: Any) -> list[Any]:
+
+def cut(draw: Draw, whole: Any) -> list[Any]:
     """Text or bytes in pieces, some of them empty."""
     places = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=4)))
     return [whole[start:end] for start, end in zip([0, *places], [*places, len(whole)], strict=True)]
 
 
-def sse(draw: st.DrawFn, events: list[Json | str], *, named: bool) -> bytes:
+def sse(draw: Draw, events: list[Json | str], *, named: bool) -> bytes:
     """The events' bytes, with any line end and a comment here and there."""
     end = draw(st.sampled_from(["\n", "\r\n", "\r"]))
     lines: list[str] = []
     for event in events:
         if draw(st.integers(0, 9)) == 0:
             lines += [": still here", ""]
-        if named and isinstance(event, dict):
+        if isinstance(event, str):
+            lines += [f"data: {event}", ""]
+            continue
+        if named:
             lines.append(f"event: {event['type']}")
-        lines += [f"data: {event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)}", ""]
+        lines += [f"data: {json.dumps(event, ensure_ascii=False)}", ""]
     return "".join(line + end for line in lines).encode()
 
 
@@ -35,14 +41,14 @@ def parsed(stream: bytes) -> list[Any]:
     for event in events:
         lines = event.split("\n")
         data = lines[-1].removeprefix("data: ")
-        document = data if data == "[DONE]" else json.loads(data)
+        document: Any = data if data == "[DONE]" else json.loads(data)
         if len(lines) == 2:
             assert lines[0] == f"event: {document['type']}"
         found.append(document)
     return found
 
 
-def anthropic_events(draw: st.DrawFn, whole: Json) -> list[Json | str]:
+def anthropic_events(draw: Draw, whole: Json) -> list[Json | str]:
     """An Anthropic answer as its stream."""
     usage = whole["usage"]
     started = {**usage, "output_tokens": 1, "output_tokens_details": None}
@@ -59,7 +65,7 @@ def anthropic_events(draw: st.DrawFn, whole: Json) -> list[Json | str]:
     return events
 
 
-def _pieces(draw: st.DrawFn, block: Json) -> tuple[Json, list[Json]]:
+def _pieces(draw: Draw, block: Json) -> tuple[Json, list[Json]]:
     if block["type"] == "text":
         return {**block, "text": ""}, [{"type": "text_delta", "text": piece} for piece in cut(draw, block["text"])]
     if block["type"] == "thinking":
@@ -72,7 +78,7 @@ def _pieces(draw: st.DrawFn, block: Json) -> tuple[Json, list[Json]]:
     return block, []
 
 
-def openai_chunks(draw: st.DrawFn, whole: Json) -> list[Json | str]:
+def openai_chunks(draw: Draw, whole: Json) -> list[Json | str]:
     """An OpenAI answer as its stream; the pieces of its calls may come mixed."""
     choice = whole["choices"][0]
     said = choice["message"]
@@ -92,13 +98,13 @@ def openai_chunks(draw: st.DrawFn, whole: Json) -> list[Json | str]:
     return [*chunks, "[DONE]"]
 
 
-def _calls(draw: st.DrawFn, calls: list[Json]) -> list[Json]:
-    queues = [
+def _calls(draw: Draw, calls: list[Json]) -> list[Json]:
+    queues: list[list[Json]] = [
         [{"index": index, "function": {"arguments": piece}} for piece in cut(draw, call["function"]["arguments"])]
         for index, call in enumerate(calls)
     ]
     for index, call in enumerate(calls):
-        first = {"index": index, "id": call["id"], "type": "function"}
+        first: Json = {"index": index, "id": call["id"], "type": "function"}
         queues[index].insert(0, {**first, "function": {"name": call["function"]["name"], "arguments": ""}})
     found: list[Json] = []
     begun = 0
