@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from translate_documents import CALL, SIGNED, STOPPED, THOUGHT, USE, Embed, Json, completion, message, typed
+from translate_documents import CACHE, CALL, SIGNED, STOPPED, THOUGHT, USE, Embed, Json, completion, message, typed
 from translate_request_examples import REQUEST_EXAMPLES, REQUEST_TYPES
 
 
@@ -37,6 +37,18 @@ def _o_answer_call(call: Json) -> Json:
 
 EXAMPLES: dict[str, tuple[Embed, Json]] = {
     **REQUEST_EXAMPLES,
+    "openai_content.SIGNED_WORDS": (
+        lambda fields: completion({**THOUGHT, "thinking_blocks": [{**SIGNED, **fields}]}),
+        {"type": "thinking", "thinking": "hm", "signature": "t", "index": 0, "cache_control": CACHE},
+    ),
+    "openai_content.REDACTED": (
+        lambda fields: completion({"thinking_blocks": [{"type": "redacted_thinking", "data": "x", **fields}]}),
+        {"type": "redacted_thinking", "data": "y", "index": 0, "cache_control": CACHE},
+    ),
+    "openai_content.SIGNED": (
+        lambda block: completion({**(THOUGHT if block["type"] == "thinking" else {}), "thinking_blocks": [block]}),
+        {"thinking": SIGNED, "redacted_thinking": typed("redacted_thinking", data="x")},
+    ),
     "openai_answer.CALLED": (
         lambda fields: _o_answer_call({**CALL, "function": {**CALL["function"], **fields}}),
         {"name": "g", "arguments": '{"x": 1e3}'},
@@ -210,7 +222,7 @@ EXAMPLES: dict[str, tuple[Embed, Json]] = {
 }
 """Tables of types take a whole object of that type; all others take a field's value."""
 
-TYPES = REQUEST_TYPES | {"openai_answer.CALLS", "anthropic_answer.BLOCKS"}
+TYPES = REQUEST_TYPES | {"openai_answer.CALLS", "openai_content.SIGNED", "anthropic_answer.BLOCKS"}
 
 STREAMED = {
     "openai_stream.DELTA",

@@ -86,7 +86,9 @@ def openai_chunks(draw: Draw, whole: Json) -> list[Json | str]:
     for name in ("reasoning_content", "content", "refusal"):
         deltas += [{name: piece} for piece in cut(draw, said.get(name) or "")]
         if name == "reasoning_content" and "thinking_blocks" in said:
-            deltas.append({"thinking_blocks": said["thinking_blocks"]})
+            deltas += [
+                {"thinking_blocks": [{"index": place, **block}]} for place, block in enumerate(said["thinking_blocks"])
+            ]
     deltas += _calls(draw, said.get("tool_calls", []))
     head = {name: whole[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
     ended = {name: choice[name] for name in ("finish_reason", "stop_reason") if name in choice}
@@ -144,6 +146,10 @@ def _add(said: Json, name: str, piece: Any) -> None:
                 named = {"name": call["function"]["name"], "arguments": ""}
                 calls.append({"id": call["id"], "type": call["type"], "function": named})
             calls[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
+    elif name == "thinking_blocks":
+        blocks = said.setdefault(name, [])
+        assert [block.pop("index") for block in piece] == [len(blocks)]
+        blocks += piece
     elif name != "role" and piece:
         said[name] = piece if said.get(name) is None else said[name] + piece
 

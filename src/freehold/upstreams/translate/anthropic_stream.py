@@ -53,6 +53,7 @@ class StreamToOpenAI:
         self._usage: Fields = {}
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
+        self._thoughts = 0
         self._out: list[bytes] = []
         self._done = False
         self._handlers = {
@@ -159,7 +160,8 @@ class StreamToOpenAI:
         if block.arguments and not block.given:
             self._call({"function": {"arguments": block.arguments}}, block.call)
         if block.signed is not None:
-            self._send({"thinking_blocks": [block.signed]})
+            self._send({"thinking_blocks": [{"index": self._thoughts, **block.signed}]})
+            self._thoughts += 1
 
     def _message_delta(self, fields: Fields) -> None:
         at = self._at.child("message_delta")

@@ -70,18 +70,17 @@ class BlockWriter:
         slot.pieces.append({"type": "thinking_delta", "thinking": piece})
         self._pump()
 
-    def signed(self, block: msgspec.Raw, at: At) -> None:
+    def signed(self, block: Out, at: At) -> None:
         """A whole block of signed reasoning; where its words have been streamed, only its signature is new."""
-        fields = at.read(block, FIELDS)
-        if "thinking" not in fields:
-            self._seal(_Slot("thinking", dict(fields)))
+        if "thinking" not in block:
+            self._seal(_Slot("thinking", block))
             return
-        words = at.child("thinking").read(fields["thinking"], TEXT)
+        words = at.child("thinking").read(block["thinking"], TEXT)
         slot = self._queue[-1] if self._queue else None
         if slot is None or slot.kind != "thinking" or slot.sealed or "".join(slot.words) != words:
             slot = _Slot("thinking", {"type": "thinking", "thinking": "", "signature": ""})
             slot.pieces.append({"type": "thinking_delta", "thinking": words})
-        slot.pieces.append({"type": "signature_delta", "signature": fields.get("signature", "")})
+        slot.pieces.append({"type": "signature_delta", "signature": block["signature"]})
         self._seal(slot)
 
     def call(self, index: int, identity: str | None, name: str | None, arguments: str, at: At) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
-from freehold.upstreams.translate.openai_content import arguments
+from freehold.upstreams.translate.openai_content import arguments, signed
 from freehold.upstreams.translate.result import Translated
 from freehold.upstreams.translate.rules import (
     COUNT,
@@ -53,13 +53,12 @@ def _message(raw: msgspec.Raw, out: Out, at: At) -> None:
 
 
 def _signed(raw: msgspec.Raw, out: Out, at: At) -> None:
-    blocks: list[Any] = at.read(raw, ITEMS)
-    out["thinking"] = blocks
+    out["signed"] = signed(raw, at)
 
 
 def _reasoning(raw: msgspec.Raw, out: Out, at: At) -> None:
     words = at.read(raw, TEXT)
-    if words and "thinking" not in out:
+    if words and "signed" not in out:
         out["thinking"] = [{"type": "thinking", "thinking": words, "signature": ""}]
 
 
@@ -221,6 +220,7 @@ def answer_to_anthropic(body: bytes) -> Translated:
     if "service_tier" in out:
         usage["service_tier"] = out["service_tier"]
     document: Out = {"id": out["id"], "type": "message", "role": "assistant", "model": out["model"]}
-    document["content"] = [*out.get("thinking", []), *out.get("text", []), *out.get("calls", [])]
+    thinking = out.get("signed") or out.get("thinking", [])
+    document["content"] = [*thinking, *out.get("text", []), *out.get("calls", [])]
     document.update(stopped(out, called=bool(out.get("calls"))), usage=usage)
     return Translated(body=encode(document), dropped=job.dropped)

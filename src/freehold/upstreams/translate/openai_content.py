@@ -156,8 +156,20 @@ def _user_content(raw: msgspec.Raw, out: Out, at: At) -> None:
 
 
 def _thinking(raw: msgspec.Raw, out: Out, at: At) -> None:
-    blocks: list[Any] = at.read(raw, ITEMS)  # as the model signed them
-    _add(out, blocks)
+    _add(out, signed(raw, at))
+
+
+def signed(raw: msgspec.Raw, at: At) -> list[Out]:
+    """`thinking_blocks`: reasoning as its model signed it."""
+    return [by_type(SIGNED, item, at.item(index)) for index, item in enumerate(at.read(raw, ITEMS))]
+
+
+def _signed_words(raw: msgspec.Raw, out: Out, at: At) -> None:
+    walk(SIGNED_WORDS, at.read(raw, FIELDS), out, at)
+
+
+def _redacted(raw: msgspec.Raw, out: Out, at: At) -> None:
+    walk(REDACTED, at.read(raw, FIELDS), out, at)
 
 
 def _assistant_content(raw: msgspec.Raw, out: Out, at: At) -> None:
@@ -206,6 +218,27 @@ def _result(raw: msgspec.Raw, out: Out, at: At) -> None:
     out["content"] = content
 
 
+_NUMBER = settled("index", "", "its place among the blocks: clients that put streams together leave it there")
+SIGNED_WORDS = table(
+    "openai",
+    "thinking block",
+    (same("type"), same("thinking"), same("signature"), _NUMBER, drop("cache_control", _CACHE)),
+    required=("thinking", "signature"),
+)
+REDACTED = table(
+    "openai",
+    "redacted thinking block",
+    (same("type"), same("data"), _NUMBER, drop("cache_control", _CACHE)),
+    required=("data",),
+)
+SIGNED = table(
+    "openai",
+    "thinking block",
+    (
+        convert("thinking", "thinking", _signed_words),
+        convert("redacted_thinking", "redacted_thinking", _redacted),
+    ),
+)
 CALLED = table(
     "openai",
     "called function",

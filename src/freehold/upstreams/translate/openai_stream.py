@@ -181,10 +181,9 @@ class StreamToAnthropic:
 
     def _think(self, found: Out, at: At) -> None:
         for block in found.get("thinking", ()):
-            if isinstance(block, msgspec.Raw):
-                self._blocks.signed(block, at.child("delta.thinking_blocks"))
-            else:
-                self._blocks.thinking(block["thinking"])
+            self._blocks.thinking(block["thinking"])
+        for block in found.get("signed", ()):
+            self._blocks.signed(block, at.child("delta.thinking_blocks"))
 
     def _end(self) -> None:
         if "finish_reason" not in self._stop:
