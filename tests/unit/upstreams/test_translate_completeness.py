@@ -80,6 +80,7 @@ ANTHROPIC_TYPES = {
     "anthropic_content.DOCUMENT_SOURCES": "document_block_param:Source",
     "anthropic_content.RESULT_BLOCKS": "tool_result_block_param:Content",
     "anthropic_answer.BLOCKS": "content_block:ContentBlock",
+    "anthropic_stream.DELTAS": "raw_content_block_delta:RawContentBlockDelta",
 }
 
 

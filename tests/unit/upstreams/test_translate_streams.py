@@ -155,6 +155,12 @@ TEXT_BLOCK = typed("content_block_start", index=0, content_block=typed("text", t
             [START, TEXT_BLOCK, typed("content_block_delta", index=0, delta=typed("citations_delta", citation={}))],
             "delta",
         ),
+        ([START, TEXT_BLOCK, typed("content_block_delta", index=0, delta=typed("zzz"))], "delta.zzz"),
+        (
+            [START, TEXT_BLOCK, typed("content_block_delta", index=0, delta=typed("thinking_delta", thinking="x"))],
+            "thinking_delta in a block of type text",
+        ),
+        ([START, typed("message_stop")], "stop_reason"),
         ([START, typed("message_delta", delta={"stop_reason": "pause_turn"}, usage={})], "stop_reason"),
         (["{nonsense"], "cannot be read"),
     ],

@@ -12,6 +12,10 @@ Embed = Callable[[Json], Json]
 PNG = "data:image/png;base64,iVBORw0="
 PDF = "data:application/pdf;base64,JVBERi0="
 SCHEMA = {"type": "object", "properties": {"x": {"type": "number"}}, "additionalProperties": False}
+SCHEMA_FORMAT: Json = {
+    "type": "json_schema",
+    "json_schema": {"name": "response", "schema": SCHEMA, "strict": True},
+}
 CACHE = {"type": "ephemeral"}
 BREAK = {"mode": "explicit"}
 

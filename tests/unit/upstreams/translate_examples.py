@@ -229,5 +229,6 @@ STREAMED = {
     "openai_stream.STREAM_CHOICE",
     "openai_stream.CHUNK",
     "anthropic_stream.MESSAGE_DELTA",
+    "anthropic_stream.DELTAS",
 }
 """Made of the rows of whole answers; the streams' own tests go over them."""

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from translate_documents import BREAK, CACHE, CALL, PDF, PNG, SCHEMA, SIGNED, USE, Embed, Json, anthropic, openai, typed
+from translate_documents import (
+    BREAK,
+    CACHE,
+    CALL,
+    PDF,
+    PNG,
+    SCHEMA,
+    SCHEMA_FORMAT,
+    SIGNED,
+    USE,
+    Embed,
+    Json,
+    anthropic,
+    openai,
+    typed,
+)
 
 
 def _o_user(part: Json) -> Json:
@@ -85,10 +100,7 @@ REQUEST_EXAMPLES: dict[str, tuple[Embed, Json]] = {
             "safety_identifier": "u",
             "reasoning_effort": "high",
             "service_tier": "default",
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {"name": "response", "schema": SCHEMA, "strict": True},
-            },
+            "response_format": SCHEMA_FORMAT,
             "tools": [{"type": "function", "function": {"name": "f", "parameters": SCHEMA}}],
             "tool_choice": "required",
             "parallel_tool_calls": False,
@@ -122,15 +134,18 @@ REQUEST_EXAMPLES: dict[str, tuple[Embed, Json]] = {
         lambda given: openai(response_format=given),
         {
             "text": typed("text"),
-            "json_schema": typed("json_schema", json_schema={"name": "response", "schema": SCHEMA, "strict": True}),
+            "json_schema": SCHEMA_FORMAT,
             "json_object": typed("json_object"),
         },
     ),
+    "openai_request.TEXT_FORMAT": (lambda fields: openai(response_format={"type": "text", **fields}), {"type": "text"}),
+    "openai_request.SCHEMA_FORMAT": (
+        lambda fields: openai(response_format={**SCHEMA_FORMAT, **fields}),
+        {"type": "json_schema", "json_schema": {"name": "response", "schema": {"type": "object"}, "strict": True}},
+    ),
     "openai_request.JSON_SCHEMA": (
         lambda fields: openai(
-            response_format=typed(
-                "json_schema", json_schema={"name": "response", "schema": SCHEMA, "strict": True, **fields}
-            )
+            response_format={**SCHEMA_FORMAT, "json_schema": {**SCHEMA_FORMAT["json_schema"], **fields}}
         ),
         {"schema": {"type": "object"}, "name": "other", "strict": False, "description": "d"},
     ),

@@ -14,8 +14,9 @@ Normal form. Translated to the other protocol and back, a document is the same i
   a `tool_choice`, and is left out beside `none`; a function has `parameters`; a schema is `strict` and has the name
   "response"; blank arguments are `{}`; an assistant's empty text beside tool calls is left out; answers with a
   `refusal` have the finish reason `content_filter`, and those with tool calls `tool_calls` in place of `stop`.
-- Anthropic: leading system turns are `system`; words of the user right after tool results are in their turn; an effort
-  goes with adaptive thinking; an empty tool result is none; answers have one text block, after the thinking.
+- Anthropic: leading system turns are `system`; what the user says right after tool results is in their turn; an effort
+  goes with adaptive thinking; an empty tool result is none; answers have one text block, after
+  the thinking and before the calls.
 
 The field-by-field source is each provider's published description of its API, as of November 2026.
 

@@ -7,7 +7,21 @@ import msgspec
 from freehold.domain.errors import UpstreamProtocolError
 from freehold.upstreams.translate.anthropic_answer import BLOCKS, MESSAGE, service_tier
 from freehold.upstreams.translate.errors import event_to_openai
-from freehold.upstreams.translate.rules import COUNT, FIELDS, TEXT, At, Fields, Job, Out, by_type, is_null, table, walk
+from freehold.upstreams.translate.rules import (
+    COUNT,
+    FIELDS,
+    TEXT,
+    At,
+    Fields,
+    Job,
+    Out,
+    by_type,
+    is_null,
+    refuse,
+    settled,
+    table,
+    walk,
+)
 from freehold.upstreams.translate.sse import SseEvent, SseParser, sse_data
 from freehold.upstreams.translate.usage import usage_to_openai
 
@@ -20,15 +34,33 @@ MESSAGE_DELTA = table(
     [MESSAGE.rules[name] for name in ("stop_reason", "stop_sequence", "stop_details", "container")],
     unknown="drop",
 )
-_EMPTY = b'""'
+DELTAS = table(
+    "anthropic",
+    "delta",
+    (
+        settled("text_delta", "choices[0].delta.content"),
+        settled("input_json_delta", "choices[0].delta.tool_calls[0].function.arguments"),
+        settled("thinking_delta", "choices[0].delta.reasoning_content"),
+        settled("signature_delta", "choices[0].delta.thinking_blocks[0].signature", "at the block's end"),
+        refuse("citations_delta", "OpenAI has no citations of documents.", "Ask without citations."),
+    ),
+)
+_PIECES = {
+    "text_delta": ("text", "text"),
+    "input_json_delta": ("tool_use", "partial_json"),
+    "thinking_delta": ("thinking", "thinking"),
+    "signature_delta": ("thinking", "signature"),
+}
+"""Of each type of delta the type of its block, and where its piece is."""
 
 
 class _Block:
     """A content block that has begun."""
 
-    __slots__ = ("arguments", "call", "given", "signed")
+    __slots__ = ("arguments", "call", "given", "kind", "signed")
 
-    def __init__(self, call: int, arguments: str, signed: Out | None) -> None:
+    def __init__(self, kind: str, call: int, arguments: str, signed: Out | None) -> None:
+        self.kind = kind
         self.call = call
         self.arguments = arguments
         """A call's input as its block's start gave it; used if no piece of it comes later."""
@@ -40,8 +72,8 @@ class _Block:
 class StreamToOpenAI:
     """Bytes of an Anthropic stream in, bytes of an OpenAI stream out; one object per answer.
 
-    Put together, the chunks are what `answer_to_openai` makes of the whole message. Pings become comments; event and
-    delta types of which nothing is known are passed over, as Anthropic asks of its clients.
+    Put together, the chunks are what `answer_to_openai` makes of the whole message. Pings become comments; events of
+    unknown types are passed over, as Anthropic asks of its clients.
     """
 
     def __init__(self, *, created: int, include_usage: bool = False) -> None:
@@ -55,6 +87,7 @@ class StreamToOpenAI:
         self._calls = 0
         self._thoughts = 0
         self._out: list[bytes] = []
+        self._ended = False
         self._done = False
         self._handlers = {
             "message_start": self._message_start,
@@ -119,13 +152,15 @@ class StreamToOpenAI:
 
     def _block_start(self, fields: Fields) -> None:
         at = self._at.child("content_block")
-        found = by_type(BLOCKS, fields.get("content_block", msgspec.Raw(b"{}")), at)
+        raw = fields.get("content_block", msgspec.Raw(b"{}"))
+        found = by_type(BLOCKS, raw, at)
+        kind = at.read(at.read(raw, FIELDS)["type"], TEXT)
         calls = found.get("tool_calls")
         signed = found["thinking_blocks"][0] if "thinking_blocks" in found else None
         if signed and "thinking" in signed:
             signed = {**signed, "thinking": found.get("reasoning_content", "")}
         function: Out = calls[0]["function"] if calls else {}
-        self._blocks[self._index(fields)] = _Block(self._calls, function.get("arguments", ""), signed)
+        self._blocks[self._index(fields)] = _Block(kind, self._calls, function.get("arguments", ""), signed)
         if calls:
             self._call({**calls[0], "function": {**function, "arguments": ""}}, self._calls)
             self._calls += 1
@@ -136,13 +171,16 @@ class StreamToOpenAI:
 
     def _block_delta(self, fields: Fields) -> None:
         block = self._block(fields)
-        delta = self._object(fields, "delta")
         at = self._at.child("delta")
-        kind = at.child("type").read(delta.get("type", msgspec.Raw(b"null")), TEXT)
-        piece = delta.get(_PIECES.get(kind, ""))
-        if kind == "citations_delta":
-            at.refuse("OpenAI has no citations of documents.", "Ask without citations.")
-        if piece is None or bytes(piece) == _EMPTY:
+        raw = fields.get("delta", msgspec.Raw(b"{}"))
+        by_type(DELTAS, raw, at)
+        delta = at.read(raw, FIELDS)
+        kind = at.read(delta["type"], TEXT)
+        of, name = _PIECES[kind]
+        if of != block.kind:
+            at.malformed(f"is a {kind} in a block of type {block.kind}")
+        piece = at.child(name).read(delta.get(name, msgspec.Raw(b"null")), TEXT)
+        if not piece:
             return
         if kind == "text_delta":
             self._send({"content": piece})
@@ -150,8 +188,7 @@ class StreamToOpenAI:
             block.given = True
             self._call({"function": {"arguments": piece}}, block.call)
         elif block.signed is not None:
-            name = _PIECES[kind]
-            block.signed[name] = _joined(block.signed.get(name, ""), piece, at)
+            block.signed[name] = _text(block.signed.get(name, ""), at) + piece
             if kind == "thinking_delta":
                 self._send({"reasoning_content": piece})
 
@@ -176,8 +213,11 @@ class StreamToOpenAI:
             if "stop_reason" in found:
                 last["stop_reason"] = found["stop_reason"]
             self._chunk([last])
+            self._ended = True
 
     def _message_stop(self, fields: Fields) -> None:
+        if not self._ended:
+            self._at.malformed("stops without a stop_reason")
         if self._include_usage:
             usage = usage_to_openai(self._usage, self._at.child("usage"))
             self._out.append(sse_data({**self._head, "choices": [], "usage": usage}))
@@ -209,15 +249,5 @@ class StreamToOpenAI:
         return block
 
 
-_PIECES = {
-    "text_delta": "text",
-    "input_json_delta": "partial_json",
-    "thinking_delta": "thinking",
-    "signature_delta": "signature",
-}
-"""Where a delta of each type has its piece."""
-
-
-def _joined(before: object, piece: msgspec.Raw, at: At) -> str:
-    start = at.read(before, TEXT) if isinstance(before, msgspec.Raw) else str(before)
-    return start + at.read(piece, TEXT)
+def _text(value: object, at: At) -> str:
+    return at.read(value, TEXT) if isinstance(value, msgspec.Raw) else str(value)

@@ -94,12 +94,22 @@ def _tier(raw: msgspec.Raw, out: Out, at: At) -> None:
 
 
 def _format(raw: msgspec.Raw, out: Out, at: At) -> None:
-    by_type(FORMATS, raw, at)  # refuses the types that have no counterpart
-    fields = at.read(raw, FIELDS)
-    if "json_schema" in fields:
-        found: Out = {"type": "json_schema"}
-        walk(JSON_SCHEMA, at.read(fields["json_schema"], FIELDS), found, at.child("json_schema"))
+    found = by_type(FORMATS, raw, at)
+    if found:
         nested(out, "output_config")["format"] = found
+
+
+def _text_format(raw: msgspec.Raw, out: Out, at: At) -> None:
+    walk(TEXT_FORMAT, at.read(raw, FIELDS), out, at)
+
+
+def _schema_format(raw: msgspec.Raw, out: Out, at: At) -> None:
+    walk(SCHEMA_FORMAT, at.read(raw, FIELDS), out, at)
+
+
+def _schema(raw: msgspec.Raw, out: Out, at: At) -> None:
+    out["type"] = "json_schema"
+    walk(JSON_SCHEMA, at.read(raw, FIELDS), out, at)
 
 
 def _format_name(raw: msgspec.Raw, out: Out, at: At) -> None:
@@ -166,10 +176,17 @@ FORMATS = table(
     "openai",
     "response format",
     (
-        settled("text", "", "the default"),
-        settled("json_schema", "output_config.format"),
+        convert("text", "", _text_format, "the default"),
+        convert("json_schema", "output_config.format", _schema_format),
         refuse("json_object", "Anthropic has no JSON mode.", "Send a json_schema, or a tool."),
     ),
+)
+TEXT_FORMAT = table("openai", "text format", (settled("type", ""),))
+SCHEMA_FORMAT = table(
+    "openai",
+    "schema format",
+    (settled("type", "output_config.format.type"), convert("json_schema", "output_config.format", _schema)),
+    required=("json_schema",),
 )
 JSON_SCHEMA = table(
     "openai",
