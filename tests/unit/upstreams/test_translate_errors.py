@@ -105,7 +105,7 @@ WAYS: list[tuple[st.SearchStrategy[Json], Callable[[bytes], Any]]] = [
 
 
 @pytest.mark.parametrize(("whole", "translate"), WAYS, ids=["o-request", "a-request", "o-answer", "a-answer"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_spoilt_documents(whole: Any, translate: Any, data: st.DataObject) -> None:
     document = data.draw(_spoilt(whole))
@@ -116,7 +116,7 @@ def test_spoilt_documents(whole: Any, translate: Any, data: st.DataObject) -> No
         assert error.hint, "it says what to do"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_spoilt_streams(data: st.DataObject) -> None:
     whole = data.draw(st.booleans())

@@ -19,7 +19,7 @@ from freehold.upstreams.translate import (
 )
 
 EXTENDED = Options(extensions=True)
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=30, deadline=None)
 
 
 @quick

@@ -16,7 +16,7 @@ from freehold.domain.errors import AnswerNotTranslatable, UpstreamProtocolError
 from freehold.upstreams.translate import StreamToAnthropic, StreamToOpenAI, answer_to_anthropic, answer_to_openai
 from freehold.upstreams.translate.sse import SseParser
 
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=30, deadline=None)
 
 
 def _through(stream: Any, pieces: list[bytes]) -> bytes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from translate_anthropic_examples import ANTHROPIC_EXAMPLES, ANTHROPIC_TYPES
 from translate_documents import CACHE, CALL, SIGNED, STOPPED, THOUGHT, USE, Embed, Json, completion, message, typed
-from translate_request_examples import REQUEST_EXAMPLES, REQUEST_TYPES
+from translate_openai_examples import OPENAI_EXAMPLES, OPENAI_TYPES
 
 
 def _used(name: str, whole: Callable[..., Json]) -> Callable[[str | None], Embed]:
@@ -36,7 +37,8 @@ def _o_answer_call(call: Json) -> Json:
 
 
 EXAMPLES: dict[str, tuple[Embed, Json]] = {
-    **REQUEST_EXAMPLES,
+    **OPENAI_EXAMPLES,
+    **ANTHROPIC_EXAMPLES,
     "openai_content.SIGNED_WORDS": (
         lambda fields: completion({**THOUGHT, "thinking_blocks": [{**SIGNED, **fields}]}),
         {"type": "thinking", "thinking": "hm", "signature": "t", "index": 0, "cache_control": CACHE},
@@ -222,7 +224,7 @@ EXAMPLES: dict[str, tuple[Embed, Json]] = {
 }
 """Tables of types take a whole object of that type; all others take a field's value."""
 
-TYPES = REQUEST_TYPES | {"openai_answer.CALLS", "openai_content.SIGNED", "anthropic_answer.BLOCKS"}
+TYPES = OPENAI_TYPES | ANTHROPIC_TYPES | {"openai_answer.CALLS", "openai_content.SIGNED", "anthropic_answer.BLOCKS"}
 
 STREAMED = {
     "openai_stream.DELTA",
