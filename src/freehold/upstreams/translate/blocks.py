@@ -57,8 +57,8 @@ class BlockWriter:
         self.called = False
         """Whether a tool was called."""
 
-    def text(self, piece: msgspec.Raw) -> None:
-        """A piece of the answer's text: a JSON string, as it came."""
+    def text(self, piece: msgspec.Raw | str) -> None:
+        """A piece of the answer's text."""
         slot = self._last("text", {"type": "text", "text": ""})
         slot.pieces.append({"type": "text_delta", "text": piece})
         self._pump()

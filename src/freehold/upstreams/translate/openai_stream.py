@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 
@@ -43,6 +43,28 @@ class _Call(msgspec.Struct):
     type: str | None = None
 
 
+class _WordDelta(msgspec.Struct, forbid_unknown_fields=True):
+    content: str
+
+
+class _WordChoice(msgspec.Struct, forbid_unknown_fields=True):
+    delta: _WordDelta
+    index: Literal[0] = 0
+    logprobs: None = None
+    finish_reason: None = None
+    stop_reason: None = None
+
+
+class _Word(msgspec.Struct):
+    """A chunk of text and nothing else, as almost all are: read at once, for a quarter of what the tables cost."""
+
+    choices: tuple[_WordChoice]
+    usage: None = None
+    error: None = None
+    moderation: None = None
+
+
+_WORD = msgspec.json.Decoder(_Word)
 _CALLS = msgspec.json.Decoder(list[_Call])
 
 
@@ -132,12 +154,24 @@ class StreamToAnthropic:
         if event.data == _DONE:
             self._end()
             return
+        if self._begun and self._is_word(event.data):
+            return
         fields = self._at.read(event.data, FIELDS)
         if "error" in fields and not is_null(fields["error"]):
             self._out.append(sse_event(event_to_anthropic(event.data)))
             self._done = True
             return
         self._chunk(fields)
+
+    def _is_word(self, data: bytes) -> bool:
+        """Send the chunk, if it is one of text only."""
+        try:
+            piece = _WORD.decode(data).choices[0].delta.content
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        if piece:
+            self._blocks.text(piece)
+        return bool(piece)
 
     def _chunk(self, fields: Fields) -> None:
         found: Out = {}

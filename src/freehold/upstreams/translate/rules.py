@@ -216,7 +216,11 @@ def walk(rules: Table, fields: Fields, out: Out, at: At) -> None:
             _unknown(rules, at.child(name))
     for rule in rules.rules.values():
         raw = fields.get(rule.field)
-        if raw is not None and not is_null(raw):
+        if raw is None or is_null(raw) or rule.convert is _nothing:
+            continue
+        if rule.fate == "same":
+            out[rule.to] = raw
+        else:
             _apply(rule, raw, out, at.child(rule.field))
 
 
