@@ -190,6 +190,15 @@ def test_what_anthropic_cannot_say(chunks: list[Any], named: str) -> None:
         StreamToAnthropic().feed(_sent(*chunks))
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_events_of_several_lines_however_they_are_cut(end: bytes) -> None:
+    stream = end.join([b"event: e", b"data:  a", b"data: b", b"", b"data: c", b"", b""])
+    for place in range(len(stream) + 1):
+        parser = SseParser()
+        found = [*parser.feed(stream[:place]), *parser.feed(stream[place:])]
+        assert [(event.name, event.data) for event in found] == [(b"e", b" a\nb"), (b"", b"c")]
+
+
 def test_events_are_bounded_and_fields_of_no_use_are_passed_over() -> None:
     parser = SseParser(limit=64)
     found = parser.feed(b"\xef\xbb\xbfid: 1\nretry: 5\nevent: e\ndata: a\ndata:b\n\nevent: none\n\n")
