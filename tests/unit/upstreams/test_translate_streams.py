@@ -110,6 +110,20 @@ def test_a_server_that_says_no_more_than_it_must() -> None:
     assert whole["stop_reason"] == "end_turn"
 
 
+def test_a_server_that_counts_in_every_chunk() -> None:
+    usage = {"prompt_tokens": 4, "completion_tokens": 2}
+    sent = _sent(_chunk({"content": "a"}), {**_chunk({"content": "b"}), "usage": usage}, STOP, "[DONE]")
+    whole = anthropic_whole(_through(StreamToAnthropic(), [sent]))
+    assert whole["content"] == [typed("text", text="ab")]
+    assert (whole["usage"]["input_tokens"], whole["usage"]["output_tokens"]) == (4, 2)
+
+
+def test_counts_that_a_later_event_does_not_repeat_are_kept() -> None:
+    events = [START, typed("message_delta", delta={"stop_reason": "end_turn"}, usage={"input_tokens": None})]
+    sent = _through(StreamToOpenAI(created=1, include_usage=True), [_sent(*events, typed("message_stop"))])
+    assert openai_whole(sent)["usage"]["prompt_tokens"] == 1
+
+
 def test_reasoning_without_signature_becomes_thinking() -> None:
     found = _blocks(_chunk({"reasoning": "h"}), _chunk({"reasoning": "m"}), _chunk({"content": "a"}), STOP)
     assert found == [typed("thinking", thinking="hm", signature=""), typed("text", text="a")]
@@ -176,7 +190,9 @@ def test_what_openai_cannot_say(events: list[Any], named: str) -> None:
         ([_chunk({"audio": {"id": "x"}})], "audio"),
         ([_chunk({"function_call": {"name": "f"}})], "function_call"),
         ([_chunk({}, logprobs={"content": [{"token": "x"}]})], "logprobs"),
+        ([_chunk({"content": "a"}), _chunk({"content": "b"}, logprobs={"content": [{"token": "b"}]})], "logprobs"),
         ([_chunk({}, index=1)], "index"),
+        ([_chunk({"content": "a"}), _chunk({"content": "b"}, index=1)], "index"),
         ([{**STOP, "choices": STOP["choices"] * 2}], "choices"),
         ([_call(0, "{}")], "without id or name"),
         ([_call(0, "{}", "f", "c0"), _call(1, "{}", "g", "c1"), _call(0, "{}")], "complete"),
