@@ -50,6 +50,8 @@ KIND = "ladder"
 LADDER_STEPS = ("curate", "lay", "begin", "certify", "promote")
 MIN_SAVING = 0.05
 """A ladder predicted to save a smaller share of the dollars is not worth an attempt."""
+FEW = 200
+"""Estimates fitted on fewer rows may not tell requests apart yet that they will."""
 _CERTIFIES = 0.54
 """Share of the requests that certify; a little less where a student is a candidate."""
 _MOVED = 0.5
@@ -142,7 +144,7 @@ class LadderMove(Stepwise):
         texts = hash_all(outcomes.prompts, self._embedder())
         best = max((self._best(outcomes, texts, parts, terms, looks, found.whole) for looks in ways),
                    key=lambda one: one.saving)  # fmt: skip
-        needed = None if best.saving > 0.0 else self._needed(best, terms, found.rows, len(parts.certify))
+        needed = None if best.saving > 0.0 else self._needed(task, best, terms, found.rows, parts)
         reason = self._why_not(task, best, found.rows, len(parts.certify), needed)
         laid = best.ladder.laid
         rungs = tuple(found.models[rung] for rung in laid.ladder.rungs)
@@ -174,9 +176,10 @@ class LadderMove(Stepwise):
         folder = self._settings.candidates.embedder
         return load_embedder(Path(folder)) if folder else None
 
-    def _needed(self, best: _Best, terms: Terms, rows: int, certify_rows: int) -> int | None:
-        """Requests in all with which the same ladder would probably be worth it, its estimates staying as they are."""
-        ladder = best.ladder
+    def _needed(self, task: Task, best: _Best, terms: Terms, rows: int, parts: Parts) -> int | None:
+        """Requests in all with which the same ladder would probably be worth it, its estimates staying as they are;
+        where they were fitted on few rows, they will not."""
+        ladder, certify_rows = best.ladder, len(parts.certify)
         growth = 2
         while growth <= _MOST:
             walk = lay_walk(
@@ -192,7 +195,7 @@ class LadderMove(Stepwise):
             if walk.saving >= MIN_SAVING:
                 return rows * growth
             growth *= 2
-        return None
+        return self._wanted(task, rows) if len(parts.fit) < FEW else None
 
     def _wanted(self, task: Task, rows: int) -> int:
         return max(wanted_rows(task, self._settings.candidates.risk), 2 * rows)
