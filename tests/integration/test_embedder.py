@@ -248,8 +248,7 @@ def test_from_the_evidence_to_the_gateway(table: Path, tmp_path: Path, monkeypat
                 moved += model == CHEAP
                 assert _asked(gateway, question) == (f"inc/{model}", question.answers[model])
             assert 10 < moved < 60
-            served = [name for name in asked_in if name != threading.current_thread().name]
-            pools = {name.partition("_")[0] for name in served}
+            pools = {name.partition("_")[0] for name in asked_in if name != threading.current_thread().name}
             assert pools <= {"uvloop", "asyncio", "policy-watch"}, "not in the event loop"
             for _ in range(2):  # the ladder goes and comes back: what it reads with stays
                 policy = control.current_policy()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 ROUTERS = "routers"
-_DO_NOT_RELY = "Do not rely on it: `freehold rollback TASK`, and let the loop certify again."
+DO_NOT_RELY = "Do not rely on it: `freehold rollback TASK`, and let the loop certify again."
 STUDENT = "student/"
 _SAME_MODELS = (
     "The rented models answer as they did: their names are certified, and their providers can change what is behind "
@@ -200,7 +200,7 @@ def routed_again(
     if other.any():
         raise CertificateError(
             f"The router now sends {int(other.sum())} of {len(asked)} certify rows elsewhere than in the evidence.",
-            _DO_NOT_RELY,
+            DO_NOT_RELY,
         )
     return f"The router was asked about all {len(asked)} certify rows again and chose the same at every step."
 
@@ -212,16 +212,16 @@ def _asked_again(router: Router, evidence: Evidence, rows: EvidenceRows, samples
         empty = np.zeros((len(ids), 1))
         return Outcomes(ids, prompts, [evidence.task] * len(ids), router.manifest.models[:1], empty, empty)
     if rows.outcomes is None:
-        raise CertificateError("The evidence of a cascade lacks the answers that it chose by.", _DO_NOT_RELY)
+        raise CertificateError("The evidence of a cascade lacks the answers that it chose by.", DO_NOT_RELY)
     try:
         recorded, _ = decode_outcomes(rows.outcomes, router.manifest.models)
     except PolarsError as error:
-        raise CertificateError(f"The answers in the evidence cannot be read: {error}.", _DO_NOT_RELY) from error
+        raise CertificateError(f"The answers in the evidence cannot be read: {error}.", DO_NOT_RELY) from error
     if list(recorded.prompt_ids) != ids or list(recorded.prompts) != prompts:
-        raise CertificateError("The answers in the evidence are not those to its certify rows.", _DO_NOT_RELY)
+        raise CertificateError("The answers in the evidence are not those to its certify rows.", DO_NOT_RELY)
     signed = recorded.losses[:, [rung - 1 for rung in router.manifest.rungs]]
     if not np.array_equal(_lost(signed, evidence.loss), rows.losses):
-        raise CertificateError("The losses in the evidence do not follow from its scores.", _DO_NOT_RELY)
+        raise CertificateError("The losses in the evidence do not follow from its scores.", DO_NOT_RELY)
     return recorded
 
 

@@ -16,7 +16,7 @@ from freehold.domain.errors import CertificateError, NotFound
 from freehold.domain.evidence import Certificate, Check, Evidence, Sample
 from freehold.evaluate.certify import answered, certify_samples, choices
 from freehold.evaluate.conclude import Figures, conclude
-from freehold.evaluate.issue_ladder import chooses_by_words, routed_again
+from freehold.evaluate.issue_ladder import DO_NOT_RELY, chooses_by_words, routed_again
 from freehold.evaluate.losses import scorer_from
 from freehold.signals.ladder import Step
 from freehold.store.artifacts import read_dataset, read_router
@@ -32,7 +32,6 @@ SAME_FIGURE = 1e-12
 """Relative: figures computed again from the same evidence agree to the last bit, or to this on another processor."""
 SAME_SIGNAL = 1e-6
 """A student sums in single precision, whose order differs between processors."""
-_AGAIN = "Do not rely on it: `freehold rollback TASK`, and let the loop certify again."
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +119,8 @@ def _attempt(store: Store, certificate: Certificate) -> str:
     ]
     if others:
         raise CertificateError(
-            f"Attempt {number} of task {certificate.task} was spent twice: {', '.join(others)} used it too.", _AGAIN
+            f"Attempt {number} of task {certificate.task} was spent twice: {', '.join(others)} used it too.",
+            DO_NOT_RELY,
         )
     task = store.control.tasks.get(certificate.task)
     if task is None or task.attempts < number:
@@ -138,10 +138,14 @@ def _decisions(store: Store, certificate: Certificate, evidence: Evidence, rows:
         for rung in routed:
             manifest, _ = read_router(store.data / rung.signal_path, rung.signal_sha256)
             if _served_step(manifest) != certificate.thresholds:
-                raise CertificateError(f"The router {rung.signal} serves at another step than was certified.", _AGAIN)
+                raise CertificateError(
+                    f"The router {rung.signal} serves at another step than was certified.", DO_NOT_RELY
+                )
         return f"The router serves at the certified step; it chose at each of {len(evidence.path)} steps as recorded."
     if rows.signals is None or not np.array_equal(choices(rows.signals, evidence.path), rows.choices):
-        raise CertificateError("Which rows a rung answers does not follow from the signals and thresholds.", _AGAIN)
+        raise CertificateError(
+            "Which rows a rung answers does not follow from the signals and thresholds.", DO_NOT_RELY
+        )
     return f"Which rows a rung answers follows from its signals and thresholds at all {len(evidence.path)} steps."
 
 
@@ -149,7 +153,7 @@ def _served_step(manifest: dict[str, Any]) -> tuple[float, ...]:
     try:
         return msgspec.structs.astuple(msgspec.convert(manifest.get("step"), Step))
     except msgspec.ValidationError as error:
-        raise CertificateError(f"The router's manifest names no step: {error}.", _AGAIN) from error
+        raise CertificateError(f"The router's manifest names no step: {error}.", DO_NOT_RELY) from error
 
 
 def _walk(certificate: Certificate, evidence: Evidence, rows: EvidenceRows) -> str:
@@ -167,7 +171,7 @@ def _walk(certificate: Certificate, evidence: Evidence, rows: EvidenceRows) -> s
 def _figures(certificate: Certificate, evidence: Evidence, rows: EvidenceRows) -> str:
     found = conclude(evidence, rows).figures
     if found is None:
-        raise CertificateError("The evidence certifies nothing: its first step fails.", _AGAIN)
+        raise CertificateError("The evidence certifies nothing: its first step fails.", DO_NOT_RELY)
     _same("certify_rows", certificate.certify_rows, len(rows.ids))
     for name in Figures._fields:
         _same(name, getattr(certificate, name), getattr(found, name))
@@ -179,7 +183,7 @@ def _rows(samples: list[Sample], rows: EvidenceRows) -> str:
     if ids != rows.ids:
         raise CertificateError(
             f"The evidence has {len(rows.ids)} rows, and they are not the dataset's {len(ids)} certify rows in order.",
-            _AGAIN,
+            DO_NOT_RELY,
         )
     return f"All {len(ids)} certify rows of the dataset, in order, and no other."
 
@@ -215,7 +219,7 @@ def _answer_again(store: Store, evidence: Evidence, rows: EvidenceRows, samples:
             raise CertificateError(
                 f"{rung.name} now answers {int(other.sum())} of {len(samples)} certify rows otherwise than in the "
                 f"evidence, {first} the first of them.",
-                _AGAIN,
+                DO_NOT_RELY,
             )
     return f"The students answered all {len(samples)} certify rows again, with the same signals and losses."
 
@@ -227,7 +231,7 @@ def _plain(step: msgspec.Struct) -> tuple[Any, ...]:
 def _same(name: str, said: Any, found: Any) -> None:
     """Raise CertificateError if two figures, or (nested) sequences of them, are not the same."""
     if not _agree(said, found):
-        raise CertificateError(f"The certificate's {name} is {said}; computed again it is {found}.", _AGAIN)
+        raise CertificateError(f"The certificate's {name} is {said}; computed again it is {found}.", DO_NOT_RELY)
 
 
 def _agree(said: Any, found: Any) -> bool:

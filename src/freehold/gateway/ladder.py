@@ -171,13 +171,12 @@ class _Ascent:
         """Whether what a model answered will do; the climb goes on to the next rung if not."""
         if self._ladder.signal == "prompt":
             return True
-        from freehold.signals.answers import AnswerSignals, agreement, final_answer  # numpy: here it is loaded already
+        from freehold.signals.answers import AnswerSignals, consistency_of  # numpy: here it is loaded already
 
         valid = await self._valid(heard.text) if self._ladder.validity else None
         calls = calls_so_far(self._request)
         try:
-            finals = [final_answer(sample) for sample in heard.samples]
-            consistency = agreement(final_answer(heard.text), finals) if finals else None
+            consistency = consistency_of(heard.text, heard.samples)
             return self._climb.takes(AnswerSignals(heard.text, heard.dollars, heard.logprob, consistency, valid, calls))
         except Exception as error:
             exchange = self._ask.exchange

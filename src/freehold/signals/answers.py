@@ -74,6 +74,11 @@ def agreement(final: str, earlier: Sequence[str]) -> float:
     return sum(final == other for other in earlier) / len(earlier)
 
 
+def consistency_of(text: str, again: Sequence[str]) -> float | None:
+    """Share of further samples of an answer whose final answer is the same; None without any."""
+    return agreement(final_answer(text), [final_answer(one) for one in again]) if again else None
+
+
 def answer_features(answer: AnswerSignals, final: str, earlier: Sequence[str], expected: float) -> NDArray[np.float64]:
     """The answer as figures, shape (ANSWER_FEATURES,).
 

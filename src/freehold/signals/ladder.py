@@ -52,9 +52,7 @@ def worth_asking(loss: Floats, cost: Floats, incumbent: Floats, spread: float, s
 
     Its expected loss once it has answered is taken to be normal around `loss`, with s.d. `spread`.
     """
-    most = incumbent / max(step.price, 1e-9) - step.offset
-    chance = normal_cdf((most - loss) / max(spread, 1e-6))
-    return chance * incumbent > cost
+    return normal_cdf(_margin(loss, incumbent, spread, step)) * incumbent > cost
 
 
 def acceptable(loss: Floats, incumbent: Floats, step: Step) -> NDArray[np.bool_]:
@@ -64,8 +62,13 @@ def acceptable(loss: Floats, incumbent: Floats, step: Step) -> NDArray[np.bool_]
 
 def chance_of_taking(loss: float, incumbent: float, spread: float, step: Step) -> float:
     """How likely a rung's answer will do, as in `worth_asking`, for one request."""
+    return 1.0 / (1.0 + math.exp(-_logit(max(-8.0, min(8.0, _margin(loss, incumbent, spread, step))))))
+
+
+def _margin(loss: Any, incumbent: Any, spread: float, step: Step) -> Any:
+    """By how many `spread`s the expected loss is below the most that an answer may be expected to lose."""
     most = incumbent / max(step.price, 1e-9) - step.offset
-    return 1.0 / (1.0 + math.exp(-_logit(max(-8.0, min(8.0, (most - loss) / max(spread, 1e-6))))))
+    return (most - loss) / max(spread, 1e-6)
 
 
 def normal_cdf(z: Floats) -> Floats:

@@ -1,8 +1,8 @@
 """Scored outcomes as the bytes of a Parquet file.
 
 One row per request: `row` (its trace), `prompt`, `task`, `part` of the evidence, and of each model m `answer_m`,
-`score_m` and `cost_m` in dollars. Where more is known of answers, `calls`, and of each model `logprob_m`,
-`consistency_m` and `validity_m`.
+`score_m` and `cost_m` in dollars. Where more is known of answers, `calls`, `samples` (the same in every row), and of
+each model `logprob_m`, `consistency_m` and `validity_m`.
 """
 
 from __future__ import annotations

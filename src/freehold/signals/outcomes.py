@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from freehold.signals.answers import AnswerSignals, agreement, final_answer
+from freehold.signals.answers import AnswerSignals, consistency_of
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -46,8 +46,9 @@ def hints_of(
     consistency = np.full(logprobs.shape, np.nan)
     for model, (texts, others) in enumerate(zip(answers, again, strict=True)):
         for row, (text, more) in enumerate(zip(texts, others, strict=True)):
-            if text is not None and more:
-                consistency[row, model] = agreement(final_answer(text), [final_answer(one) for one in more])
+            found = None if text is None else consistency_of(text, more)
+            if found is not None:
+                consistency[row, model] = found
     return Hints(logprobs, consistency, validity, calls, samples)
 
 
