@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import pwd
-import shutil
 import socket
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Generator
@@ -28,51 +23,12 @@ from freehold.store.control_migrations import MIGRATIONS
 from freehold.store.control_schema import metadata
 
 
-def _postgres_binaries() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    return found[-1].parent if found else None
-
-
-def _as_postgres(command: list[str]) -> None:
-    prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    subprocess.run(prefix + command, check=True, capture_output=True, cwd="/", timeout=60)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Generator[str, None, None]:
-    """The URL of a PostgreSQL server of our own on a free loopback port."""
-    binaries = _postgres_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    folder = Path(tempfile.mkdtemp(prefix="freehold-pg-", dir="/tmp"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    if os.geteuid() == 0:
-        owner = pwd.getpwnam("postgres")
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-    data = str(folder / "data")
-    _as_postgres([str(binaries / "initdb"), "-D", data, "-U", "freehold", "-A", "trust", "--no-sync"])
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-    _as_postgres([str(binaries / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"])
-    try:
-        yield f"postgresql://freehold@127.0.0.1:{port}/postgres"
-    finally:
-        _as_postgres([str(binaries / "pg_ctl"), "-D", data, "-m", "immediate", "stop"])
-        shutil.rmtree(folder)
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'control.sqlite'}"
-    address: str = request.getfixturevalue("postgres")
-    engine = create_engine(address.replace("postgresql:", "postgresql+psycopg:"))
-    with engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    engine.dispose()
+    address: str = request.getfixturevalue("postgres_url")
     return address
 
 
