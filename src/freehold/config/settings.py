@@ -104,6 +104,25 @@ class CandidateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Where a scorer can prefer a candidate's answer: harm: gains do not count; signed: they offset losses."""
 
 
+class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[cache]`: whole answers given again to equal requests of the same key; the workers of a host share it."""
+
+    enabled: bool = False
+    ttl_seconds: Positive = 3600.0
+    """How long an answer may be given again."""
+    max_bytes: Count = 1_000_000_000
+    """On disk, in the data folder; the oldest answers go first."""
+    memory_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16_000_000
+    """In the memory of each worker, for the answers given last."""
+    max_answer_bytes: Count = 1_000_000
+    """Longer answers are not kept."""
+    sampled: bool = True
+    """False: a request is only cached when it asks for `temperature` 0, or for embeddings: others may want a new answer
+    each time."""
+    ignore_headers: tuple[str, ...] = ()
+    """Headers that differ from request to request without changing the answer, such as `x-correlation-id`."""
+
+
 class LoopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[loop]`: how the loop works and what it may promise."""
 
@@ -167,6 +186,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upstreams: dict[str, UpstreamSettings] = {}
     loop: LoopSettings = LoopSettings()
     candidates: CandidateSettings = CandidateSettings()
+    cache: CacheSettings = CacheSettings()
     tasks: dict[str, TaskSettings] = {}
     counsel: tuple[CounselDecision, ...] = ()
     data_dir: str = "freehold-data"
