@@ -14,6 +14,12 @@ Kind = Literal["request", "audit", "repeat", "rung", "shadow", "judge"]
 `judge`: a model asked which of two answers is better."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+Api = Literal["chat", "messages", "responses", "completions", "embeddings", "other"]
+"""Which API a request was made by, and so what its bodies are: OpenAI's chat completions, Anthropic's Messages,
+OpenAI's Responses, legacy completions and embeddings, or anything else, which is passed through unread."""
+TASK_APIS: frozenset[Api] = frozenset(("chat", "messages"))
+"""Requests by these may belong to tasks; all others are recorded and priced, and never move."""
+
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_defaults=True):
     """One exchange, byte for byte, with who answered it, why, and under which policy.
@@ -27,6 +33,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_default
     at_ns: int
     """Unix nanoseconds when the request had been read."""
     kind: Kind = "request"
+    api: Api = "chat"
     of: str | None = None
     """For anything but a request or a judge: the trace it belongs to."""
     task: str = ""
@@ -63,7 +70,10 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_default
     duration_us: int = 0
     attempts: tuple[str, ...] = ()
     """Upstreams that were tried, in order, when there was more than one try."""
+    cached: bool = False
+    """The answer came from the gateway's own cache: nobody was asked, and nothing is billed."""
     key: str | None = None
+    """The id of the virtual key the caller used."""
     episode: str | None = None
     parent: str | None = None
 

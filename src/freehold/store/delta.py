@@ -40,8 +40,9 @@ _WRITER = WriterProperties(compression="ZSTD", compression_level=3, max_row_grou
 class Snapshot:
     """A table as of one commit: its rows, and how far each journal is sealed in them."""
 
-    def __init__(self, table: DeltaTable) -> None:
+    def __init__(self, table: DeltaTable, added: Mapping[str, pl.Expr]) -> None:
         self._table = table
+        self._added = added
 
     def sealed_position(self, worker: str) -> int:
         """How far (a packed position) this worker's journal is sealed; 0 if it never was."""
@@ -51,7 +52,12 @@ class Snapshot:
     def scan(self) -> pl.LazyFrame:
         """All rows, lazily. Collect it at once: files replaced by a compaction are removed after `KEEP_HOURS`."""
         with _translated(self._table.table_uri):
-            return pl.scan_delta(self._table)
+            rows = pl.scan_delta(self._table)
+            there = rows.collect_schema()
+        filled = {
+            name: pl.col(name).fill_null(value) if name in there else value for name, value in self._added.items()
+        }
+        return rows.with_columns(**filled) if filled else rows
 
 
 class DeltaLog:
@@ -61,12 +67,17 @@ class DeltaLog:
         uri: where it lies.
         columns: name → polars type.
         indexed: columns whose least and greatest value are kept per file, so that reads skip files.
+        added: columns that tables made by an earlier release lack → what they hold in rows written then. They are
+            added to the table with the first rows that have them.
     """
 
-    def __init__(self, uri: str, columns: Mapping[str, Any], indexed: Sequence[str]) -> None:
+    def __init__(
+        self, uri: str, columns: Mapping[str, Any], indexed: Sequence[str], added: Mapping[str, pl.Expr] | None = None
+    ) -> None:
         self.uri = uri
         self._columns = dict(columns)
         self._indexed = ",".join(indexed)
+        self._added = dict(added or {})
 
     def append(self, rows: pl.DataFrame, positions: Mapping[str, int]) -> None:
         """Add `rows` and note how far each worker's journal is now sealed, in one commit.
@@ -85,6 +96,7 @@ class DeltaLog:
                 table,
                 rows.select(*self._columns),
                 mode="append",
+                schema_mode="merge" if self._lacks_columns(table) else None,
                 writer_properties=_WRITER,
                 commit_properties=CommitProperties(app_transactions=marks),
             )
@@ -95,7 +107,7 @@ class DeltaLog:
         Raises:
             StoreError: the table cannot be read.
         """
-        return Snapshot(self._open())
+        return Snapshot(self._open(), self._added)
 
     def sealed_position(self, worker: str) -> int:
         """How far (a packed position) this worker's journal is sealed now; 0 if it never was.
@@ -127,6 +139,10 @@ class DeltaLog:
             table.optimize.compact(target_size=TARGET_FILE_BYTES, writer_properties=_WRITER)
             table.vacuum(retention_hours=KEEP_HOURS, enforce_retention_duration=False, dry_run=False)
         return True
+
+    def _lacks_columns(self, table: DeltaTable) -> bool:
+        there = {field.name for field in table.schema().fields}
+        return not there.issuperset(self._added)
 
     def _open(self) -> DeltaTable:
         with _translated(self.uri):

@@ -13,10 +13,13 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
     answer: str | None = None
     """Text of the first choice as far as it came; None if there is none. See `finish_reason` before trusting it."""
     finish_reason: str = ""
-    """The upstream's own word (`stop`, `length` …); empty if the answer never finished."""
+    """OpenAI's word for it (`stop`, `length` …), whatever the API; empty if the answer never finished."""
     input_tokens: int = 0
     """Cached ones included."""
     cached_input_tokens: int = 0
+    """Of the input, read from the provider's cache."""
+    cache_write_tokens: int = 0
+    """Of the input, written to the provider's cache, which some charge more for."""
     output_tokens: int = 0
     tokens_source: Literal["measured", "estimated", ""] = ""
     cost_nanousd: int = 0

@@ -11,14 +11,15 @@ import polars as pl
 from freehold.domain.traces import Feedback, Trace
 from freehold.store.derived import Derived
 
-SCHEMA_VERSION = 1
-"""Written in every row as `schema_version`."""
+SCHEMA_VERSION = 2
+"""Written in every row as `schema_version`. Rows of version 1 lack the columns of `ADDED`."""
 
 TRACE_FIELDS: dict[str, Any] = {
     "version": pl.Int64,
     "trace_id": pl.String,
     "at_ns": pl.Int64,
     "kind": pl.String,
+    "api": pl.String,
     "of": pl.String,
     "task": pl.String,
     "task_name": pl.String,
@@ -42,6 +43,7 @@ TRACE_FIELDS: dict[str, Any] = {
     "first_byte_us": pl.Int64,
     "duration_us": pl.Int64,
     "attempts": pl.List(pl.String),
+    "cached": pl.Boolean,
     "key": pl.String,
     "episode": pl.String,
     "parent": pl.String,
@@ -53,6 +55,7 @@ DERIVED_FIELDS: dict[str, Any] = {
     "finish_reason": pl.String,
     "input_tokens": pl.Int64,
     "cached_input_tokens": pl.Int64,
+    "cache_write_tokens": pl.Int64,
     "output_tokens": pl.Int64,
     "tokens_source": pl.String,
     "cost_nanousd": pl.Int64,
@@ -65,6 +68,13 @@ DERIVED_FIELDS: dict[str, Any] = {
 """Column → type of what is derived when a trace is sealed: see `freehold.store.derived.Derived`."""
 
 TRACE_COLUMNS: dict[str, Any] = {**TRACE_FIELDS, **DERIVED_FIELDS, "schema_version": pl.Int64}
+
+ADDED: dict[str, pl.Expr] = {
+    "api": pl.when(pl.col("reason") == "passthrough").then(pl.lit("other")).otherwise(pl.lit("chat")),
+    "cached": pl.lit(False),
+    "cache_write_tokens": pl.lit(0, pl.Int64),
+}
+"""Columns of traces that came later → what they hold in rows written before."""
 
 FEEDBACK_FIELDS: dict[str, Any] = {
     "version": pl.Int64,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from freehold.store.delta import DeltaLog
-from freehold.store.rows import FEEDBACK_COLUMNS, TRACE_COLUMNS
+from freehold.store.rows import ADDED, FEEDBACK_COLUMNS, TRACE_COLUMNS
 
 
 class TraceTable(DeltaLog):
     """Sealed traces: see `rows.TRACE_COLUMNS`."""
 
     def __init__(self, uri: str) -> None:
-        super().__init__(uri, TRACE_COLUMNS, indexed=("trace_id", "at_ns", "task", "kind", "of"))
+        super().__init__(uri, TRACE_COLUMNS, indexed=("trace_id", "at_ns", "task", "kind", "of"), added=ADDED)
 
 
 class FeedbackTable(DeltaLog):
