@@ -28,6 +28,8 @@ EventKind = Literal[
     "ladder-unusable",
     "journal-damaged",
     "job-failed",
+    "drill-started",
+    "drill-ended",
 ]
 
 

@@ -25,6 +25,7 @@ Reason = Literal[
     "rung-resting",  # the rung failed several times in a row and is left alone for a while
     "router-failed",  # the router raised
     "ladder-unusable",  # the ladder's files are gone or changed, or one of its models cannot be asked
+    "drill",  # an exit drill was in force, whoever answered: neither certified traffic nor evidence
     "sampled",  # of a call to a rung: asked once more, to see whether it agrees with itself
 ]
 

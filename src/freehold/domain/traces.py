@@ -8,10 +8,11 @@ import msgspec
 
 TRACE_VERSION = 1
 
-Kind = Literal["request", "audit", "repeat", "rung", "shadow", "judge"]
+Kind = Literal["request", "audit", "repeat", "rung", "shadow", "judge", "drill"]
 """`request`: a caller's; `audit`: the incumbent asked about a rung's answer; `repeat`: the incumbent asked twice;
 `rung`: a rung asked in vain, or once more; `shadow`: a candidate asked about an answer of the incumbent's;
-`judge`: a model asked which of two answers is better."""
+`judge`: a model asked which of two answers is better; `drill`: the incumbent asked about an answer given in an exit
+drill."""
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Api = Literal["chat", "messages", "responses", "completions", "embeddings", "other"]

@@ -34,9 +34,10 @@ COLUMNS = (
 )
 _BASES = ("measured", "quoted", "assumed")
 _COUNTS = ("requests", "failed", "owned", "input_tokens", "output_tokens", "owned_tokens", "unpriced")
-_BACKGROUND = {"audit": "audits", "repeat": "repeats", "rung": "wasted", "shadow": "shadows", "judge": "judges"}
+_BACKGROUND = {"audit": "audits", "repeat": "repeats", "rung": "wasted", "shadow": "shadows", "judge": "judges",
+               "drill": "audits"}  # fmt: skip
 """Kind of trace → its account."""
-_AMOUNTS = ("spent", "rungs", "would_have", *_BACKGROUND.values())
+_AMOUNTS = ("spent", "rungs", "would_have", *dict.fromkeys(_BACKGROUND.values()))
 
 
 def ledger(
@@ -113,7 +114,7 @@ def _with_accounts(traces: pl.DataFrame) -> pl.DataFrame:
 
 def _sums() -> list[pl.Expr]:
     request = pl.col("kind") == "request"
-    owned = request & pl.col("owned")
+    owned = request & pl.col("owned") & (pl.col("reason") != "drill")  # a drill says nothing of what has moved
     tokens = pl.col("input_tokens") + pl.col("output_tokens")
     sums = [
         request.sum().alias("requests"),

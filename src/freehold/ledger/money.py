@@ -42,7 +42,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     """Requests that nobody answered: an error, or no answer at all."""
     owned: int = 0
-    """Requests answered by owned models."""
+    """Requests answered by owned models; those of exit drills are left out."""
     input_tokens: int = 0
     output_tokens: int = 0
     owned_tokens: int = 0
@@ -56,7 +56,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     would_have: Money = Money()
     """What the incumbent would have cost for the owned answers."""
     audits: Money = Money()
-    """On the incumbent, to keep measuring owned answers: counted against us."""
+    """On the incumbent, to keep measuring owned answers, or to compare those of a drill: counted against us."""
     repeats: Money = Money()
     """On the incumbent, to measure how often it disagrees with itself: counted against us."""
     wasted: Money = Money()

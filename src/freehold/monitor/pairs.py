@@ -31,6 +31,7 @@ _OUTSIDE = (
     "no-rung",
     "policy-stale",
     "passthrough",
+    "drill",
     "student-missing",
     "ladder-unusable",
 )

@@ -16,7 +16,8 @@ INCUMBENT = ""
 
 
 def answered_by(store: Store, certificate: Certificate) -> dict[str, int]:
-    """Rung → requests it has answered since the certificate was issued, sealed ones; `INCUMBENT` → all others.
+    """Rung → requests it has answered since the certificate was issued, sealed ones; `INCUMBENT` → all others. Those of exit
+    drills are left out.
 
     A rung is named as in the certificate: `UPSTREAM/MODEL`, or a student's id.
 
@@ -28,8 +29,8 @@ def answered_by(store: Store, certificate: Certificate) -> dict[str, int]:
         task=certificate.task,
         kinds=("request",),
         since_ns=certificate.issued_ns,
-        columns=("answered_by", "certificate", "status"),
-    ).filter(pl.col("status") == 200)
+        columns=("answered_by", "certificate", "status", "reason"),
+    ).filter((pl.col("status") == 200) & (pl.col("reason") != "drill"))
     ours = pl.col("certificate") == certificate.certificate_id
     name = pl.when(ours).then(pl.col("answered_by").str.strip_prefix("student/")).otherwise(pl.lit(INCUMBENT))
     counted = dict(traces.group_by(name.alias("name")).len().iter_rows())

@@ -1,4 +1,4 @@
-"""The control store: tasks, datasets, students, certificates, jobs, monitors, policies and events.
+"""The control store: tasks, datasets, students, certificates, jobs, monitors, drills, policies and events.
 
 SQLite in the data folder by default, PostgreSQL by URL; one behaviour suite covers both.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import func, insert, select
 
+from freehold.domain.drills import Drill
 from freehold.domain.errors import Conflict, NotFound, StoreError
 from freehold.domain.events import Event, Job, Monitor
 from freehold.domain.evidence import Certificate, Dataset, Student
@@ -39,6 +40,7 @@ class ControlStore:
         self.tasks = Collection(database, schema.tasks, Task, key="task_id", task="task_id", created="created_ns")
         self.jobs = Collection(database, schema.jobs, Job, key="job_id", created="created_ns")
         self.monitors = Collection(database, schema.monitors, Monitor, key="certificate", created="updated_ns")
+        self.drills = Collection(database, schema.drills, Drill, key="drill_id", created="created_ns")
         self.datasets = Collection(
             database, schema.datasets, Dataset, key="dataset_id", created="created_ns", immutable=True
         )
@@ -130,6 +132,11 @@ class ControlStore:
             entry = msgspec.structs.replace(before, **changes)
             tasks = {**current.tasks, task_id: entry}
             return self.publish_policy(msgspec.structs.replace(current, reason=reason, tasks=tasks), current.version)
+
+    def drill_in_force(self, now_ns: int) -> Drill | None:
+        """The drill that reroutes requests at this time, or None. Cheap: for polling."""
+        newest = self.drills.list(limit=1, newest_first=True)  # only one runs at a time
+        return newest[0] if newest and newest[0].in_force(now_ns) else None
 
     def add_event(self, event: Event) -> bool:
         """Keep `event`; False if one of its id is there already (which is left as it is)."""

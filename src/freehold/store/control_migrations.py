@@ -47,7 +47,12 @@ _WITH_EVIDENCE = (
 )
 """Certificates of the first form cannot be computed again: they are kept aside, and the loop withdraws their rungs."""
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _WITH_EVIDENCE)
+_WITH_DRILLS = (
+    _DOCUMENT.format(name="drills"),
+    "CREATE INDEX drills_by_task ON drills (task, created_ns)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _WITH_EVIDENCE, _WITH_DRILLS)
 """Migration i (from 1) takes the database from version i − 1 to i."""
 
 _version = table("schema_version", column("version"))

@@ -25,6 +25,7 @@ students = _documents("students")
 certificates = _documents("certificates")
 jobs = _documents("jobs")
 monitors = _documents("monitors")
+drills = _documents("drills")
 
 policies = Table(
     "policies",
