@@ -6,6 +6,7 @@ Public names: `Settings` and its parts, `load_settings`, `configure_logs`.
 from freehold.config.load import find_config, load_settings
 from freehold.config.logs import configure_logs
 from freehold.config.settings import (
+    AccessSettings,
     CacheSettings,
     CandidateSettings,
     ControlSettings,
@@ -19,6 +20,7 @@ from freehold.config.settings import (
 )
 
 __all__ = [
+    "AccessSettings",
     "CacheSettings",
     "CandidateSettings",
     "ControlSettings",

@@ -68,8 +68,9 @@ def _check(path: Path, settings: Settings) -> None:
                     f"Name one of: {', '.join(sorted(settings.upstreams))}.",
                 )
     host = settings.gateway.host
-    if host not in ("localhost", "::1") and not host.startswith("127.") and not settings.gateway.api_key_env:
+    asks_for_keys = bool(settings.gateway.api_key_env) or settings.access.required
+    if host not in ("localhost", "::1") and not host.startswith("127.") and not asks_for_keys:
         raise ConfigError(
             f"{path}: the gateway would listen on {host} and ask nobody for a key.",
-            "Set gateway.api_key_env, or listen on 127.0.0.1.",
+            "Set access.required (with virtual keys) or gateway.api_key_env, or listen on 127.0.0.1.",
         )

@@ -42,12 +42,34 @@ class ControlSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A SQLAlchemy URL; empty: SQLite in the data folder."""
 
 
+class AccessSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[access]`: virtual keys, their limits, and the admin API."""
+
+    required: bool = False
+    """Every caller must send a key, even while there is none yet; then the gateway may listen on any address."""
+    admin_key_env: str = ""
+    """Environment variable with the key of the admin API; empty: there is no admin API."""
+    pepper_env: str = ""
+    """Environment variable with the secret that keys are digested with, the same on every host; empty: a file in the
+    data folder, made on first use."""
+    poll_seconds: Positive = 0.5
+    """Changes of keys and limits are in force in every worker after at most this and the time of a query."""
+    outage_seconds: Annotated[float, msgspec.Meta(ge=0.0)] = 3600.0
+    """With the control store out of reach for longer, virtual keys are refused: a revocation could be waiting."""
+    without_store: Literal["serve", "refuse"] = "serve"
+    """What becomes of requests beyond the leases at hand while limits cannot be looked up: they are answered and
+    charged afterwards, or refused."""
+
+
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Dollars per million tokens, where genai-prices does not know the model or you pay something else."""
 
     input: Annotated[float, msgspec.Meta(ge=0.0)]
     output: Annotated[float, msgspec.Meta(ge=0.0)]
     cached_input: Annotated[float, msgspec.Meta(ge=0.0)] | None = None
+    """Read from the provider's cache; None: as any input."""
+    cache_write: Annotated[float, msgspec.Meta(ge=0.0)] | None = None
+    """Written to the provider's cache; None: as any input."""
 
 
 class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -183,6 +205,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     gateway: GatewaySettings = GatewaySettings()
     control: ControlSettings = ControlSettings()
+    access: AccessSettings = AccessSettings()
     upstreams: dict[str, UpstreamSettings] = {}
     loop: LoopSettings = LoopSettings()
     candidates: CandidateSettings = CandidateSettings()

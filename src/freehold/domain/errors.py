@@ -52,6 +52,27 @@ class AuthError(RequestError):
     http_status = 401
 
 
+class Forbidden(RequestError):
+    """The key is valid and does not allow this."""
+
+    code = "forbidden"
+    http_status = 403
+
+
+class LimitReached(RequestError):
+    """A key or its team has used up what it may use of the current window."""
+
+    code = "rate_limit_exceeded"
+    http_status = 429
+
+    def __init__(self, message: str, hint: str = "", *, retry_after: int, budget: bool = False) -> None:
+        """`retry_after`: seconds until the window ends; `budget`: it is dollars that are used up."""
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+        if budget:
+            self.code = "budget_exceeded"
+
+
 class ModelNotFound(RequestError):
     """No configured upstream serves the model that was asked for."""
 

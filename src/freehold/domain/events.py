@@ -30,6 +30,13 @@ EventKind = Literal[
     "job-failed",
     "drill-started",
     "drill-ended",
+    "key-created",
+    "key-changed",
+    "key-rotated",
+    "key-revoked",
+    "team-created",
+    "team-changed",
+    "team-removed",
 ]
 
 

@@ -20,6 +20,7 @@ from freehold.domain.evidence import Certificate, Dataset, Student
 from freehold.domain.policy import Policy, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.store import control_schema as schema
+from freehold.store.access_tables import AccessTables
 from freehold.store.control_migrations import migrate
 from freehold.store.database import Database
 from freehold.store.documents import Collection
@@ -37,6 +38,7 @@ class ControlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.access = AccessTables(database)
         self.tasks = Collection(database, schema.tasks, Task, key="task_id", task="task_id", created="created_ns")
         self.jobs = Collection(database, schema.jobs, Job, key="job_id", created="created_ns")
         self.monitors = Collection(database, schema.monitors, Monitor, key="certificate", created="updated_ns")

@@ -52,7 +52,32 @@ _WITH_DRILLS = (
     "CREATE INDEX drills_by_task ON drills (task, created_ns)",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _WITH_EVIDENCE, _WITH_DRILLS)
+_WITH_ACCESS = (
+    *(_DOCUMENT.format(name=name) for name in ("access_keys", "access_teams")),
+    "CREATE TABLE access_state (id INTEGER PRIMARY KEY, version BIGINT NOT NULL, pepper_mark VARCHAR(64) NOT NULL)",
+    "INSERT INTO access_state (id, version, pepper_mark) VALUES (1, 0, '')",
+    """
+    CREATE TABLE access_leases (
+        holder VARCHAR(200) NOT NULL,
+        meter VARCHAR(16) NOT NULL,
+        began BIGINT NOT NULL,
+        used BIGINT NOT NULL,
+        PRIMARY KEY (holder, meter, began)
+    )
+    """,
+    """
+    CREATE TABLE access_spent (
+        holder VARCHAR(200) NOT NULL,
+        day BIGINT NOT NULL,
+        requests BIGINT NOT NULL,
+        tokens BIGINT NOT NULL,
+        nanousd BIGINT NOT NULL,
+        PRIMARY KEY (holder, day)
+    )
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _WITH_EVIDENCE, _WITH_DRILLS, _WITH_ACCESS)
 """Migration i (from 1) takes the database from version i − 1 to i."""
 
 _version = table("schema_version", column("version"))

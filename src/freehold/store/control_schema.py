@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -25,6 +25,8 @@ students = _documents("students")
 certificates = _documents("certificates")
 jobs = _documents("jobs")
 monitors = _documents("monitors")
+access_keys = _documents("access_keys")
+access_teams = _documents("access_teams")
 drills = _documents("drills")
 
 policies = Table(
@@ -44,3 +46,33 @@ events = Table(
     Column("task", String(200), nullable=False),
     Column("body", Text, nullable=False),
 )
+
+access_state = Table(
+    "access_state",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
+    Column("pepper_mark", String(64), nullable=False),
+)
+"""One row (id 1): a counter that every change of a key or team raises, and which pepper the keys were made with."""
+
+access_leases = Table(
+    "access_leases",
+    metadata,
+    Column("holder", String(200), primary_key=True),
+    Column("meter", String(16), primary_key=True),
+    Column("began", BigInteger, primary_key=True, autoincrement=False),
+    Column("used", BigInteger, nullable=False),
+)
+"""How much of a limit workers have taken in the window that began at this unix second."""
+
+access_spent = Table(
+    "access_spent",
+    metadata,
+    Column("holder", String(200), primary_key=True),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("nanousd", BigInteger, nullable=False),
+)
+"""What was really used in the UTC day that began at this unix second, as workers report it every few seconds."""

@@ -1,0 +1,174 @@
+"""Virtual keys, teams, and what is taken of their limits. Reached as `ControlStore.access`.
+
+A limit is exact because workers take shares of it, leases, in transactions that hold the row: the sum of all leases of
+a window never exceeds the limit, whatever the number of workers and hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlalchemy import Connection, delete, select, text, update
+
+from freehold.domain.access import MeterName, Team, VirtualKey
+from freehold.domain.errors import Conflict
+from freehold.store import control_schema as schema
+from freehold.store.database import Database
+from freehold.store.documents import Collection
+
+_KEPT_SECONDS: dict[MeterName, int] = {"requests": 600, "tokens": 600, "day": 40 * 86_400, "month": 400 * 86_400}
+"""How long the leases of a window that is over are kept, for a look at them."""
+_SHARE = 16
+"""No lease beyond what is needed at once takes more than one part in so many of what is left: as a limit comes near,
+leases become small, so that little of it lies with workers that do not use it."""
+_TRIES = 3
+
+_new_row = text(
+    "INSERT INTO access_leases (holder, meter, began, used) VALUES (:holder, :meter, :began, 0) ON CONFLICT DO NOTHING"
+)
+_add_spent = text(
+    "INSERT INTO access_spent (holder, day, requests, tokens, nanousd)"
+    " VALUES (:holder, :day, :requests, :tokens, :nanousd) ON CONFLICT (holder, day) DO UPDATE SET"
+    " requests = access_spent.requests + excluded.requests, tokens = access_spent.tokens + excluded.tokens,"
+    " nanousd = access_spent.nanousd + excluded.nanousd"
+)
+
+
+class Want(NamedTuple):
+    """A worker's wish for a lease."""
+
+    holder: str
+    """Id of a key or a team."""
+    meter: MeterName
+    began: int
+    """Unix second at which the window began."""
+    limit: int
+    need: int
+    """What is given if so much is left, or else all that is left."""
+    more: int = 0
+    """What is welcome in all, `need` included, while plenty is left."""
+    charge: int = 0
+    """What the worker used beyond its leases; negative: what it gives back of them."""
+
+
+class Lease(NamedTuple):
+    """What was given, and what is left of the limit after that (for any worker)."""
+
+    given: int
+    left: int
+
+
+class Spent(NamedTuple):
+    """What a key or a team really used in the UTC day that began at unix second `day`."""
+
+    holder: str
+    day: int
+    requests: int
+    tokens: int
+    nanousd: int
+
+
+class AccessTables:
+    """Thread-safe. Every method raises StoreError when the database cannot be read or written."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.keys = Collection(
+            database, schema.access_keys, VirtualKey, key="key_id", task="team", created="created_ns"
+        )
+        self.teams = Collection(
+            database, schema.access_teams, Team, key="team_id", task="team_id", created="created_ns"
+        )
+
+    def version(self) -> int:
+        """Raised by every change of a key or team. Cheap: for polling."""
+        with self._database.read() as connection:
+            return int(connection.execute(select(schema.access_state.c.version)).scalar_one())
+
+    def pepper_mark(self) -> str:
+        """Which pepper the keys here were made with; empty before the first."""
+        with self._database.read() as connection:
+            return str(connection.execute(select(schema.access_state.c.pepper_mark)).scalar_one())
+
+    def changed(self, pepper_mark: str | None = None) -> None:
+        """Raise the version; call within the transaction that makes the change, before it reads anything.
+
+        Raises:
+            Conflict: the keys here were made with another pepper than that of `pepper_mark`.
+        """
+        state = schema.access_state
+        with self._database.write() as connection:
+            connection.execute(update(state).values(version=state.c.version + 1))
+            found = str(connection.execute(select(state.c.pepper_mark)).scalar_one())
+            if pepper_mark is None or found == pepper_mark:
+                return
+            if found:
+                raise Conflict(
+                    "The keys in the control store were made with another pepper than this installation's.",
+                    "Give every host the same one: set access.pepper_env, or copy keys/pepper of the data folder.",
+                )
+            connection.execute(update(state).values(pepper_mark=pepper_mark))
+
+    def remove_team(self, team_id: str) -> bool:
+        """Remove a team; False if there is none of this id."""
+        with self._database.write() as connection:
+            table = schema.access_teams
+            return connection.execute(delete(table).where(table.c.id == team_id)).rowcount == 1
+
+    def lease(self, wants: Sequence[Want]) -> list[Lease]:
+        """Take shares of limits, all in one transaction; the answers are in the order of `wants`."""
+        order = sorted(range(len(wants)), key=lambda i: wants[i][:3])  # every worker locks rows in the same order
+        for attempt in range(_TRIES):
+            try:
+                with self._database.write() as connection:
+                    found = {i: _lease(connection, wants[i]) for i in order}
+                return [found[i] for i in range(len(wants))]
+            except Conflict:
+                if attempt == _TRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def add_spent(self, spent: Sequence[Spent]) -> None:
+        """Add to what was really used."""
+        if spent:
+            with self._database.write() as connection:
+                for row in sorted(spent):
+                    connection.execute(_add_spent, row._asdict())
+
+    def spent(self, since: int, until: int | None = None) -> list[Spent]:
+        """What was really used in the days that began at since ≤ day < until, oldest first."""
+        columns = schema.access_spent.c
+        query = select(schema.access_spent).where(columns.day >= since).order_by(columns.day, columns.holder)
+        if until is not None:
+            query = query.where(columns.day < until)
+        with self._database.read() as connection:
+            return [Spent(*row) for row in connection.execute(query)]
+
+    def used(self, holder: str, meter: MeterName, began: int) -> int:
+        """How much of a limit is taken by workers in one window."""
+        columns = schema.access_leases.c
+        same = (columns.holder == holder) & (columns.meter == meter) & (columns.began == began)
+        with self._database.read() as connection:
+            return int(connection.execute(select(columns.used).where(same)).scalar() or 0)
+
+
+def _lease(connection: Connection, want: Want) -> Lease:
+    table = schema.access_leases
+    columns = table.c
+    same_meter = (columns.holder == want.holder) & (columns.meter == want.meter)
+    same = same_meter & (columns.began == want.began)
+    # The row is locked until the end of the transaction: in PostgreSQL by FOR UPDATE; SQLite has one writer at a time.
+    held = select(columns.used).where(same).with_for_update()
+    used = connection.execute(held).scalar()
+    if used is None:
+        connection.execute(_new_row, {"holder": want.holder, "meter": want.meter, "began": want.began})
+        ended = columns.began < want.began - _KEPT_SECONDS[want.meter]
+        connection.execute(delete(table).where(same_meter & ended))
+        used = connection.execute(held).scalar_one()
+    charged = max(0, used + want.charge)
+    free = max(0, want.limit - charged)
+    given = min(free, max(want.need, min(want.more, free // _SHARE)))
+    if charged + given != used:
+        connection.execute(update(table).where(same).values(used=charged + given))
+    return Lease(given, free - given)
