@@ -188,6 +188,14 @@ class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[tasks.NAME.scorer]`: `kind` and its options; goes before one that `freehold scorer set` stored."""
 
 
+class DrillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[drill]`: exit drills."""
+
+    stand_in: str = ""
+    """An owned model, as its upstream calls it: answers in a drill what no task's own model can. Its upstream must be
+    `owned = true`, with a key of its own or `keyless = true`."""
+
+
 class CounselDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[[counsel]]`: a decision by the organisation's counsel where terms need one."""
 
@@ -212,6 +220,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cache: CacheSettings = CacheSettings()
     tasks: dict[str, TaskSettings] = {}
     counsel: tuple[CounselDecision, ...] = ()
+    drill: DrillSettings = DrillSettings()
     data_dir: str = "freehold-data"
     """Relative to the configuration file."""
 
