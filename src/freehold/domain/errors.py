@@ -126,6 +126,13 @@ class AnswerNotTranslatable(UpstreamError):
     code = "answer_not_translatable"
 
 
+class DrillError(FreeholdError):
+    """An exit drill has cut the upstream, and nothing owned can answer."""
+
+    code = "drill"
+    http_status = 503
+
+
 class StoreError(FreeholdError):
     """Stored data cannot be read or written."""
 
