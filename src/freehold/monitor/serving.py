@@ -16,8 +16,8 @@ INCUMBENT = ""
 
 
 def answered_by(store: Store, certificate: Certificate) -> dict[str, int]:
-    """Rung → requests it has answered since the certificate was issued, sealed ones; `INCUMBENT` → all others. Those of exit
-    drills are left out.
+    """Rung → requests it has answered since the certificate was issued, sealed ones; `INCUMBENT` → all others.
+    Those of exit drills are left out.
 
     A rung is named as in the certificate: `UPSTREAM/MODEL`, or a student's id.
 
