@@ -31,7 +31,7 @@ from freehold.config import configure_logs, load_settings
 from freehold.loop import Loop
 from freehold.store import Store
 from freehold.upstreams.base import UpstreamRequest
-from freehold.upstreams.openai import OpenAIUpstream
+from freehold.upstreams.http import HttpUpstream
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "banking77.parquet"
 MODEL = "incumbent-1"
@@ -118,7 +118,7 @@ delta = {delta}
     return path
 
 
-async def send_block(gateway: OpenAIUpstream, bodies: list[bytes]) -> list[Answered]:
+async def send_block(gateway: HttpUpstream, bodies: list[bytes]) -> list[Answered]:
     """Send requests, eight at a time, and read who answered what."""
     answers: list[Answered | None] = [None] * len(bodies)
     waiting = iter(range(len(bodies)))
@@ -131,7 +131,7 @@ async def send_block(gateway: OpenAIUpstream, bodies: list[bytes]) -> list[Answe
     return [answer for answer in answers if answer is not None]
 
 
-async def send(gateway: OpenAIUpstream, body: bytes) -> Answered:
+async def send(gateway: HttpUpstream, body: bytes) -> Answered:
     """One request through the gateway."""
     headers = [(b"content-type", b"application/json")]
     response = await gateway.send(
@@ -146,7 +146,7 @@ async def send(gateway: OpenAIUpstream, body: bytes) -> Answered:
     return Answered(owned, json.loads(b"".join(parts))["choices"][0]["message"]["content"])
 
 
-async def policy_in_force(gateway: OpenAIUpstream, version: int) -> None:
+async def policy_in_force(gateway: HttpUpstream, version: int) -> None:
     """Wait until the gateway serves this policy with its students loaded (it polls twice a second)."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
@@ -160,8 +160,8 @@ async def policy_in_force(gateway: OpenAIUpstream, version: int) -> None:
 
 async def play(rows: list[Row], labels: list[str], url: str, loop: Loop, store: Store, quiet: bool) -> list[Answered]:
     """Send all rows in blocks; the loop works between blocks until nothing is due."""
-    gateway = OpenAIUpstream("gateway", f"{url}/v1")
-    health = OpenAIUpstream("gateway", url)
+    gateway = HttpUpstream("gateway", f"{url}/v1")
+    health = HttpUpstream("gateway", url)
     answers: list[Answered] = []
     in_force = 0
     for start in range(0, len(rows), BLOCK):

@@ -19,7 +19,7 @@ from freehold.domain.chat import instructions, parse_chat
 from freehold.domain.errors import FreeholdError
 from freehold.runners import end_process
 from freehold.upstreams.base import UpstreamRequest
-from freehold.upstreams.openai import OpenAIUpstream
+from freehold.upstreams.http import HttpUpstream
 from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers
 
 MODEL = "frontier-stand-in"
@@ -118,7 +118,7 @@ class Player:
 
     def __init__(self, url: str, played: Traffic, seconds: float, on_progress: Callable[[Tally], None]) -> None:
         self.tally = Tally()
-        self._gateway = OpenAIUpstream("gateway", f"{url}/v1")
+        self._gateway = HttpUpstream("gateway", f"{url}/v1")
         self._played = played
         self._seconds = seconds
         self._on_progress = on_progress

@@ -25,7 +25,7 @@ from freehold.record.prices import PriceList
 from freehold.route import Identifier, PolicyWatch
 from freehold.store import ControlStore, JournalWriter
 from freehold.upstreams.directory import Entry, UpstreamDirectory
-from freehold.upstreams.openai import OpenAIUpstream
+from freehold.upstreams.http import HttpUpstream
 
 FIRST_POLL_SECONDS = 2.0
 """How long a starting worker waits for its policy; without one it passes everything through."""
@@ -152,7 +152,7 @@ def build_directory(upstreams: dict[str, UpstreamSettings]) -> UpstreamDirectory
     """
     entries: list[Entry] = []
     for name, settings in upstreams.items():
-        upstream = OpenAIUpstream(
+        upstream = HttpUpstream(
             name,
             settings.base_url,
             api_key=_key(settings.api_key_env, f"upstreams.{name}.api_key_env") if settings.api_key_env else None,

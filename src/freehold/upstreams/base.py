@@ -1,8 +1,14 @@
-"""The seam: a request in, the answer's bytes out. Whatever speaks to a provider is an `Upstream`."""
+"""The seam: a request in, the answer's bytes out. Whatever speaks to a provider is an `Upstream`.
+
+An answer is pushed: its bytes go to a `Sink` by plain calls from the event loop, in the turn in which they come off the
+socket. `freehold.upstreams.reading` turns that into something a coroutine can read.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
+
+from freehold.domain.errors import UpstreamError
 
 Headers = list[tuple[bytes, bytes]]
 """Lower-case names and values; end-to-end headers only."""
@@ -22,8 +28,8 @@ HOP_BY_HOP = frozenset(
 )
 """Headers that speak of one connection and are never passed on (RFC 9110, 7.6.1)."""
 
-RETRYABLE = frozenset((429, 500, 502, 503, 504))
-"""Statuses that another try may cure."""
+RETRYABLE = frozenset((429, 500, 502, 503, 504, 529))
+"""Statuses that another try may cure; 529 is how Anthropic says that it is overloaded."""
 
 
 class UpstreamRequest:
@@ -44,6 +50,45 @@ class UpstreamRequest:
         """The caller's own; an upstream that has a key of its own sends that instead."""
         self.attempts: list[str] = []
         """Filled while sending: `upstream: status or error code` of each try."""
+
+
+class Sink(Protocol):
+    """Takes an answer as it comes, called from the event loop; must not raise.
+
+    It hears nothing before the `start` that it was given to has returned, and nothing more after `data(…, last=True)`,
+    after `fail`, or after its call was cancelled.
+    """
+
+    def begin(self, upstream: str, status: int, headers: Headers) -> None:
+        """The head of the answer, once; `data` follows in the same turn of the loop. The list is the sink's to keep."""
+        ...
+
+    def data(self, chunk: bytes, last: bool) -> None:
+        """All bytes of the body that one read of the socket brought, joined.
+
+        `chunk` may be empty: right after `begin` when only the head came, and at the end of a chunked body.
+        """
+        ...
+
+    def fail(self, error: UpstreamError) -> None:
+        """No answer began, or the one that began broke off."""
+        ...
+
+
+class Call(Protocol):
+    """A request on its way."""
+
+    def pause(self) -> None:
+        """Read no more from the upstream for now: the caller is slow."""
+        ...
+
+    def resume(self) -> None:
+        """Read from the upstream again."""
+        ...
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more; the sink hears nothing more. Does nothing once the answer has ended."""
+        ...
 
 
 class UpstreamResponse(Protocol):
@@ -78,14 +123,18 @@ class Upstream(Protocol):
     origin: str
     """Scheme, host and port: a caller's own key is never carried to another origin."""
 
+    def start(self, request: UpstreamRequest, sink: Sink) -> Call:
+        """Send the request, with the upstream's own retries, and push the answer; each try is in `attempts`."""
+        ...
+
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Send the request and wait for the head of the answer, with the upstream's own retries.
+        """`start`, and wait for the head of the answer.
 
         Raises:
-            UpstreamUnreachable, UpstreamTimeout, UpstreamProtocolError: no answer began; each try is in `attempts`.
+            UpstreamError: no answer began.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections; answers under way fail."""
         ...

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from freehold.domain.errors import ModelNotFound, UpstreamError
-from freehold.upstreams.base import RETRYABLE, Upstream, UpstreamRequest, UpstreamResponse
+from freehold.domain.errors import ModelNotFound
+from freehold.upstreams.base import Call, Sink, Upstream, UpstreamRequest, UpstreamResponse
+from freehold.upstreams.falling import Falling
 from freehold.upstreams.matching import ModelMap
+from freehold.upstreams.reading import Answer
 
 
 class Entry:
@@ -46,31 +48,27 @@ class UpstreamDirectory:
             )
         return name
 
-    async def send(self, name: str, request: UpstreamRequest) -> tuple[str, UpstreamResponse]:
+    def start(self, name: str, request: UpstreamRequest, sink: Sink) -> Call:
         """Send to `name`, then to its fallbacks in order while the answer is one that another may cure.
 
         The caller's own Authorization is not carried to a fallback at another origin: give such a fallback a key.
-        Returns the name of the upstream that answered, and its answer; the last one's is returned as it is.
+        `sink` hears the name of the upstream that answers; the last one's answer, or error, comes as it is.
+        """
+        entry = self.entries[name]
+        if not entry.fallbacks:
+            return entry.upstream.start(request, sink)
+        fallbacks = (self.entries[fallback].upstream for fallback in entry.fallbacks)
+        return Falling((entry.upstream, *fallbacks), request, sink)
+
+    async def send(self, name: str, request: UpstreamRequest) -> tuple[str, UpstreamResponse]:
+        """`start`, for a coroutine that waits for the head: the name of the upstream that answers, and its answer.
 
         Raises:
             UpstreamError: the last upstream did not begin an answer.
         """
-        first = self.entries[name]
-        authorization = request.authorization
-        for fallback in (name, *first.fallbacks):
-            upstream = self.entries[fallback].upstream
-            request.authorization = authorization if upstream.origin == first.upstream.origin else None
-            last = fallback == (first.fallbacks[-1] if first.fallbacks else name)
-            try:
-                response = await upstream.send(request)
-            except UpstreamError:
-                if last:
-                    raise
-            else:
-                if last or response.status not in RETRYABLE:
-                    return fallback, response
-                response.close()
-        raise AssertionError("the last upstream returns or raises")
+        answer = Answer()
+        await answer.head(self.start(name, request, answer))
+        return answer.upstream, answer
 
     async def aclose(self) -> None:
         """Close every upstream."""

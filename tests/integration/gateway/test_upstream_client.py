@@ -32,7 +32,7 @@ from freehold.domain.errors import ModelNotFound, UpstreamError, UpstreamTimeout
 from freehold.gateway import serve_in_thread
 from freehold.upstreams.base import UpstreamRequest
 from freehold.upstreams.directory import Entry, UpstreamDirectory
-from freehold.upstreams.openai import OpenAIUpstream
+from freehold.upstreams.http import HttpUpstream
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
 
@@ -41,12 +41,12 @@ def request(method: bytes = b"POST", body: bytes = BODY) -> UpstreamRequest:
     return UpstreamRequest(method=method, path=b"/chat/completions", headers=[], body=body)
 
 
-def client(base_url: str, **options: float) -> OpenAIUpstream:
+def client(base_url: str, **options: float) -> HttpUpstream:
     fields: dict[str, float] = {"retries": 0, "connect_timeout": 1.0, "first_byte_timeout": 1.0, "idle_timeout": 1.0}
-    return OpenAIUpstream("main", base_url, **{**fields, **options})  # type: ignore[arg-type]
+    return HttpUpstream("main", base_url, **{**fields, **options})  # type: ignore[arg-type]
 
 
-async def fetch(api: OpenAIUpstream, asked: UpstreamRequest | None = None) -> tuple[int, bytes]:
+async def fetch(api: HttpUpstream, asked: UpstreamRequest | None = None) -> tuple[int, bytes]:
     response = await api.send(asked or request())
     body = b""
     while not response.at_end:
@@ -259,7 +259,7 @@ def self_signed(folder: Path, name: str) -> Path:
 
 def test_models_find_their_upstream() -> None:
     def entry(name: str, *models: str) -> Entry:
-        return Entry(OpenAIUpstream(name, "http://127.0.0.1:9/v1"), models)
+        return Entry(HttpUpstream(name, "http://127.0.0.1:9/v1"), models)
 
     directory = UpstreamDirectory([entry("globs", "gpt-*"), entry("exact", "gpt-4"), entry("any"), entry("more")])
     assert [directory.find(model) for model in ("gpt-4", "gpt-5", "other")] == ["exact", "globs", "any"]

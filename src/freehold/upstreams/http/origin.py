@@ -1,0 +1,33 @@
+"""Where an upstream is: its base URL, taken apart once."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from freehold.domain.errors import ConfigError
+
+
+class Origin:
+    """Scheme, host, port and path of a base URL.
+
+    Raises:
+        ConfigError: it is not an HTTP(S) URL.
+    """
+
+    __slots__ = ("host", "host_header", "path", "port", "text", "tls")
+
+    def __init__(self, base_url: str) -> None:
+        try:
+            parts = urlsplit(base_url)
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"The base_url {base_url!r} has no usable port.", "Give a number under 65536.") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"The base_url {base_url!r} is not a URL.", "Give one such as https://host/v1.")
+        self.tls = parts.scheme == "https"
+        self.host = parts.hostname
+        self.port = port or (443 if self.tls else 80)
+        self.path = parts.path.rstrip("/").encode()
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        self.host_header = (f"{name}:{port}" if port else name).encode()
+        self.text = f"{parts.scheme}://{name}:{self.port}"
