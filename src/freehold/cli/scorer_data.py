@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
-from freehold.domain.chat import ChatRequest, parse_chat
+from freehold.domain.chat import ChatRequest
 from freehold.domain.errors import RequestError
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from freehold.config import Settings
     from freehold.domain.tasks import Task
+    from freehold.domain.traces import Api
     from freehold.scorers import Context
     from freehold.store import Store
 
@@ -37,7 +38,7 @@ def recorded_answers(store: Store, settings: Settings, task: Task, newest: int) 
 
     frame = _usable(store, settings, task).filter(~pl.col("owned") & (pl.col("kind") == "request")).tail(newest)
     ids = frame.get_column("trace_id").to_list()[-_REQUESTS_LOOKED_AT:]
-    requests = [request for body in _bodies(store, settings, ids).values() if (request := _parsed(body)) is not None]
+    requests = [request for body in _bodies(store, settings, ids).values() if (request := _parsed(*body)) is not None]
     return frame.get_column("answer").to_list(), requests
 
 
@@ -59,7 +60,7 @@ def recorded_pairs(store: Store, settings: Settings, task: Task, limit: int) -> 
         answer, reference = (row["first"], row["answer"]) if audit else (row["answer"], row["first"])
         of_answer, of_reference = (ours, theirs) if audit else (theirs, ours)
         how = "owned, audited" if audit else "asked twice"
-        context = _context(bodies.get(ours, b""), people.get(of_answer, ()), people.get(of_reference, ()))
+        context = _context(bodies.get(ours), people.get(of_answer, ()), people.get(of_reference, ()))
         found.append(Pair(ours, how, answer, reference, context))
     return found
 
@@ -88,13 +89,14 @@ def _usable(store: Store, settings: Settings, task: Task) -> pl.DataFrame:
     return frame.filter(whole & ~pl.col("truncated") & pl.col("answer").is_not_null())
 
 
-def _bodies(store: Store, settings: Settings, trace_ids: list[str]) -> dict[str, bytes]:
+def _bodies(store: Store, settings: Settings, trace_ids: list[str]) -> dict[str, tuple[bytes, Api]]:
+    """Requests and the APIs they came by."""
     from freehold.record.derive import Deriver
     from freehold.store.read_traces import read_traces
 
-    columns = ("trace_id", "request")
+    columns = ("trace_id", "request", "api")
     frame = read_traces(store, trace_ids=trace_ids, columns=columns, derive=Deriver(settings.upstreams))
-    return dict(frame.iter_rows())
+    return {trace_id: (request, api) for trace_id, request, api in frame.iter_rows()}
 
 
 def _feedback(store: Store, trace_ids: list[str]) -> dict[str, tuple[float, ...]]:
@@ -107,17 +109,21 @@ def _feedback(store: Store, trace_ids: list[str]) -> dict[str, tuple[float, ...]
     return found
 
 
-def _parsed(body: bytes) -> ChatRequest | None:
+def _parsed(body: bytes, api: Api) -> ChatRequest | None:
+    from freehold.upstreams.translate import chat_request
+
     try:
-        return parse_chat(body)
+        return chat_request(body, api)
     except RequestError:
         return None
 
 
-def _context(body: bytes, feedback: tuple[float, ...], reference_feedback: tuple[float, ...]) -> Context:
+def _context(
+    body: tuple[bytes, Api] | None, feedback: tuple[float, ...], reference_feedback: tuple[float, ...]
+) -> Context:
     from freehold.scorers import Context, context_of
 
-    request = _parsed(body)
+    request = _parsed(*body) if body is not None else None
     if request is None:
         return Context(feedback=feedback, reference_feedback=reference_feedback)
     return context_of(request, feedback, reference_feedback)

@@ -10,13 +10,14 @@ import polars as pl
 from freehold.config import Settings
 from freehold.curate.forms import recognise_form
 from freehold.curate.templates import find_templates
-from freehold.domain.chat import parse_chat
 from freehold.domain.errors import RequestError
 from freehold.domain.events import Event, EventKind
 from freehold.domain.fingerprint import Shape, Template, shape_of
 from freehold.domain.ids import new_id
 from freehold.domain.tasks import AnswerForm, Task
+from freehold.domain.traces import Api
 from freehold.store.read_traces import get_trace, read_traces
+from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -117,23 +118,23 @@ def _store_task(store: Store, settings: Settings, task: Task | None, row: dict[s
 
 def _title(store: Store, trace_id: str) -> str:
     trace = get_trace(store, trace_id)
-    shape = _shape(trace.request) if trace is not None else None
+    shape = _shape(trace.request, trace.api) if trace is not None else None
     if shape is None:
         return trace_id
     words = shape.masked.removeprefix("(lead) ").split(" ")
     return " ".join(words[:_TITLE_WORDS]).rstrip(".,:;") + (" …" if len(words) > _TITLE_WORDS else "")
 
 
-def _shape(request: bytes) -> Shape | None:
+def _shape(request: bytes, api: Api) -> Shape | None:
     try:
-        return shape_of(parse_chat(request))
+        return shape_of(chat_request(request, api))
     except RequestError:
         return None
 
 
 def _gather_strays(store: Store, examples: list[str], now_ns: int) -> None:
-    requests = read_traces(store, trace_ids=examples, columns=("request",)).get_column("request")
-    shapes = [shape for body in requests if (shape := _shape(body)) is not None]
+    requests = read_traces(store, trace_ids=examples, columns=("request", "api"))
+    shapes = [shape for body, api in requests.iter_rows() if (shape := _shape(body, api)) is not None]
     found = find_templates(shapes)
     with store.control.transaction():
         policy = store.control.current_policy()

@@ -16,10 +16,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from freehold.config import CounselDecision
-from freehold.domain.chat import parse_chat, student_can_answer, student_input
+from freehold.domain.chat import student_can_answer, student_input
 from freehold.domain.errors import RequestError
 from freehold.domain.evidence import Part, Sample, Verdict
+from freehold.domain.traces import Api
 from freehold.rights import judge_training
+from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,7 +62,7 @@ def collect_samples(
         if not verdicts[terms].permits:
             left_out[f"rights: {verdicts[terms].outcome} ({terms})"] += 1
             continue
-        prompt = prompt_of(row["request"])
+        prompt = prompt_of(row["request"], row["api"])
         if prompt is None:
             left_out["not plain text"] += 1
             continue
@@ -135,6 +137,8 @@ def _usable(row: Mapping[str, Any], model: str) -> tuple[str, bool]:
         return "answered by a student", False
     if row["status"] != 200 or row["error"]:
         return "failed", False
+    if row["cached"]:
+        return "answered from the cache", False
     if row["truncated"]:
         return "recorded in part", False
     if row["answer"] is None:
@@ -152,10 +156,10 @@ def _usable(row: Mapping[str, Any], model: str) -> tuple[str, bool]:
     return f"served as {row['reason']}", False
 
 
-def prompt_of(body: bytes) -> str | None:
+def prompt_of(body: bytes, api: Api) -> str | None:
     """What a student sees of a request; None if a student may not answer it."""
     try:
-        request = parse_chat(body)
+        request = chat_request(body, api)
     except RequestError:
         return None
     return student_input(request) if student_can_answer(request) else None

@@ -18,18 +18,20 @@ import polars as pl
 
 from freehold.curate.samples import ESCALATED, UNSELECTED, incumbent_model, prompt_share, share_of
 from freehold.domain.answers import mean_logprob
-from freehold.domain.chat import ChatRequest, model_can_answer, parse_chat, student_can_answer, student_input
+from freehold.domain.chat import ChatRequest, model_can_answer, student_can_answer, student_input
 from freehold.domain.errors import RequestError
 from freehold.domain.evidence import Part
+from freehold.domain.traces import Api
 from freehold.store.read_traces import read_traces
+from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:
     from freehold.domain.tasks import Task
     from freehold.store import Store
 
-_COLUMNS = ("trace_id", "of", "at_ns", "kind", "model", "answered_by", "reason", "status", "error", "truncated",
-            "answer", "finish_reason", "request", "stream", "audit_probability", "input_tokens", "output_tokens",
-            "cost_nanousd", "price_source")  # fmt: skip
+_COLUMNS = ("trace_id", "of", "at_ns", "kind", "api", "cached", "model", "answered_by", "reason", "status", "error",
+            "truncated", "answer", "finish_reason", "request", "stream", "audit_probability", "input_tokens",
+            "output_tokens", "cost_nanousd", "price_source")  # fmt: skip
 PARTS: tuple[float, float] = (0.38, 0.46)
 """Below the first, a prompt's hash puts it in fit; below the second in tune; the rest certifies. As
 `freehold.loop.ladders.split`, but the same at every attempt."""
@@ -125,7 +127,7 @@ def collect_shadows(
         about = asked[row["trace_id"]]
         source = audit_of.get(row["trace_id"]) if row["reason"] == "accepted" else row
         reason = _why_not(row, source, model, about)
-        request = None if reason else _parsed(row["request"])
+        request = None if reason else _parsed(row["request"], row["api"])
         prompt = student_input(request) if request is not None and model_can_answer(request) else None
         if reason or request is None or source is None or prompt is None:
             left_out[reason or "not plain text"] += 1
@@ -150,7 +152,7 @@ def _asked_model(row: Mapping[str, Any]) -> str:
     name = str(row["answered_by"]).partition("/")[2]
     if name:
         return name
-    request = _parsed(row["request"])  # nobody was reached
+    request = _parsed(row["request"], row["api"])  # nobody was reached
     return request.model if request is not None else ""
 
 
@@ -162,6 +164,8 @@ def _why_not(row: Mapping[str, Any], source: Mapping[str, Any] | None, model: st
         return "accepted, and the incumbent was not asked"
     if source["status"] != 200 or source["error"]:
         return "failed"
+    if source["cached"]:
+        return "answered from the cache"
     if source["truncated"]:
         return "recorded in part"
     if source["answer"] is None:
@@ -215,8 +219,8 @@ def _answer(row: Mapping[str, Any], *further: Mapping[str, Any]) -> Answer:
     )
 
 
-def _parsed(body: bytes) -> ChatRequest | None:
+def _parsed(body: bytes, api: Api) -> ChatRequest | None:
     try:
-        return parse_chat(body)
+        return chat_request(body, api)
     except RequestError:
         return None

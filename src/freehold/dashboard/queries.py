@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import msgspec
 import polars as pl
 
-from freehold.domain.chat import parse_chat, student_input
+from freehold.domain.chat import student_input
 from freehold.domain.errors import RequestError
-from freehold.domain.traces import Kind, Trace
+from freehold.domain.traces import Api, Kind, Trace
 from freehold.store.delta import collect
 from freehold.store.derived import Derived
 from freehold.store.rows import DERIVED_FIELDS, TRACE_COLUMNS, trace_of
+from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -170,16 +171,16 @@ def _texts(store: Store, rows: pl.DataFrame) -> dict[str, tuple[str, str]]:
         return {}
     ends = rows.select(first=pl.col("at_ns").min(), last=pl.col("at_ns").max()).row(0)
     there = pl.col("at_ns").is_between(*ends) & pl.col("trace_id").is_in(rows["trace_id"].to_list())
-    bodies = collect(store.traces.scan().filter(there).select("trace_id", "request", "answer"))
+    bodies = collect(store.traces.scan().filter(there).select("trace_id", "request", "api", "answer"))
     return {
-        trace_id: (_preview(_asked(request)), _preview(answer or ""))
-        for trace_id, request, answer in bodies.iter_rows()
+        trace_id: (_preview(_asked(request, api)), _preview(answer or ""))
+        for trace_id, request, api, answer in bodies.iter_rows()
     }
 
 
-def _asked(request: bytes) -> str:
+def _asked(request: bytes, api: Api) -> str:
     try:
-        return student_input(parse_chat(request)) or ""
+        return student_input(chat_request(request, api)) or ""
     except RequestError:
         return ""
 

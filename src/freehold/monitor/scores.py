@@ -20,12 +20,12 @@ import msgspec
 import polars as pl
 
 from freehold.domain.answers import disagreement
-from freehold.domain.chat import parse_chat
 from freehold.domain.errors import EvidenceError, FreeholdError, RequestError
 from freehold.domain.scoring import FeedbackScorer, JudgeScorer, Scorer, harm, signed
 from freehold.scorers import Ask, Context, compare_async, context_of, judge_agreement, may_certify, preference
 from freehold.store.delta import collect
 from freehold.store.read_traces import read_feedback
+from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:
     from freehold.domain.evidence import Certificate
@@ -156,14 +156,14 @@ def _contexts(store: Store, pairs: pl.DataFrame) -> dict[str, Context]:
     bodies = collect(
         store.traces.scan()
         .filter((pl.col("kind") == "request") & pl.col("trace_id").is_in(list(audit_of)))
-        .select("trace_id", "request")
+        .select("trace_id", "request", "api")
     )
     people = _feedback(store, [*audit_of, *audit_of.values()])
     found: dict[str, Context] = {}
-    for of, body in bodies.iter_rows():
+    for of, body, api in bodies.iter_rows():
         said, of_reference = people.get(of, ()), people.get(audit_of[of], ())
         try:
-            found[of] = context_of(parse_chat(body), said, of_reference)
+            found[of] = context_of(chat_request(body, api), said, of_reference)
         except RequestError:
             found[of] = Context(feedback=said, reference_feedback=of_reference)
     return found

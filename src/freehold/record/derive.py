@@ -7,16 +7,26 @@ from collections.abc import Mapping
 import msgspec
 
 from freehold.config import UpstreamSettings
-from freehold.domain.chat import parse_chat, text_of
+from freehold.domain.chat import text_of
 from freehold.domain.errors import RequestError
-from freehold.domain.traces import Trace
-from freehold.record.answers import Answer, read_answer
+from freehold.domain.traces import TASK_APIS, Trace
+from freehold.record.answers import Answer, Usage, read_answer
 from freehold.record.prices import PriceList
 from freehold.store.derived import Derived
 from freehold.upstreams.matching import ModelMap
+from freehold.upstreams.translate import chat_request
 
 BYTES_PER_TOKEN = 4
 """Where the upstream did not say how many tokens there were."""
+
+
+class _Completion(msgspec.Struct):
+    """A legacy completion's request, where its prompt is text."""
+
+    prompt: str | list[str]
+
+
+_completion = msgspec.json.Decoder(_Completion)
 
 
 class Deriver:
@@ -29,7 +39,7 @@ class Deriver:
     def __call__(self, trace: Trace) -> Derived:
         """The derived columns of `trace`. Never raises: what cannot be read stays empty."""
         upstream, _, model = trace.answered_by.partition("/")
-        answer = read_answer(trace.response, stream=trace.stream)
+        answer = read_answer(trace.response, stream=trace.stream, api=trace.api)
         answer_model = answer.model or model
         if not trace.answered_by or trace.status >= 400:  # nothing was answered, so nothing is billed
             return Derived(upstream=upstream, answer_model=answer_model)
@@ -39,9 +49,11 @@ class Deriver:
             upstream=upstream,
             answer_model=answer_model,
         )
-        return self._with_cost(_with_tokens(derived, trace, answer), trace, model)
+        return self._with_cost(_with_tokens(derived, trace, answer), trace, model, answer.usage)
 
-    def _with_cost(self, derived: Derived, trace: Trace, model: str) -> Derived:
+    def _with_cost(self, derived: Derived, trace: Trace, model: str, usage: Usage | None) -> Derived:
+        if trace.cached:
+            return msgspec.structs.replace(derived, price_source="cached")
         if trace.owned:
             return self._with_incumbent_cost(msgspec.structs.replace(derived, price_source="owned"), trace)
         if not derived.tokens_source:
@@ -55,6 +67,8 @@ class Deriver:
             cached=derived.cached_input_tokens,
             output=derived.output_tokens,
             at_ns=trace.at_ns,
+            written=derived.cache_write_tokens,
+            written_hour=usage.written_hour if usage is not None else 0,
         )
         derived = msgspec.structs.replace(derived, cost_nanousd=cost, price_source=source)
         if trace.kind == "request" and trace.reason == "accepted":  # a rented model of a ladder
@@ -83,12 +97,13 @@ def _with_tokens(derived: Derived, trace: Trace, answer: Answer) -> Derived:
             derived,
             input_tokens=usage.input,
             cached_input_tokens=usage.cached,
+            cache_write_tokens=usage.written,
             output_tokens=usage.output,
             # A student's own count is an estimate too: it has no tokenizer.
             tokens_source="estimated" if trace.owned else "measured",
         )
-    given = _prompt_bytes(trace.request)
-    if given is None:  # not a chat completion: what it cost is not known
+    given = _prompt_bytes(trace)
+    if given is None:  # neither counted nor read: what it cost is not known
         return derived
     said = len((answer.text or "").encode())
     return msgspec.structs.replace(
@@ -99,9 +114,18 @@ def _with_tokens(derived: Derived, trace: Trace, answer: Answer) -> Derived:
     )
 
 
-def _prompt_bytes(request: bytes) -> int | None:
-    try:
-        messages = parse_chat(request).messages
-    except RequestError:
-        return None
-    return sum(len((text_of(message) or "").encode()) for message in messages)
+def _prompt_bytes(trace: Trace) -> int | None:
+    """Bytes of text in a request whose answer did not say its tokens; None if it cannot be read."""
+    if trace.api in TASK_APIS:
+        try:
+            messages = chat_request(trace.request, trace.api).messages
+        except RequestError:
+            return None
+        return sum(len((text_of(message) or "").encode()) for message in messages)
+    if trace.api == "completions":
+        try:
+            prompt = _completion.decode(trace.request).prompt
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return sum(len(text.encode()) for text in ([prompt] if isinstance(prompt, str) else prompt))
+    return None

@@ -25,9 +25,18 @@ class PriceList:
         self._quotes: dict[tuple[str, tuple[str, ...]], PriceCalculation | None] = {}
 
     def cost(
-        self, upstream: str, models: tuple[str, ...], *, input: int, cached: int, output: int, at_ns: int
+        self,
+        upstream: str,
+        models: tuple[str, ...],
+        *,
+        input: int,
+        cached: int,
+        output: int,
+        at_ns: int,
+        written: int = 0,
+        written_hour: int = 0,
     ) -> tuple[int, Literal["config", "quoted", "none"]]:
-        """Nano-dollars for so many tokens (`cached` of the `input` ones), and whose price that is.
+        """Nano-dollars for so many tokens (`cached` and `written` of the `input` ones), and whose price that is.
 
         Args:
             upstream: its name in the settings.
@@ -36,18 +45,23 @@ class PriceList:
             cached: of those, read from the provider's cache.
             output: tokens out.
             at_ns: when, unix nanoseconds: list prices change with time.
+            written: of the input, written to the provider's cache.
+            written_hour: of the written ones, those kept for an hour; the settings know one price for all.
         """
         settings = self._upstreams.get(upstream)
         prices = settings.prices if settings else {}
         price = next((prices[name] for name in (*models, "*") if name in prices), None)
         if price is not None:
             cached_price = price.input if price.cached_input is None else price.cached_input
-            dollars = (input - cached) * price.input + cached * cached_price + output * price.output
+            written_price = price.input if price.cache_write is None else price.cache_write
+            dollars = (input - cached - written) * price.input + output * price.output
+            dollars += cached * cached_price + written * written_price
             return round(dollars * _NANO_PER_MILLIONTH), "config"
         quote = self._quote(upstream, models)
         if quote is None:
             return 0, "none"
-        return _quoted(quote, input, cached, output, at_ns), "quoted"
+        counts = {"input": input, "cache_read": cached, "cache_write": written, "output": output}
+        return _quoted(quote, {name: count for name, count in counts.items() if count}, written_hour, at_ns), "quoted"
 
     def _quote(self, upstream: str, models: tuple[str, ...]) -> PriceCalculation | None:
         key = (upstream, models)
@@ -71,16 +85,20 @@ def _look_up(base_url: str | None, models: tuple[str, ...]) -> PriceCalculation 
     return None
 
 
-def _quoted(quote: PriceCalculation, input: int, cached: int, output: int, at_ns: int) -> int:
+def _quoted(quote: PriceCalculation, counts: dict[str, int], written_hour: int, at_ns: int) -> int:
+    """`counts`: by kind; those of the cache are among the input's."""
     from genai_prices import Usage
 
     at = datetime.fromtimestamp(at_ns / _NANO, tz=UTC)
     price = quote.model.get_prices(at)
-    per_input, per_output = price.input_mtok, price.output_mtok
-    per_cached = price.cache_read_mtok if price.cache_read_mtok is not None else per_input
-    if isinstance(per_input, Decimal) and isinstance(per_output, Decimal) and isinstance(per_cached, Decimal):
-        # A flat price: the same sum as the library's, for a fiftieth of its time.
-        dollars = (input - cached) * per_input + cached * per_cached + output * per_output
+    prices = {kind: getattr(price, f"{kind}_mtok", None) for kind in counts}
+    flat = {kind: value for kind, value in prices.items() if isinstance(value, Decimal)}
+    if len(flat) == len(prices) and not written_hour:
+        # Flat prices: the same sum as the library's, for a fiftieth of its time.
+        given = counts.get("input", 0) - counts.get("cache_read", 0) - counts.get("cache_write", 0)
+        dollars = sum(({**counts, "input": given}[kind] * value for kind, value in flat.items()), Decimal(0))
         return round(dollars * _NANO_PER_MILLIONTH)
-    usage = Usage(input_tokens=input, output_tokens=output, cache_read_tokens=cached)
-    return round(quote.model.calc_price(usage, quote.provider, genai_request_timestamp=at).total_price * _NANO)
+    named = {f"{kind}_tokens": count for kind, count in counts.items()}
+    if written_hour:
+        named["cache_write_1h_tokens"] = written_hour
+    return round(quote.model.calc_price(Usage(**named), quote.provider, genai_request_timestamp=at).total_price * _NANO)

@@ -24,9 +24,10 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
     tokens_source: Literal["measured", "estimated", ""] = ""
     cost_nanousd: int = 0
     """10⁻⁹ dollars."""
-    price_source: Literal["config", "quoted", "owned", "none"] = "none"
+    price_source: Literal["config", "quoted", "owned", "cached", "none"] = "none"
     """config: the price in the settings; quoted: genai-prices' list price; owned: a student answered, at no price
-    here; none: nobody answered, or the price is unknown and the cost is not counted."""
+    here; cached: the gateway's cache answered, and nothing was billed; none: nobody answered, or the price is unknown
+    and the cost is not counted."""
     incumbent_cost_nanousd: int = 0
     """10⁻⁹ dollars that the incumbent would have cost for an owned answer; 0 for any other."""
     incumbent_price_source: Literal["config", "quoted", "none"] = "none"

@@ -1,0 +1,31 @@
+"""A recorded or incoming request as the chat completion request that it is or says the same as."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freehold.domain.chat import ChatRequest, parse_chat
+from freehold.domain.errors import TranslationError
+from freehold.upstreams.translate.anthropic_request import request_to_openai
+from freehold.upstreams.translate.rules import Options
+
+if TYPE_CHECKING:
+    from freehold.domain.traces import Api
+
+_OPTIONS = Options(extensions=True)
+"""For reading: nothing is sent anywhere that might not know `top_k`."""
+
+
+def chat_request(body: bytes, api: Api) -> ChatRequest:
+    """The request that routing, students and scorers look at.
+
+    Raises:
+        RequestError: the body is not a request of `api`; the message names the field.
+        TranslationError: `api` is none whose requests may belong to tasks, or the request asks for what chat
+            completions cannot say.
+    """
+    if api == "chat":
+        return parse_chat(body)
+    if api == "messages":
+        return parse_chat(request_to_openai(body, _OPTIONS).body)
+    raise TranslationError(f"A request of {api!r} is no chat.", "Look at chat completions and Messages only.")
