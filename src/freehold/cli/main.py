@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audits": ("freehold.cli.audits", "Show what audits measure for each certificate in force, and cost."),
     "ladder": ("freehold.cli.ladder", "Show or look for the models that answer a task before its incumbent."),
     "rollback": ("freehold.cli.moves", "Move a task back to the incumbent."),
+    "drill": ("freehold.cli.drill", "Do without a provider for a while, to see what breaks, and keep the report."),
     "ledger": ("freehold.cli.data", "Show what ownership saves and costs."),
     "traces": ("freehold.cli.data", "Show recent traces, or one whole."),
     "events": ("freehold.cli.data", "Show what happened, newest last."),
