@@ -1,109 +1,277 @@
-"""Counters of one worker, as Prometheus text. Plain integers: counting must cost next to nothing."""
+"""Counts of one worker, and the Prometheus page about all workers. Counting must cost next to nothing.
+
+In `freehold.gateway.telemetry`: `counts` has where the numbers lie, `gather` how they come together, `families` what
+each of them says.
+"""
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from itertools import accumulate
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple, TypeVar, cast
 
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
+import structlog
 
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
-"""Upper bounds of the latency histogram, in seconds."""
+from freehold.gateway.telemetry.counts import Counts, Slots
+from freehold.gateway.telemetry.families import BUCKETS, FIRST_BYTE_SLOT, REQUEST_SLOTS
+from freehold.gateway.telemetry.gather import WorkerCounts, fold_dead, gather
+from freehold.gateway.telemetry.page import Price, page
+from freehold.upstreams.matching import is_glob
+
+MAX_MODELS = 200
+"""Model names of callers that get a label of their own, besides configured ones: callers can invent any number."""
+MAX_LABEL = 128
+OTHER = "other"
+_MAX_ROWS = 8192
+_LIMITS = frozenset(("rate_limit_exceeded", "budget_exceeded"))
+_FIRST = FIRST_BYTE_SLOT
+_NANO = 1e9
+
+K = TypeVar("K", bound=Hashable)
+Gauge = Callable[[], float]
+
+_log = structlog.get_logger()
+
+
+class Tally(Counter[K]):
+    """A Counter whose numbers are kept in the worker's counts as well; a key is a label's value, or a tuple of them."""
+
+    def __init__(self, counts: Counts, family: str) -> None:
+        super().__init__()
+        self._counts = counts
+        self._family = family
+
+    def __setitem__(self, key: K, value: int) -> None:
+        super().__setitem__(key, value)
+        labels = tuple(map(str, cast("tuple[object, ...]", key))) if isinstance(key, tuple) else (str(key),)
+        slots = self._counts.slots(self._family, labels)
+        slots.view[slots.at] = value
+
+
+class UpstreamState(NamedTuple):
+    """One deployment of an upstream, as this worker sees it."""
+
+    upstream: str
+    deployment: str
+    state: int
+    """0: asked; 1: one request tries it; 2: left alone."""
+    in_flight: int
 
 
 class Metrics:
-    """What one worker has done since it started."""
+    """What one worker counts, from its first request on."""
 
-    def __init__(self, worker: str) -> None:
-        self.requests: Counter[tuple[str, int]] = Counter()
-        """(reason, status) → requests; reason `accepted` is a rung's answer."""
-        self.owned = 0
-        """Requests answered by owned models."""
-        self.errors: Counter[str] = Counter()
-        """Code of what went wrong → exchanges."""
-        self.student_failures = 0
-        self.audits: Counter[str] = Counter()
+    def __init__(self, worker: str, *, models: Iterable[str] = (), price: Price | None = None) -> None:
+        """`models`: names and globs in the settings; `price` says what tokens cost, asked for when a page is drawn."""
+        self.worker = worker
+        self._counts = counts = Counts()
+        self._folder: Path | None = None
+        self._price = price
+        self._models = {model for model in models if not is_glob(model)} | {""}
+        self._room = MAX_MODELS
+        self._rows: dict[tuple[str, str, str, int, str, bool], Slots] = {}
+        self._tokens: dict[tuple[str, bool], Slots] = {}
+        self._tries: dict[str, Slots] = {}
+        self._gauges: dict[str, Gauge] = {}
+        self._states: Callable[[], Iterable[UpstreamState]] = tuple
+        self._records = counts.slots("records", ())
+        self._shed = counts.slots("records_shed", ())
+        self._student_failures = counts.slots("student_failures", ())
+        self.errors: Tally[str] = Tally(counts, "errors")
+        """Code of what went wrong → requests."""
+        self.limited: Tally[str] = Tally(counts, "rate_limited")
+        """Code of the limit → requests refused."""
+        self.cache: Tally[str] = Tally(counts, "cache")
+        """hit, miss, bypass, stored → requests."""
+        self.audits: Tally[str] = Tally(counts, "audits")
         """queued, dropped, done, failed."""
-        self.shadows: Counter[str] = Counter()
+        self.shadows: Tally[str] = Tally(counts, "shadows")
         """The same of candidates asked about the incumbent's answers; and `unaffordable`: not asked, to save money."""
-        self.rungs: Counter[tuple[str, str]] = Counter()
+        self.rungs: Tally[tuple[str, str]] = Tally(counts, "rungs")
         """(model, accepted, refused, failed or resting) → times a ladder came to it."""
-        self._worker = worker
-        self._latency = [0] * (len(BUCKETS) + 1)
-        self._seconds = 0.0
+        self.dropped: Tally[str] = Tally(counts, "telemetry_dropped")
+        """spans, lines → how many were lost."""
+        for outcome in ("queued", "dropped", "done", "failed"):
+            self.audits[outcome] = self.shadows[outcome] = 0
+        self.shadows["unaffordable"] = 0
+        self.gauge("metrics_private", lambda: counts.private)
+        self.gauge("metrics_full", lambda: counts.full)
+        self.gauge("resident_bytes", _resident_bytes)
+        started = time.time()
+        self.gauge("started_seconds", lambda: started)
 
-    def request(self, reason: str, status: int, error: str | None, seconds: float, *, owned: bool = False) -> None:
-        """Count one caller's request. `error` begins with its code and a colon."""
-        self.requests[reason, status] += 1
-        self.owned += owned
-        self._latency[bisect_left(BUCKETS, seconds)] += 1
-        self._seconds += seconds
+    def open(self, folder: Path) -> None:
+        """Keep the counts in a file of `folder` from now on; where that cannot be, only this worker shows them."""
+        try:
+            fold_dead(folder)
+        except OSError as error:
+            _log.warning("metrics-not-folded", folder=str(folder), error=error.strerror)
+        self._counts.open(folder, self.worker)
+        self._folder = folder
+        self.refresh()
+
+    def close(self) -> None:
+        """This worker's gauges are not shown any more; what it counted is, until the gateway starts anew."""
+        self._counts.close()
+
+    # Counting.
+
+    def request(
+        self,
+        reason: str,
+        status: int,
+        error: str | None,
+        seconds: float,
+        *,
+        owned: bool = False,
+        api: str = "chat",
+        model: str = "",
+        answered_by: str = "",
+        first_byte: float = 0.0,
+    ) -> None:
+        """Count one caller's request.
+
+        Args:
+            reason: why that one answered.
+            status: HTTP status sent to the caller; 0 if the caller left before.
+            error: begins with its code and a colon.
+            seconds: from the request read to the answer recorded.
+            owned: an owned model answered.
+            api: the kind of endpoint.
+            model: as the caller named it.
+            answered_by: `upstream/model`.
+            first_byte: seconds to a streamed answer's first byte; 0 if none came, or it was not streamed.
+        """
+        slots = self._rows.get((api, model, answered_by, status, reason, owned))
+        if slots is None:
+            slots = self._row(api, model, answered_by, status, reason, owned)
+        view, at = slots.view, slots.at
+        view[at] += 1  # one after another, as `families.REQUEST_SLOTS` says
+        view[at + 1] += int(seconds * _NANO)
+        view[at + 2 + bisect_left(BUCKETS, seconds)] += 1
+        if first_byte:
+            view[at + _FIRST] += int(first_byte * _NANO)
+            view[at + _FIRST + 1 + bisect_left(BUCKETS, first_byte)] += 1
         if error is not None:
-            self.errors[error.partition(":")[0]] += 1
+            self._failed(error.partition(":")[0])
 
-    def text(self, *, shed: int, stale: bool, policy: int) -> str:
-        """The Prometheus exposition (text format 0.0.4). The worker is a label: a scrape reaches one of several."""
-        # Only a scrape needs the library: a worker starts without it.
-        from prometheus_client import CollectorRegistry, generate_latest
+    def used(self, answered_by: str, owned: bool, tokens_in: int, cached: int, tokens_out: int) -> None:
+        """Count the tokens of one answer of `answered_by` (`upstream/model`); `cached` ones are among those in."""
+        slots = self._tokens.get((answered_by, owned))
+        if slots is None:
+            upstream, _, model = answered_by.partition("/")
+            slots = self._counts.slots("tokens", (self._label(model, True), upstream, "01"[owned]), 3)
+            if len(self._tokens) < _MAX_ROWS:
+                self._tokens[answered_by, owned] = slots
+        view, at = slots.view, slots.at
+        view[at] += tokens_in
+        view[at + 1] += cached
+        view[at + 2] += tokens_out
 
-        registry = CollectorRegistry()
-        registry.register(_Snapshot(list(self._families(shed, stale, policy))))
-        return generate_latest(registry).decode()
+    def tried(self, attempts: Sequence[str]) -> None:
+        """Count the tries at upstreams that a request took: `upstream: status or error code`, in order."""
+        for attempt in attempts:
+            slots = self._tries.get(attempt)
+            if slots is None:
+                upstream, _, outcome = attempt.partition(": ")
+                slots = self._tries[attempt] = self._counts.slots("upstream_attempts", (upstream, outcome))
+            slots.view[slots.at] += 1
+        if len(attempts) > 1:
+            names = [attempt.partition(": ")[0] for attempt in attempts]
+            for before, name in pairwise(names):
+                slots = self._counts.slots("upstream_retries" if name == before else "upstream_fallbacks", (name,))
+                slots.view[slots.at] += 1
 
-    def _families(self, shed: int, stale: bool, policy: int) -> Iterator[Metric]:
-        by_reason = {(reason or "none", str(status)): count for (reason, status), count in self.requests.items()}
-        outcomes = ("queued", "dropped", "done", "failed")
-        audits = {(outcome,): self.audits[outcome] for outcome in outcomes}
-        shadows = {(outcome,): self.shadows[outcome] for outcome in (*outcomes, "unaffordable")}
-        errors = {(code,): count for code, count in self.errors.items()}
-        counter, gauge = self._counter, self._gauge
-        yield counter("requests", "Requests by why this rung answered, and by status.", by_reason, "reason", "status")
-        yield counter("owned_requests", "Requests answered by owned models.", {(): self.owned})
-        yield counter("errors", "Exchanges that went wrong, by code.", errors, "code")
-        yield counter("records_shed", "Records that could not be written.", {(): shed})
-        yield counter("audits", "Background questions to the incumbent.", audits, "outcome")
-        yield counter("shadows", "Background questions to candidates.", shadows, "outcome")
-        yield counter("rungs", "Models of ladders, by what came of asking them.", self.rungs, "model", "outcome")
-        yield counter("student_failures", "Students that raised while answering.", {(): self.student_failures})
-        yield gauge("policy_version", "The policy in force.", policy)
-        yield gauge("policy_stale", "1 while the control store is out of reach.", int(stale))
-        yield self._histogram()
+    def recorded(self, kept: bool) -> None:
+        """Count a record that was kept, or shed."""
+        slots = self._records if kept else self._shed
+        slots.view[slots.at] += 1
 
-    def _counter(self, name: str, about: str, counts: Mapping[tuple[str, ...], int], *labels: str) -> Metric:
-        from prometheus_client.core import CounterMetricFamily
+    @property
+    def student_failures(self) -> int:
+        """Students that raised while answering."""
+        return self._student_failures.view[self._student_failures.at]
 
-        family = CounterMetricFamily(f"freehold_{name}", about, labels=["worker", *labels])
-        for values, count in counts.items():
-            family.add_metric([self._worker, *values], count)
-        return family
+    @student_failures.setter
+    def student_failures(self, count: int) -> None:
+        self._student_failures.view[self._student_failures.at] = count
 
-    def _gauge(self, name: str, about: str, value: int) -> Metric:
-        from prometheus_client.core import GaugeMetricFamily
+    @property
+    def owned(self) -> int:
+        """Requests answered by owned models, at this worker."""
+        found = self._counts.snapshot().items()
+        return sum(slots[0] for (family, labels), slots in found if family == "exchanges" and labels[-1] == "1")
 
-        family = GaugeMetricFamily(f"freehold_{name}", about, labels=["worker"])
-        family.add_metric([self._worker], value)
-        return family
+    # Gauges: read about once a second, and when this worker draws a page.
 
-    def _histogram(self) -> Metric:
-        from prometheus_client.core import HistogramMetricFamily
+    def gauge(self, name: str, read: Callable[[], float]) -> None:
+        """Show what `read` returns as the gauge `name` of `families` (whole numbers; it has no labels)."""
+        self._gauges[name] = read
 
-        about = "Time from request read to answer recorded."
-        family = HistogramMetricFamily("freehold_request_seconds", about, labels=["worker"])
-        bounds = (*map(str, BUCKETS), "+Inf")
-        buckets = list(zip(bounds, accumulate(self._latency), strict=True))
-        family.add_metric([self._worker], buckets, self._seconds)
-        return family
+    def upstream_states(self, read: Callable[[], Iterable[UpstreamState]]) -> None:
+        """Show what `read` says of the upstreams' deployments."""
+        self._states = read
+
+    def refresh(self) -> None:
+        """Read the gauges, so that other workers' pages show them; call it about once a second."""
+        for name, read in self._gauges.items():
+            slots = self._counts.slots(name, ())
+            slots.view[slots.at] = int(read())
+        for upstream, deployment, state, in_flight in self._states():
+            labels = (upstream, deployment)
+            for name, value in (("upstream_state", state), ("upstream_in_flight", in_flight)):
+                slots = self._counts.slots(name, labels)
+                slots.view[slots.at] = value
+
+    # The page.
+
+    def text(self, *, shed: int = 0, stale: bool = False, policy: int = 0) -> str:
+        """Prometheus' text about all workers of the data folder. Reads files: milliseconds, better in a thread."""
+        if shed or stale or policy or "policy_version" not in self._gauges:
+            self._shed.view[self._shed.at] = shed
+            self._gauges["policy_version"], self._gauges["policy_stale"] = lambda: policy, lambda: stale
+        self.refresh()
+        own = WorkerCounts(self.worker, True, self._counts.snapshot())
+        if self._folder is None or self._counts.private:
+            return page([own], {}, self._price)
+        try:
+            workers, former = gather(self._folder)
+        except OSError as error:
+            _log.warning("metrics-not-gathered", folder=str(self._folder), error=error.strerror)
+            return page([own], {}, self._price)
+        return page(workers, former, self._price)
+
+    # Below: what happens the first time.
+
+    def _row(self, api: str, model: str, answered_by: str, status: int, reason: str, owned: bool) -> Slots:
+        label = self._label(model, 200 <= status < 300)
+        upstream = answered_by.partition("/")[0] or "none"
+        labels = (api, label, upstream, str(status), reason or "none", "01"[owned])
+        slots = self._counts.slots("exchanges", labels, REQUEST_SLOTS)
+        if label != OTHER and len(self._rows) < _MAX_ROWS:
+            self._rows[api, model, answered_by, status, reason, owned] = slots
+        return slots
+
+    def _label(self, model: str, answered: bool) -> str:
+        """The name, if it is configured, or was answered while there is room; callers can invent any number of them."""
+        if model in self._models:
+            return model
+        if not answered or self._room == 0 or len(model) > MAX_LABEL or not model.isprintable():
+            return OTHER
+        self._room -= 1
+        self._models.add(model)
+        return model
+
+    def _failed(self, code: str) -> None:
+        self.errors[code] += 1
+        if code in _LIMITS:
+            self.limited[code] += 1
 
 
-class _Snapshot:
-    """What the library's registry collects from."""
-
-    def __init__(self, families: list[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> list[Metric]:
-        return self._families
+def _resident_bytes() -> float:
+    pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * 4096
