@@ -25,6 +25,7 @@ from freehold.domain.tasks import Task
 from freehold.evaluate import self_disagreement
 from freehold.loop.asking import asking_in_time
 from freehold.loop.audit_budget import AuditBudget, certificate_in_force
+from freehold.loop.drills import settle_drills
 from freehold.loop.jobs import stepwise
 from freehold.loop.ladder_move import new_ladder
 from freehold.loop.move import new_move
@@ -90,6 +91,7 @@ class Loop:
         seen = discover(self._store, self._settings, time.time_ns())
         rolled_back = self._watch()
         self._budget.look(time.time_ns())
+        settle_drills(self._store, self._settings, time.time_ns())
         # What was seen of a task that was just rolled back no longer counts.
         due = {task: counts for task, counts in seen.items() if task not in rolled_back}
         return Turn(sealed.records, rolled_back, self._start_due(due))
