@@ -107,6 +107,24 @@ class UpstreamUnreachable(UpstreamError):
     code = "upstream_unreachable"
 
 
+class UpstreamAddressRefused(UpstreamUnreachable):
+    """The upstream's name leads to an address that it may not have: a private one that is not configured as such."""
+
+    code = "upstream_address_refused"
+
+
+class UpstreamResting(UpstreamError):
+    """The upstream has failed again and again and is left alone for a while."""
+
+    code = "upstream_resting"
+    http_status = 503
+
+    def __init__(self, message: str, hint: str = "", *, retry_after: float = 1.0) -> None:
+        super().__init__(message, hint)
+        self.retry_after = retry_after
+        """Seconds after which it is asked again: the answer's `Retry-After`, rounded up."""
+
+
 class UpstreamTimeout(UpstreamError):
     """The upstream did not connect, begin or continue its answer in time."""
 
