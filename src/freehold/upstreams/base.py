@@ -35,19 +35,29 @@ RETRYABLE = frozenset((429, 500, 502, 503, 504, 529))
 class UpstreamRequest:
     """One request as it goes upstream; the body's bytes are the caller's, unchanged."""
 
-    __slots__ = ("attempts", "authorization", "body", "headers", "method", "path")
+    __slots__ = ("api_key", "attempts", "authorization", "body", "headers", "method", "path")
 
     def __init__(
-        self, *, method: bytes, path: bytes, headers: Headers, body: bytes, authorization: bytes | None = None
+        self,
+        *,
+        method: bytes,
+        path: bytes,
+        headers: Headers,
+        body: bytes,
+        authorization: bytes | None = None,
+        api_key: bytes | None = None,
     ) -> None:
         self.method = method
         self.path = path
         """What follows the upstream's base URL, with the query: `/chat/completions`."""
         self.headers = headers
-        """Neither hop-by-hop headers nor host, content-length, authorization or accept-encoding are among them."""
+        """Neither hop-by-hop headers nor host, content-length, authorization, x-api-key or accept-encoding are among
+        them."""
         self.body = body
         self.authorization = authorization
         """The caller's own; an upstream that has a key of its own sends that instead."""
+        self.api_key = api_key
+        """The caller's own x-api-key, as Anthropic's clients send it; the same holds for it."""
         self.attempts: list[str] = []
         """Filled while sending: `upstream: status or error code` of each try."""
 

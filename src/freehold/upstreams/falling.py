@@ -11,16 +11,16 @@ from freehold.upstreams.base import RETRYABLE, Call, Headers, Sink, Upstream, Up
 class Falling:
     """A `freehold.upstreams.base.Call`, and the sink of each upstream's in turn.
 
-    The caller's own Authorization is not carried to a fallback at another origin: give such a fallback a key.
+    The caller's own key is not carried to a fallback at another origin: give such a fallback a key.
     """
 
-    __slots__ = ("_authorization", "_call", "_left", "_origin", "_passing", "_request", "_sink")
+    __slots__ = ("_api_key", "_authorization", "_call", "_left", "_origin", "_passing", "_request", "_sink")
 
     def __init__(self, upstreams: Sequence[Upstream], request: UpstreamRequest, sink: Sink) -> None:
         """Begins at once with the first of `upstreams`."""
         self._request = request
         self._sink = sink
-        self._authorization = request.authorization
+        self._authorization, self._api_key = request.authorization, request.api_key
         self._origin = upstreams[0].origin
         self._left = list(reversed(upstreams))
         self._passing = False
@@ -65,5 +65,7 @@ class Falling:
 
     def _next(self) -> None:
         upstream = self._left.pop()
-        self._request.authorization = self._authorization if upstream.origin == self._origin else None
+        own = upstream.origin == self._origin
+        self._request.authorization = self._authorization if own else None
+        self._request.api_key = self._api_key if own else None
         self._call = upstream.start(self._request, self)

@@ -108,8 +108,7 @@ class StreamToOpenAI:
         for event in self._parser.feed(data):
             if not self._done:
                 self._event(event)
-        sent, self._out = b"".join(self._out), []
-        return sent
+        return self.rest()
 
     def finish(self) -> bytes:
         """Call at the end of the upstream's bytes.
@@ -122,6 +121,11 @@ class StreamToOpenAI:
                 "The upstream's stream ended before its answer was complete.", "Try again, or ask another upstream."
             )
         return b""
+
+    def rest(self) -> bytes:
+        """What was translated before `feed` raised."""
+        sent, self._out = b"".join(self._out), []
+        return sent
 
     def _event(self, event: SseEvent) -> None:
         if event.data is None:

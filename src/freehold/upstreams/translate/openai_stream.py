@@ -130,7 +130,7 @@ class StreamToAnthropic:
         for event in self._parser.feed(data):
             if not self._done:
                 self._event(event)
-        return self._sent()
+        return self.rest()
 
     def finish(self) -> bytes:
         """Call at the end of the upstream's bytes: some servers never say [DONE].
@@ -140,9 +140,10 @@ class StreamToAnthropic:
         """
         if not self._done:
             self._end()
-        return self._sent()
+        return self.rest()
 
-    def _sent(self) -> bytes:
+    def rest(self) -> bytes:
+        """What was translated before `feed` or `finish` raised."""
         sent = b"".join(self._out)
         self._out.clear()
         return sent
