@@ -16,6 +16,7 @@ from freehold.config.settings import (
     Price,
     Settings,
     TaskSettings,
+    TelemetrySettings,
     UpstreamSettings,
 )
 
@@ -30,6 +31,7 @@ __all__ = [
     "Price",
     "Settings",
     "TaskSettings",
+    "TelemetrySettings",
     "UpstreamSettings",
     "configure_logs",
     "find_config",

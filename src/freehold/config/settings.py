@@ -145,6 +145,22 @@ class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Headers that differ from request to request without changing the answer, such as `x-correlation-id`."""
 
 
+class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[telemetry]`: OpenTelemetry spans and access lines; metrics are always at `/metrics`."""
+
+    otlp_endpoint: str = ""
+    """Where spans go, over OTLP/HTTP: `http://localhost:4318/v1/traces`. Empty: none are made. Needs `freehold[otel]`;
+    headers, timeouts and certificates come from the environment, as OpenTelemetry names them (OTEL_EXPORTER_OTLP_…)."""
+    sample: Share = 1.0
+    """Share of the requests without a trace of the caller's that get a span; others follow the caller's flag."""
+    content: bool = False
+    """True: spans carry prompts and answers, unless the caller asked not to record."""
+    log: Literal["problems", "requests"] = "problems"
+    """requests: a line for every request; problems: for those only that failed and were not the caller's mistake."""
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """auto: readable lines on a terminal, JSON elsewhere."""
+
+
 class LoopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[loop]`: how the loop works and what it may promise."""
 
@@ -218,6 +234,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loop: LoopSettings = LoopSettings()
     candidates: CandidateSettings = CandidateSettings()
     cache: CacheSettings = CacheSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     tasks: dict[str, TaskSettings] = {}
     counsel: tuple[CounselDecision, ...] = ()
     drill: DrillSettings = DrillSettings()
