@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from typing import TextIO, cast
 
 import structlog
+
+
+class _Unfailing:
+    """Standard error as it is at each line; a line that cannot be written (full disk, closed pipe) is let go.
+
+    What is logged about must go on: a request must not fail because its failure to be recorded cannot be told.
+    """
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
+_stderr = cast(TextIO, _Unfailing())
 
 
 def configure_logs(level: str = "info") -> None:
@@ -20,7 +40,6 @@ def configure_logs(level: str = "info") -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        # Asked for at each line and not remembered: standard error may be another one by then.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(_stderr),
         cache_logger_on_first_use=False,
     )
