@@ -86,6 +86,8 @@ class Chaos:
         self.asked: dict[str, list[Asked]] = defaultdict(list)
         self.connections: Counter[str] = Counter()
         """By the script of their first request."""
+        self.left: Counter[str] = Counter()
+        """Conversations that are over, by the script of their last request."""
         self.unread: list[bytes] = []
         """What came on a connection and was no whole request."""
         self._open: set[socket.socket] = set()
@@ -114,13 +116,15 @@ class Chaos:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with contextlib.suppress(ConnectionError, OSError):
-            self._converse(connection)
+        names: list[str] = []
+        with contextlib.suppress(OSError):
+            self._converse(connection, names)
         connection.close()
         with self._lock:
             self._open.discard(connection)
+            self.left[names[-1] if names else ""] += 1
 
-    def _converse(self, connection: socket.socket) -> None:
+    def _converse(self, connection: socket.socket, names: list[str]) -> None:
         rest = b""
         exchange = 0
         while True:
@@ -134,6 +138,7 @@ class Chaos:
             head, _, rest = rest.partition(b"\r\n\r\n")
             asked = Asked(head, b"")
             name = asked.line.split(" ")[1].split("/")[1]
+            names.append(name)
             script = self.scripts[name]
             parts, size, length = [rest], len(rest), int(asked.headers.get("content-length", "0"))
             if not getattr(script, "impatient", False):
@@ -219,6 +224,26 @@ def trickles(data: bytes, size: int, seconds: float) -> Script:
         for start in range(0, len(data), size):
             talk.send(data[start : start + size])
             tick.wait(seconds)
+
+    return script
+
+
+def events_for_ever(talk: Talk) -> None:
+    """An event every few milliseconds, until the peer leaves."""
+    talk.send(SSE_HEAD)
+    tick = threading.Event()
+    while True:
+        talk.send(chunk(EVENTS[0]))
+        tick.wait(0.005)
+
+
+def sends(size: int) -> Script:
+    """A body of `size` bytes as fast as the peer takes it."""
+
+    def script(talk: Talk) -> None:
+        talk.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size)
+        for _ in range(size // 65536):
+            talk.send(bytes(65536))
 
     return script
 

@@ -11,14 +11,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from chaos import Chaos, Script, closes_the_second_time, well_behaved
+from chaos import Chaos, Script, closes_the_second_time, events_for_ever, sends, well_behaved
 from fault_cases import CASES
 from gateway_process import GatewayProcess, wait_for
 from wire import Answer, ask, post
 
 from freehold.domain.traces import Trace
 
-EXTRA: dict[str, Script] = {"good": well_behaved, "closes-kept-connections": closes_the_second_time}
+FLOOD = 32 * 1024 * 1024
+EXTRA: dict[str, Script] = {
+    "good": well_behaved,
+    "closes-kept-connections": closes_the_second_time,
+    "events-for-ever": events_for_ever,
+    "flood": sends(FLOOD),
+}
 
 
 class Stand(NamedTuple):
@@ -82,7 +88,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     scripts = {name: case.script for name, case in CASES.items() if case.script is not None}
     with Chaos({**scripts, **EXTRA}) as chaos:
         urls = {name: chaos.base_url(name) for name in chaos.scripts}
-        configure(folder, {"refuses": refusing_url(), **urls})
+        configure(folder, {"refuses": refusing_url(), **urls}, gateway="max_recorded_response_bytes = 1_000_000")
         with GatewayProcess(folder) as gateway:
             yield Stand(gateway, chaos)
             gateway.stop()

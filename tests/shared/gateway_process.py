@@ -77,7 +77,7 @@ class GatewayProcess:
 
     def sockets(self) -> int:
         """Open sockets of all workers."""
-        return sum(_sockets(pid) for pid in self.workers())
+        return sum(sockets(pid) for pid in self.workers())
 
     def memory_mb(self) -> float:
         """Proportional set size of all workers."""
@@ -141,7 +141,8 @@ def pss_mb(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
-def _sockets(pid: int) -> int:
+def sockets(pid: int) -> int:
+    """Open sockets of a process."""
     found = 0
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         try:

@@ -42,7 +42,7 @@ class Wire:
     def answer(self) -> Answer:
         """The next answer; one that is cut is not whole, and has status 0 if not even its head came."""
         while not self._ready:
-            if not self._more():
+            if not self.more():
                 answer = Answer(self._status, self._headers, bytes(self._body), False)
                 self._forget()
                 return answer
@@ -51,11 +51,11 @@ class Wire:
     def until(self, text: bytes) -> None:
         """Read until `text` has come in the body of the answer under way."""
         while text not in self._body:
-            assert self._more(), f"cut after {bytes(self._body)!r}"
+            assert self.more(), f"cut after {bytes(self._body)!r}"
 
     def at_end(self) -> bool:
         """Whether the peer closes the connection without another byte."""
-        return not self._ready and not self._more()
+        return not self._ready and not self.more()
 
     def reset(self) -> None:
         """Leave with RST instead of FIN."""
@@ -68,7 +68,8 @@ class Wire:
     def __exit__(self, *exception: object) -> None:
         self.socket.close()
 
-    def _more(self) -> bool:
+    def more(self) -> bool:
+        """Read once; False at the end."""
         try:
             data = self.socket.recv(1 << 18)
         except ConnectionError:
