@@ -20,7 +20,7 @@ peers=direct,nginx,tensorzero,litellm ours=freehold,freehold-keys around=nginx-t
 
 # The front of the mock upstream, with TLS and as a proxy, on the load's core: what it costs is not the gateway's.
 mkdir -p "$scratch"
-openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=freehold-bench -addext subjectAltName=IP:127.0.0.1 \
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=freehold-bench -addext subjectAltName=IP:127.0.0.1,DNS:localhost \
   -keyout "$scratch/front.key" -out "$scratch/front.pem" 2>/dev/null
 taskset -c 0 nginx -p "$scratch" -c "$here/front.conf" -g 'daemon off;' &
 front=$!

@@ -1,7 +1,7 @@
 """Writes a run of the shared gateway bench into a Markdown file: python table.py results.jsonl RESULTS.md
 
-The table takes the place of what stands between two marks in that file; without the marks it is added at the end. Medians
-over runs. A figure with a limit ("to reach") says whether it keeps it.
+The table takes the place of what stands between two marks in that file; without the marks it is added at the end.
+Medians over runs. A figure with a limit ("to reach") says whether it keeps it.
 """
 
 from __future__ import annotations
@@ -66,6 +66,10 @@ class Results:
     def errors(self, gateway: str) -> int:
         """Requests that went wrong, over all tests."""
         return sum(line.get("errors", 0) for line in self._of(gateway))
+
+    def runs(self) -> int:
+        """How often each test was run."""
+        return 1 + max(line.get("run", 0) for line in self._lines)
 
     def foreign(self) -> float:
         """Cores taken by other processes of the machine: median over all measurements."""
@@ -141,10 +145,9 @@ def commit() -> str:
 
 def section(results: Results) -> str:
     """All that stands between the marks."""
-    tests = len([1 for line in results._lines if line["kind"] == "json" and line["c"] == 16])
     about = (
         f"{datetime.now(UTC):%Y-%m-%d}, {commit()}; one worker on one core, load and upstream on the other; "
-        f"{max(1, tests // max(1, len(results.gateways)))} run(s) of each test, medians; others took "
+        f"{results.runs()} run(s) of each test, medians; others took "
         f"{results.foreign():.2f} cores meanwhile."
     )
     table = [f"| {' | '.join(HEAD)} |", "|---" * len(HEAD) + "|", *(row(results, one) for one in results.gateways)]
