@@ -27,13 +27,14 @@ MOST_LINES = 15
 def show_report(report: DrillReport, title: str) -> None:
     """Print a report, or a forecast."""
     shown = console()
-    summary = table(title, "answered by", "requests", "share", right=("requests", "share"))
+    click.secho(title, bold=True)
+    summary = table("", "answered by", "requests", "share", right=("requests", "share"))
     for outcome in OUTCOMES:
         count = report.outcomes.get(outcome, 0)
         if count:
             summary.add_row(_SAID[outcome], f"{count:,}", f"{count / report.requests:.1%}")
-    shown.print(summary)
     if report.requests:
+        shown.print(summary)
         shown.print(_lines("By task", report.tasks, "no task"))
         shown.print(_lines("By API", report.apis, ""))
     if report.before is not None or report.during is not None:
