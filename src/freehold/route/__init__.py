@@ -1,10 +1,11 @@
 """A request in, who answers it out. Reads the policy; pure but for the policy watch.
 
 Public names: `Identifier`, `Identity`, `decide`, `Decision`, `Student`, `Climb`, `LoadedLadder`,
-`LadderRung`, `PolicyView`, `PolicyWatch`, `why_unusable`.
+`LadderRung`, `PolicyView`, `PolicyWatch`, `DrillView`, `Replacement`, `stand_in_for`, `why_unusable`.
 """
 
 from freehold.route.decide import Decision, Student, StudentAnswer, decide
+from freehold.route.drill import DrillView, Replacement, stand_in_for
 from freehold.route.identify import Identifier, Identity
 from freehold.route.ladder import STUDENT, Climb, LadderRung, LoadedLadder
 from freehold.route.policy_view import PolicyView
@@ -15,6 +16,7 @@ __all__ = [
     "STUDENT",
     "Climb",
     "Decision",
+    "DrillView",
     "Identifier",
     "Identity",
     "LadderRung",
@@ -22,8 +24,10 @@ __all__ = [
     "PolicySource",
     "PolicyView",
     "PolicyWatch",
+    "Replacement",
     "Student",
     "StudentAnswer",
     "decide",
+    "stand_in_for",
     "why_unusable",
 ]

@@ -1,4 +1,4 @@
-"""Keeps the policy in force at hand: polls the control store from a thread, so that no request ever waits for it."""
+"""Keeps the policy and the exit drill in force at hand: polls the control store from a thread, so that no request ever waits for it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol
 
 import structlog
 
+from freehold.domain.drills import Drill
 from freehold.domain.errors import FreeholdError, StoreError
 from freehold.domain.events import Event, EventKind
 from freehold.domain.fingerprint import TemplateIndex
@@ -36,6 +37,10 @@ class PolicySource(Protocol):
         """The policy in force."""
         ...
 
+    def drill_in_force(self, now_ns: int) -> Drill | None:
+        """The exit drill that reroutes requests at this time; cheap."""
+        ...
+
     def add_event(self, event: Event) -> bool:
         """Keep an event; False if one of its id is there already."""
         ...
@@ -46,7 +51,7 @@ class PolicySource(Protocol):
 
 
 class PolicyWatch:
-    """One per worker. `view` and `stale` are read by the event loop, replaced by the thread."""
+    """One per worker. `view`, `drill` and `stale` are read by the event loop, replaced by the thread."""
 
     def __init__(
         self,
@@ -60,6 +65,8 @@ class PolicyWatch:
     ) -> None:
         """`open_source`, `load_student` and `load_ladder` are called in the thread; the two raise StudentError."""
         self.view = PolicyView(Policy(), TemplateIndex(()), {})
+        self.drill: Drill | None = None
+        """The exit drill that was in force at the last poll; see `drill_now`."""
         self.error: str | None = "The control store has not been read yet."
         """Why the last poll failed; None after one that did not."""
         self._open_source = open_source
@@ -83,6 +90,11 @@ class PolicyWatch:
         Read off the clock, so that it holds even while the thread hangs in the database.
         """
         return time.monotonic() > self._fresh_until
+
+    @property
+    def drill_now(self) -> Drill | None:
+        """The exit drill in force. None without news from the store: it may have been stopped, and is then over."""
+        return None if self.drill is None or self.stale else self.drill
 
     @property
     def polled(self) -> bool:
@@ -123,6 +135,7 @@ class PolicyWatch:
             version = self._source.policy_version()
             changed = version != self.view.policy.version
             policy = self._source.current_policy() if changed else self.view.policy
+            drill = self._source.drill_in_force(time.time_ns())
         except FreeholdError as error:
             if self.error is None:
                 _log.warning("policy-watch-failed", error=str(error), lease_seconds=self._lease)
@@ -130,6 +143,9 @@ class PolicyWatch:
             return
         if changed:
             self._adopt(policy)
+        if drill != self.drill:
+            self.drill = drill
+            _log.info("drill-adopted", drill=drill.drill_id if drill is not None else None)
         self._fresh_until = asked + self._lease
         self.error = None
         self._check_students()
