@@ -153,6 +153,14 @@ class AccessTables:
             return int(connection.execute(select(columns.used).where(same)).scalar() or 0)
 
 
+def share(used: int, want: Want) -> tuple[int, Lease]:
+    """What is used of a limit after `want`, and what `want` is given of it. Pure."""
+    charged = max(0, used + want.charge)
+    free = max(0, want.limit - charged)
+    given = min(free, max(want.need, min(want.more, free // _SHARE)))
+    return charged + given, Lease(given, free - given)
+
+
 def _lease(connection: Connection, want: Want) -> Lease:
     table = schema.access_leases
     columns = table.c
@@ -166,9 +174,7 @@ def _lease(connection: Connection, want: Want) -> Lease:
         ended = columns.began < want.began - _KEPT_SECONDS[want.meter]
         connection.execute(delete(table).where(same_meter & ended))
         used = connection.execute(held).scalar_one()
-    charged = max(0, used + want.charge)
-    free = max(0, want.limit - charged)
-    given = min(free, max(want.need, min(want.more, free // _SHARE)))
-    if charged + given != used:
-        connection.execute(update(table).where(same).values(used=charged + given))
-    return Lease(given, free - given)
+    now_used, lease = share(used, want)
+    if now_used != used:
+        connection.execute(update(table).where(same).values(used=now_used))
+    return lease

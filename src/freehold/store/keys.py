@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from freehold.domain.errors import StoreError
-from freehold.domain.ids import new_id
-
-_SEED_BYTES = 32
+from freehold.store.secret_file import make_secret, read_secret
 
 
 class SigningKey:
@@ -30,9 +26,8 @@ class SigningKey:
         """
         try:
             if not path.exists():
-                _create(path)
-            seed = bytes.fromhex(path.read_text(encoding="ascii").strip())
-            return cls(Ed25519PrivateKey.from_private_bytes(seed))
+                make_secret(path)
+            return cls(Ed25519PrivateKey.from_private_bytes(read_secret(path)))
         except OSError as error:
             raise StoreError(
                 f"The signing key {path} cannot be used: {error.strerror}.", "Check the folder."
@@ -63,18 +58,3 @@ def verify(public_key: str, message: bytes, signature: str) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-def _create(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{new_id('key')}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(os.urandom(_SEED_BYTES).hex().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # another process made one first: that one counts
-            os.link(draft, path)
-    finally:
-        draft.unlink()
