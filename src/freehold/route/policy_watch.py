@@ -1,4 +1,4 @@
-"""Keeps the policy and the exit drill in force at hand: polls the control store from a thread, so that no request ever waits for it."""
+"""Keeps policy and exit drill in force at hand: polls the store from a thread, so that no request ever waits for it."""
 
 from __future__ import annotations
 
