@@ -77,6 +77,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_default
     """The id of the virtual key the caller used."""
     episode: str | None = None
     parent: str | None = None
+    traceparent: str | None = None
+    """`trace id-span id` of the exchange's OpenTelemetry span, as W3C Trace Context writes them, if it has one."""
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag="feedback", omit_defaults=True):

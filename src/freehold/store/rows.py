@@ -47,6 +47,7 @@ TRACE_FIELDS: dict[str, Any] = {
     "key": pl.String,
     "episode": pl.String,
     "parent": pl.String,
+    "traceparent": pl.String,
 }
 """Column → type of what is taken from the Trace as it is."""
 
@@ -73,6 +74,7 @@ ADDED: dict[str, pl.Expr] = {
     "api": pl.when(pl.col("reason") == "passthrough").then(pl.lit("other")).otherwise(pl.lit("chat")),
     "cached": pl.lit(False),
     "cache_write_tokens": pl.lit(0, pl.Int64),
+    "traceparent": pl.lit(None, pl.String),
 }
 """Columns of traces that came later → what they hold in rows written before."""
 
