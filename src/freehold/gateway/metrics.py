@@ -98,6 +98,8 @@ class Metrics:
         for outcome in ("queued", "dropped", "done", "failed"):
             self.audits[outcome] = self.shadows[outcome] = 0
         self.shadows["unaffordable"] = 0
+        for what in ("spans", "lines"):
+            self.dropped[what] = 0
         self.gauge("metrics_private", lambda: counts.private)
         self.gauge("metrics_full", lambda: counts.full)
         self.gauge("resident_bytes", _resident_bytes)
@@ -235,15 +237,12 @@ class Metrics:
             self._shed.view[self._shed.at] = shed
             self._gauges["policy_version"], self._gauges["policy_stale"] = lambda: policy, lambda: stale
         self.refresh()
-        own = WorkerCounts(self.worker, True, self._counts.snapshot())
-        if self._folder is None or self._counts.private:
-            return page([own], {}, self._price)
-        try:
-            workers, former = gather(self._folder)
-        except OSError as error:
-            _log.warning("metrics-not-gathered", folder=str(self._folder), error=error.strerror)
-            return page([own], {}, self._price)
-        return page(workers, former, self._price)
+        if self._folder is not None and not self._counts.private:
+            try:
+                return page(*gather(self._folder), self._price)
+            except OSError as error:
+                _log.warning("metrics-not-gathered", folder=str(self._folder), error=error.strerror)
+        return page([WorkerCounts(self.worker, True, self._counts.snapshot())], {}, self._price)
 
     # Below: what happens the first time.
 

@@ -146,4 +146,4 @@ class Counts:
 
     def snapshot(self) -> dict[Name, list[int]]:
         """What is counted here."""
-        return {name: list(slots.view[slots.at : slots.at + size]) for name, (slots, size) in self._known.items()}
+        return {name: list(slots.view[slots.at : slots.at + size]) for name, (slots, size) in list(self._known.items())}
