@@ -81,6 +81,12 @@ class Loop:
         self._told = set[str]()
         """Certificates whose audits are known to say too little."""
 
+    def use(self, settings: Settings) -> None:
+        """Take up other settings from the next turn on; a job that runs ends with those it began with."""
+        self._settings = settings
+        self._sealer = Sealer(self._store, settings.upstreams)
+        self._budget = AuditBudget(self._store, settings)
+
     def turn(self) -> Turn:
         """Do one turn.
 
