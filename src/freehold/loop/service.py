@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from freehold.config import Settings
+from freehold.config.watch import ConfigWatch
 from freehold.domain.errors import FreeholdError
 from freehold.loop.cycle import Loop
 from freehold.runners import LocalRunner
@@ -20,6 +21,8 @@ _log = structlog.get_logger()
 def run_loop(settings: Settings, config: Path, stop: threading.Event, *, log_level: str = "info") -> None:
     """Turn until `stop` is set. A turn that fails (the store is locked, say) is logged and tried again.
 
+    A changed configuration file is in force from the next turn but one.
+
     Raises:
         LeaseHeld: another loop works on this data folder.
     """
@@ -27,13 +30,15 @@ def run_loop(settings: Settings, config: Path, stop: threading.Event, *, log_lev
     with exclusive(settings.data / "loop.lock"):
         store = Store.open(settings.data, settings.control_url)
         loop = Loop(store, settings, config, LocalRunner(), log_level=log_level)
+        file = ConfigWatch(config, settings, loop.use)
         try:
             while not stop.is_set():
+                file.look()
                 try:
                     loop.turn()
                 except FreeholdError as error:
                     _log.warning("a turn of the loop failed and will be tried again", error=str(error))
-                stop.wait(settings.loop.interval_seconds)
+                stop.wait(file.settings.loop.interval_seconds)
         finally:
             loop.stop()
             store.close()
