@@ -39,7 +39,7 @@ def create_dashboard(settings: Settings) -> ASGIApp:
     Opens nothing before the first page. A store that cannot be read gives a page that says so, with status 503.
 
     Raises:
-        ConfigError: `gateway.api_key_env` is set but the variable holds no key.
+        ConfigError: `gateway.api_key_env` or `access.admin_key_env` is set but the variable holds no key.
     """
     desk = Desk(settings)
     app = Starlette(
@@ -54,7 +54,7 @@ def create_dashboard(settings: Settings) -> ASGIApp:
         ],
         exception_handlers={FreeholdError: _failed, HTTPException: _refused},
     )
-    return Guard(app, settings.gateway)
+    return Guard(app, settings)
 
 
 def _endpoint(desk: Desk, page: Page) -> Callable[[Request], object]:

@@ -1,17 +1,18 @@
-"""Who may look: callers of a loopback name, or holders of the gateway's key. And every page's headers."""
+"""Who may look: callers of a loopback name, or holders of a key. And every page's headers."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import ipaddress
 import os
 
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from freehold.config import GatewaySettings
+from freehold.config import Settings
+from freehold.dashboard.login import LOGIN, LOGOUT, SignIn, Visit, no_login, session_of, to_login
+from freehold.dashboard.sessions import Keys, Sessions
 from freehold.domain.errors import ConfigError
 
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
@@ -28,62 +29,128 @@ HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cache-control", b"no-store"),
 )
 """On every response. Scripts are forbidden altogether: the pages have none, so that no trace can bring one in."""
+OPEN = frozenset(("/static/style.css", "/static/mark.svg"))
+"""What the sign-in page needs; by their whole paths, since a prefix could be walked out of."""
+_SAFE = frozenset(("GET", "HEAD"))
 
 
 class Guard:
     """ASGI middleware around the dashboard.
 
-    Without a gateway key the pages are for this machine only, and the Host header must say so: else a web page whose
-    name is made to resolve to 127.0.0.1 could read them (DNS rebinding). With a key, the key is asked for (HTTP Basic,
-    any user name, or Bearer); then any Host will do, since a browser sends the key only to the origin it was typed for.
+    With a key (`gateway.api_key_env`, `access.admin_key_env`, or both): people sign in with it at `/login`, programs
+    send it (Bearer, or Basic with any user name). Then any Host will do: a browser sends a cookie only to the name that
+    set it. What changes anything must carry the session's form token in `x-csrf-token`; Basic, which browsers send on
+    their own, is not enough for it.
+
+    Without a key the pages are for this machine only, and are only read: the gateway must listen on a loopback address
+    and the Host header must say so, else a web page whose name is made to resolve to 127.0.0.1 could read them (DNS
+    rebinding). On any other address they are closed, whatever the Host header says: callers choose that.
 
     Raises:
-        ConfigError: the environment variable that should hold the key is not set.
+        ConfigError: the environment variable that should hold a key is not set.
     """
 
-    def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._own_host = settings.host
-        self._key = _key(settings.api_key_env) if settings.api_key_env else None
+        self._own_host = settings.gateway.host
+        variables = {
+            "gateway.api_key_env": settings.gateway.api_key_env,
+            "access.admin_key_env": settings.access.admin_key_env,
+        }
+        self._keys = Keys([_key(variable, setting) for setting, variable in variables.items() if variable])
+        self._sessions = Sessions(self._keys)
+        self._sign_in = SignIn(self._keys, self._sessions)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on."""
-        refusal = self._refusal(dict(scope["headers"])) if scope["type"] == "http" else None
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        answer = await (self._keyed(scope, headers, receive) if self._keys.keys else self._keyless(scope, headers))
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *HEADERS]
             await send(message)
 
-        await (refusal or self._app)(scope, receive, send_guarded)
+        await (answer or self._app)(scope, receive, send_guarded)
 
-    def _refusal(self, headers: dict[bytes, bytes]) -> Response | None:
-        if self._key is not None:
-            if _has_key(headers.get(b"authorization", b""), self._key):
-                return None
+    async def _keyless(self, scope: Scope, headers: dict[str, str]) -> Response | None:
+        if not is_loopback(self._own_host):
             return PlainTextResponse(
-                "This dashboard asks for the gateway's key: any user name, the key as the password.\n",
-                401,
-                {"www-authenticate": 'Basic realm="Freehold", charset="UTF-8"'},
+                "The dashboard is closed: this gateway listens to other machines and has no key. Set "
+                "gateway.api_key_env or access.admin_key_env.\n",
+                403,
             )
-        host = _host_name(headers.get(b"host", b"").decode("latin-1"))
-        if is_loopback(host) or (host != "" and host == self._own_host.lower()):
-            return None
-        return PlainTextResponse(
-            "The dashboard is served to this machine only: open it as http://127.0.0.1 or http://localhost, "
-            "or set gateway.api_key_env to serve it under another name.\n",
-            421,
+        if not is_loopback(_host_name(headers.get("host", ""))):
+            return PlainTextResponse(
+                "The dashboard is served to this machine only: open it as http://127.0.0.1 or http://localhost, "
+                "or set gateway.api_key_env to serve it under another name.\n",
+                421,
+            )
+        if scope["method"] not in _SAFE:
+            return PlainTextResponse("Without a key these pages are only read.\n", 405, {"allow": "GET, HEAD"})
+        return no_login() if scope["path"] == LOGIN else None
+
+    async def _keyed(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Response | None:
+        path: str = scope["path"]
+        visit = Visit(
+            method=scope["method"],
+            path=path,
+            query=scope["query_string"].decode("latin-1"),
+            session=session_of(headers.get("cookie", "")),
+            https=headers.get("x-forwarded-proto", scope.get("scheme", "")) == "https",
         )
+        if path in (LOGIN, LOGOUT):
+            return await self._sign_in.answer(visit, receive)
+        if path in OPEN and visit.method in _SAFE:
+            return None
+        if "authorization" in headers:
+            return self._authorized(headers["authorization"], visit)
+        if not self._sessions.is_signed_in(visit.session):
+            wants_page = visit.method in _SAFE and "text/html" in headers.get("accept", "")
+            return to_login(path, visit.query) if wants_page else _unauthorized()
+        if visit.method not in _SAFE and not self._sessions.form_token_fits(
+            visit.session, headers.get("x-csrf-token", "")
+        ):
+            return PlainTextResponse("This did not come from a page of this dashboard: reload it.\n", 403)
+        return None
+
+    def _authorized(self, authorization: str, visit: Visit) -> Response | None:
+        scheme, _, value = authorization.partition(" ")
+        given = value.strip().encode("latin-1")
+        basic = scheme.lower() == "basic"
+        if basic:
+            try:
+                given = base64.b64decode(given, validate=True).partition(b":")[2]
+            except binascii.Error:
+                return _unauthorized()
+        elif scheme.lower() != "bearer":
+            return _unauthorized()
+        if not self._keys.fit(given):
+            return _unauthorized()
+        if basic and visit.method not in _SAFE:
+            return PlainTextResponse("Basic authorization is for reading only: send the key as Bearer.\n", 403)
+        return None
 
 
 def is_loopback(host: str) -> bool:
     """Whether a host name (an IPv6 address without its brackets) means this machine."""
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _unauthorized() -> Response:
+    return PlainTextResponse(
+        "This dashboard asks for a key: sign in at /login, or send `Authorization: Bearer KEY`.\n",
+        401,
+        {"www-authenticate": 'Bearer realm="Freehold"'},
+    )
 
 
 def _host_name(host: str) -> str:
@@ -93,24 +160,11 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _has_key(authorization: bytes, key: bytes) -> bool:
-    scheme, _, value = authorization.partition(b" ")
-    given = value.strip()
-    if scheme.lower() == b"basic":
-        try:
-            given = base64.b64decode(given, validate=True).partition(b":")[2]
-        except binascii.Error:
-            return False
-    elif scheme.lower() != b"bearer":
-        return False
-    return hmac.compare_digest(given, key)
-
-
-def _key(variable: str) -> bytes:
+def _key(variable: str, setting: str) -> bytes:
     key = os.environ.get(variable, "").strip()
     if not key:
         raise ConfigError(
-            f"The environment variable {variable}, named by gateway.api_key_env, holds no key.",
+            f"The environment variable {variable}, named by {setting}, holds no key.",
             f"Run `export {variable}=…` first.",
         )
     return key.encode()

@@ -252,12 +252,13 @@ def test_the_gateways_key_is_asked_for(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("DASHBOARD_TEST_KEY", "open:sesame")
     with served(settings) as url:
         status, headers, text = get(url, "/")
-        assert status == 401 and headers["www-authenticate"].startswith("Basic") and "sesame" not in text
+        assert status == 401 and headers["www-authenticate"].startswith("Bearer") and "sesame" not in text
         assert get(url, "/", Authorization=basic("me:open:sesame"))[0] == 200
         assert get(url, "/", Authorization="Bearer open:sesame", Host="freehold.internal")[0] == 200
         for wrong in (basic("me:open"), basic("open:sesame"), "Basic !!!", "Bearer", "Digest open:sesame", basic("x")):
             assert get(url, "/", Authorization=wrong)[0] == 401, wrong
-        assert get(url, "/static/style.css")[0] == 401
+        assert get(url, "/static/style.css")[0] == 200  # the sign-in page needs it
+        assert get(url, "/static/nope.css")[0] == 401
 
 
 @pytest.mark.parametrize("damage", ["control", "log", "rows"])
