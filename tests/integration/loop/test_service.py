@@ -11,8 +11,10 @@ import msgspec
 import pytest
 from desk_fixtures import Office, office, wait_until
 
+from freehold.config import load_settings
 from freehold.domain.errors import FreeholdError, LeaseHeld, StoreError
 from freehold.loop import Loop, run_loop
+from freehold.loop.cycle import Turn
 from freehold.runners import LocalRunner
 
 __all__ = ["office"]
@@ -44,6 +46,24 @@ def test_a_second_loop_on_one_data_folder_says_so_and_a_dead_one_makes_room(offi
     first.wait(10)
     third = office.start(_LOOP, str(office.config))
     wait_until("a third loop to take over", lambda: lock.read_text().strip() == str(third.pid))
+
+
+def test_a_changed_file_is_followed_between_turns(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, seen = threading.Event(), list[float]()
+    text = office.config.read_text()
+
+    class Looking(Loop):
+        def turn(self) -> Any:
+            seen.append(self._settings.loop.growth)
+            if len(seen) == 1:
+                office.config.write_text(text.replace("[loop]", "[loop]\ngrowth = 1.7"))
+            if seen[-1] == 1.7 or len(seen) > 50:
+                stop.set()
+            return Turn(0, (), None)
+
+    monkeypatch.setattr(service_module, "Loop", Looking)
+    run_loop(load_settings(office.config), office.config, stop)
+    assert seen[0] != 1.7 and seen[-1] == 1.7
 
 
 @pytest.mark.parametrize("error", [StoreError("locked"), LeaseHeld("sealing"), FreeholdError("no memory for a job")])
