@@ -13,6 +13,7 @@ from freehold.domain.errors import FreeholdError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("freehold.cli.init", "Write a commented freehold.toml."),
+    "config": ("freehold.cli.config", "Check a configuration file before it is put in force."),
     "up": ("freehold.cli.serve", "Run everything: gateway, loop and dashboard."),
     "serve": ("freehold.cli.serve", "Run the gateway only."),
     "loop": ("freehold.cli.serve", "Run the loop only: find tasks, train, certify, promote, watch."),
