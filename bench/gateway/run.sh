@@ -12,7 +12,8 @@ export PYTHON=${PYTHON:-$PROJECT/.venv/bin/python}
 export GATEWAY_BENCH_HOME=${GATEWAY_BENCH_HOME:-$HOME/.cache/gateway-bench}
 bench=${GATEWAY_BENCH:-$PROJECT/../shared/tools/gateway-bench}
 scratch=/tmp/freehold-bench
-peers=direct,nginx,tensorzero,litellm ours=freehold,freehold-keys around=nginx-tls,freehold-tls,freehold-proxy
+peers=direct,nginx,tensorzero,litellm ours=freehold,freehold-keys,freehold-cache
+around=nginx-tls,freehold-tls,freehold-proxy
 
 [ -f "$bench/bench.py" ] || { echo "There is no gateway bench at $bench: set GATEWAY_BENCH." >&2; exit 2; }
 "$PYTHON" -c 'import freehold' || { echo "$PYTHON has no freehold: set PYTHON." >&2; exit 2; }
