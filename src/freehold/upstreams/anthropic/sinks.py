@@ -74,6 +74,8 @@ class Translating:
         """See `freehold.upstreams.base.Sink`."""
         if self._over:
             return
+        if last:
+            self.call = None  # it holds this sink: leave no cycle
         if self._stream is not None:
             self._flow(self._stream, chunk, last)
         elif self._mode == "as it is":
@@ -91,7 +93,7 @@ class Translating:
     def fail(self, error: UpstreamError) -> None:
         """See `freehold.upstreams.base.Sink`."""
         if not self._over:
-            self._over = True
+            self._over, self.call = True, None
             self._sink.fail(error)
 
     def _flow(self, stream: _Stream, chunk: bytes, last: bool) -> None:
