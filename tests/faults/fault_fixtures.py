@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import socket
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from chaos import Chaos, Script, closes_the_second_time, events_for_ever, sends, well_behaved
 from fault_cases import CASES
-from gateway_process import GatewayProcess, wait_for
-from wire import Answer, ask, post
+from gateway_process import GatewayProcess, configure, wait_for
+from wire import Answer, ask, body_for, new_nonce, post
 
 from freehold.domain.traces import Trace
 
@@ -49,31 +46,6 @@ class Stand(NamedTuple):
         answer = ask(self.url, post(body_for("good", nonce, stream=stream)))
         assert answer.status == 200 and answer.whole and nonce.encode() in answer.body
         return answer
-
-
-def new_nonce() -> str:
-    return uuid.uuid4().hex
-
-
-def body_for(model: str, nonce: str, *, stream: bool = False, size: int = 0) -> bytes:
-    """A chat request that can be told from all others."""
-    request = {
-        "model": model,
-        "user": nonce,
-        "stream": stream,
-        "messages": [{"role": "user", "content": "hi" + "x" * size}],
-    }
-    return json.dumps(request).encode()
-
-
-def configure(folder: Path, urls: dict[str, str], *, gateway: str = "", **upstream: object) -> None:
-    """Write a configuration with one upstream per URL, each serving the model of its own name."""
-    settings = {"retries": 0, "connect_timeout": 1.0, "first_byte_timeout": 0.8, "idle_timeout": 0.8, **upstream}
-    lines = ['data_dir = "data"', "[gateway]", "port = 0", gateway]
-    for name, url in urls.items():
-        lines += [f"[upstreams.{name.replace('.', '-')}]", f'base_url = "{url}"', f'models = ["{name}"]']
-        lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
-    (folder / "freehold.toml").write_text("\n".join(lines))
 
 
 def refusing_url() -> str:

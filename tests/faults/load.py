@@ -7,9 +7,8 @@ import threading
 from collections import Counter
 
 from chaos import DONE
-from fault_fixtures import body_for, new_nonce
 from gateway_process import wait_for
-from wire import Answer, Wire, post
+from wire import Answer, Wire, body_for, new_nonce, post
 
 from freehold.domain.traces import Trace
 

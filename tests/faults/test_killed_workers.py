@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 from chaos import DONE, EVENTS, SSE_HEAD, Chaos, Script, Talk, chunk, well_behaved
-from fault_fixtures import body_for, configure, new_nonce
-from gateway_process import GatewayProcess, sockets, wait_for
+from gateway_process import GatewayProcess, configure, sockets, wait_for
 from load import Load
-from wire import Wire, post
+from wire import Wire, body_for, new_nonce, post
 
 CALLERS = 8
 STREAMS = 24

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from chaos import LONG_LINE
 from fault_cases import CASES, Case
-from fault_fixtures import Stand, body_for, new_nonce
+from fault_fixtures import Stand
 from gateway_process import wait_for
-from wire import Answer, Wire, ask, post
+from wire import Answer, Wire, ask, body_for, new_nonce, post
 
 AT_ONCE = 8.0
 """Seconds in which every case must have been answered; the longest timeout set is 0.8."""

@@ -113,6 +113,16 @@ class GatewayProcess:
                     os.kill(pid, signal.SIGKILL)
 
 
+def configure(folder: Path, urls: dict[str, str], *, gateway: str = "", **upstream: object) -> None:
+    """Write a configuration with one upstream per URL, each serving the model of its own name."""
+    settings = {"retries": 0, "connect_timeout": 1.0, "first_byte_timeout": 0.8, "idle_timeout": 0.8, **upstream}
+    lines = ['data_dir = "data"', "[gateway]", "port = 0", gateway]
+    for name, url in urls.items():
+        lines += [f"[upstreams.{name.replace('.', '-')}]", f'base_url = "{url}"', f'models = ["{name}"]']
+        lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    (folder / "freehold.toml").write_text("\n".join(lines))
+
+
 def children(pid: int) -> Sequence[int]:
     """Living child processes; those that have ended and await their parent are left out."""
     found: list[int] = []

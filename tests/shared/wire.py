@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
+import uuid
 from typing import NamedTuple
 
 import httptools
@@ -118,6 +120,21 @@ def get(path: str, **headers: str) -> bytes:
     given = {"host": "gateway.test", **headers}
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in given.items()]
     return "\r\n".join([f"GET {path} HTTP/1.1", *lines, "", ""]).encode()
+
+
+def new_nonce() -> str:
+    return uuid.uuid4().hex
+
+
+def body_for(model: str, nonce: str, *, stream: bool = False, size: int = 0) -> bytes:
+    """A chat request that can be told from all others."""
+    request = {
+        "model": model,
+        "user": nonce,
+        "stream": stream,
+        "messages": [{"role": "user", "content": "hi" + "x" * size}],
+    }
+    return json.dumps(request).encode()
 
 
 def chunk(data: bytes) -> bytes:
