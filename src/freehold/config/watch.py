@@ -33,6 +33,7 @@ class ConfigWatch:
         *,
         check: Callable[[Settings], object] = lambda settings: None,
         poll_seconds: float = POLL_SECONDS,
+        quiet: bool = False,
     ) -> None:
         """Watch `path`, whose settings in force are `settings`.
 
@@ -42,6 +43,7 @@ class ConfigWatch:
             adopt: puts settings in force; called in the thread.
             check: raises FreeholdError for what is wrong with settings beyond the file (a key that is not set).
             poll_seconds: between looks.
+            quiet: log nothing: others that watch the same file do.
         """
         self.settings = settings
         self.error: str | None = None
@@ -52,6 +54,7 @@ class ConfigWatch:
         self._adopt = adopt
         self._check = check
         self._poll = poll_seconds
+        self._quiet = quiet
         self._mark = self._seen = _mark(path)
         self._asked = threading.Event()
         self._stop = threading.Event()
@@ -93,15 +96,17 @@ class ConfigWatch:
             self._take(reload_of(self.settings, new), always=at_once)
         except FreeholdError as error:
             self.error = str(error)
-            _log.error("config-not-reloaded", path=str(self._path), error=str(error))
+            if not self._quiet:
+                _log.error("config-not-reloaded", path=str(self._path), error=str(error))
 
     def _take(self, found: Reload, *, always: bool) -> None:
         if found.live or always:
             self._adopt(found.settings)
             self.settings = found.settings
-            _log.info("config-reloaded", path=str(self._path), changed=list(found.live))
+            if not self._quiet:
+                _log.info("config-reloaded", path=str(self._path), changed=list(found.live))
         self.error = None
-        if found.fixed and found.fixed != self.waiting:
+        if found.fixed and found.fixed != self.waiting and not self._quiet:
             _log.warning("config-needs-a-new-start", path=str(self._path), settings=list(found.fixed))
         self.waiting = found.fixed
 
