@@ -38,7 +38,7 @@ def load_settings(path: Path) -> Settings:
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        settings = msgspec.convert(raw, Settings)
+        settings = _with_first_urls(msgspec.convert(raw, Settings))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -51,22 +51,8 @@ def load_settings(path: Path) -> Settings:
 
 
 def _check(path: Path, settings: Settings) -> None:
-    for name, upstream in settings.upstreams.items():
-        if upstream.protocol != "openai":
-            raise ConfigError(
-                f"{path}: upstream {name!r} has protocol {upstream.protocol!r}.", "Known protocols: openai."
-            )
-        if not upstream.base_url.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"{path}: upstream {name!r} has base_url {upstream.base_url!r}.",
-                "Give a URL that starts with http:// or https://.",
-            )
-        for fallback in upstream.fallbacks:
-            if fallback not in settings.upstreams or fallback == name:
-                raise ConfigError(
-                    f"{path}: upstream {name!r} falls back to {fallback!r}, which is not another upstream.",
-                    f"Name one of: {', '.join(sorted(settings.upstreams))}.",
-                )
+    for name in settings.upstreams:
+        _check_upstream(path, settings, name)
     host = settings.gateway.host
     asks_for_keys = bool(settings.gateway.api_key_env) or settings.access.required
     if host not in ("localhost", "::1") and not host.startswith("127.") and not asks_for_keys:
@@ -74,3 +60,38 @@ def _check(path: Path, settings: Settings) -> None:
             f"{path}: the gateway would listen on {host} and ask nobody for a key.",
             "Set access.required (with virtual keys) or gateway.api_key_env, or listen on 127.0.0.1.",
         )
+
+
+def _check_upstream(path: Path, settings: Settings, name: str) -> None:
+    upstream = settings.upstreams[name]
+    for url in [deployment.base_url for deployment in upstream.deployments] or [upstream.base_url]:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"{path}: upstream {name!r} has base_url {url!r}.", "Give a URL that starts with http:// or https://."
+            )
+    if upstream.deployments and upstream.base_url != upstream.deployments[0].base_url:
+        raise ConfigError(
+            f"{path}: upstream {name!r} has both base_url and deployments.", "Move base_url into the deployments."
+        )
+    if upstream.health_path and not upstream.health_path.startswith("/"):
+        raise ConfigError(
+            f"{path}: upstream {name!r} has health_path {upstream.health_path!r}.", "Begin it with a slash."
+        )
+    for fallback in upstream.fallbacks:
+        other = fallback if isinstance(fallback, str) else fallback.upstream
+        if other not in settings.upstreams or other == name:
+            raise ConfigError(
+                f"{path}: upstream {name!r} falls back to {other!r}, which is not another upstream.",
+                f"Name one of: {', '.join(sorted(settings.upstreams))}.",
+            )
+
+
+def _with_first_urls(settings: Settings) -> Settings:
+    """Where an upstream has deployments, its base_url is the first one's: whoever asks whose it is looks there."""
+    upstreams = {
+        name: msgspec.structs.replace(upstream, base_url=upstream.deployments[0].base_url)
+        if upstream.deployments and not upstream.base_url
+        else upstream
+        for name, upstream in settings.upstreams.items()
+    }
+    return msgspec.structs.replace(settings, upstreams=upstreams)

@@ -72,12 +72,41 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Written to the provider's cache; None: as any input."""
 
 
+class DeploymentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[upstreams.NAME.deployments]]`: one of several places that serve an upstream's models."""
+
+    base_url: str
+    api_key_env: str = ""
+    """As of the upstream, whose own goes for deployments without one."""
+    weight: Count = 1
+    """Share of the requests, in proportion to the others'."""
+
+
+class FallbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of an upstream's `fallbacks`, where it shall be asked for another model."""
+
+    upstream: str
+    model: str = ""
+    """Asked for in place of the caller's; empty: the caller's."""
+
+
+class TranslateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[upstreams.NAME.translate]`: for requests of callers that speak another protocol than the upstream."""
+
+    max_tokens: Count = 16_384
+    """Sent to Anthropic's protocol, which needs a limit, when the caller set none."""
+    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    """The name under which an OpenAI-compatible upstream takes the limit; some know only the older one."""
+    extensions: bool = False
+    """The OpenAI-compatible upstream takes `top_k`, which OpenAI's own API does not have."""
+
+
 class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[upstreams.NAME]`: a provider or server that speaks a wire protocol."""
 
-    base_url: str
-    """For example `https://api.openai.com/v1`."""
-    protocol: str = "openai"
+    base_url: str = ""
+    """For example `https://api.openai.com/v1`. With `deployments`: theirs, and this is the first one's."""
+    protocol: Literal["openai", "anthropic"] = "openai"
     api_key_env: str = ""
     """Environment variable with the key; empty: the caller's own Authorization header is passed on."""
     keyless: bool = False
@@ -87,10 +116,11 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """You hold the weights of the models it serves: their answers count as owned."""
     models: tuple[str, ...] = ()
     """Names or globs of the models it serves; empty: any model that no other upstream names."""
-    fallbacks: tuple[str, ...] = ()
+    fallbacks: tuple[str | FallbackSettings, ...] = ()
     """Upstreams tried in order when this one fails before its first byte."""
     terms: str = ""
-    """Whose terms its outputs come under (see `freehold doctor`); empty: known from the host name, else unknown."""
+    """Whose terms its outputs come under (see `freehold doctor`); empty: known from the host name of its (first)
+    base_url, else unknown."""
     prices: dict[str, Price] = {}
     """Model (or `*`) → price."""
     connect_timeout: Positive = 5.0
@@ -98,6 +128,24 @@ class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_timeout: Positive = 60.0
     retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 2
     max_connections: Count = 1000
+    """Of each deployment."""
+    deployments: tuple[DeploymentSettings, ...] = ()
+    """Places that serve the same models under the same terms, in place of `base_url`."""
+    hedge_after: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
+    """Seconds without an answer after which a second deployment is asked as well, and the first to answer wins; 0:
+    never. Both may cost."""
+    health_path: str = ""
+    """Asked for at each deployment's root now and then, such as `/health`; empty: not."""
+    health_interval: Positive = 10.0
+    private: bool = False
+    """Its host names may lead to private addresses. An address, or localhost, in base_url always may."""
+    ca_file: str = ""
+    """Absolute path of a PEM file with the authorities to trust; empty: the system's."""
+    proxy: str = ""
+    """URL of an HTTP proxy to go through, such as `http://proxy:3128`."""
+    trust_env_proxy: bool = False
+    """Go through the proxy that HTTPS_PROXY or HTTP_PROXY names, except to hosts in NO_PROXY."""
+    translate: TranslateSettings = TranslateSettings()
 
 
 class CandidateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 
-from freehold.config import Settings, UpstreamSettings
+from freehold.config import Settings
 from freehold.domain.errors import ConfigError
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Kind
@@ -14,6 +13,7 @@ from freehold.gateway.audits import Audits
 from freehold.gateway.body import Watchman
 from freehold.gateway.budget import DailyBudget
 from freehold.gateway.caller import Caller, KeyCheck
+from freehold.gateway.directory import build_directory, key_from
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.metrics import Metrics
 from freehold.gateway.replies import Scope
@@ -24,8 +24,6 @@ from freehold.record import Recorder
 from freehold.record.prices import PriceList
 from freehold.route import Identifier, PolicyWatch
 from freehold.store import ControlStore, JournalWriter
-from freehold.upstreams.directory import Entry, UpstreamDirectory
-from freehold.upstreams.http import HttpUpstream
 
 FIRST_POLL_SECONDS = 2.0
 """How long a starting worker waits for its policy; without one it passes everything through."""
@@ -72,7 +70,7 @@ class Runtime:
             max_response_bytes=gateway.max_recorded_response_bytes,
         )
         self.shadows = self._shadows() if settings.candidates.models and settings.candidates.rate else None
-        key = _key(gateway.api_key_env, "gateway.api_key_env") if gateway.api_key_env else None
+        key = key_from(gateway.api_key_env, "gateway.api_key_env") if gateway.api_key_env else None
         self._check = KeyCheck(key) if key is not None else None
 
     def _shadows(self) -> Shadows:
@@ -142,35 +140,3 @@ class Runtime:
         if self.recorder.last_error is not None:
             found.append(f"Recording is shed ({self.recorder.shed} so far): {self.recorder.last_error}")
         return found
-
-
-def build_directory(upstreams: dict[str, UpstreamSettings]) -> UpstreamDirectory:
-    """The configured upstreams as runtime objects.
-
-    Raises:
-        ConfigError: a base_url cannot be used, or a key's environment variable is not set.
-    """
-    entries: list[Entry] = []
-    for name, settings in upstreams.items():
-        upstream = HttpUpstream(
-            name,
-            settings.base_url,
-            api_key=_key(settings.api_key_env, f"upstreams.{name}.api_key_env") if settings.api_key_env else None,
-            connect_timeout=settings.connect_timeout,
-            first_byte_timeout=settings.first_byte_timeout,
-            idle_timeout=settings.idle_timeout,
-            retries=settings.retries,
-            max_connections=settings.max_connections,
-        )
-        entries.append(Entry(upstream, settings.models, settings.fallbacks))
-    return UpstreamDirectory(entries)
-
-
-def _key(variable: str, setting: str) -> str:
-    key = os.environ.get(variable, "").strip()
-    if not key or not key.isascii() or not key.isprintable():
-        raise ConfigError(
-            f"The environment variable {variable}, named by {setting}, holds no key.",
-            f"Run `export {variable}=…` first.",
-        )
-    return key

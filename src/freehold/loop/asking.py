@@ -99,7 +99,7 @@ def asking_in_time(store: Store, settings: Settings, task: str) -> Generator[Ask
 
     It raises UpstreamTimeout where they do not suffice.
     """
-    from freehold.gateway.runtime import build_directory
+    from freehold.gateway.directory import build_directory
 
     with recording(store) as record:
 

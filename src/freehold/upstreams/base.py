@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from freehold.domain.errors import UpstreamError
+from freehold.upstreams.health import Health
 
 Headers = list[tuple[bytes, bytes]]
 """Lower-case names and values; end-to-end headers only."""
@@ -35,7 +36,7 @@ RETRYABLE = frozenset((429, 500, 502, 503, 504, 529))
 class UpstreamRequest:
     """One request as it goes upstream; the body's bytes are the caller's, unchanged."""
 
-    __slots__ = ("api_key", "attempts", "authorization", "body", "headers", "method", "path")
+    __slots__ = ("api_key", "asked_model", "attempts", "authorization", "body", "headers", "method", "path")
 
     def __init__(
         self,
@@ -60,6 +61,8 @@ class UpstreamRequest:
         """The caller's own x-api-key, as Anthropic's clients send it; the same holds for it."""
         self.attempts: list[str] = []
         """Filled while sending: `upstream: status or error code` of each try."""
+        self.asked_model = ""
+        """Filled while sending: the model that a fallback is asked for in place of the body's; empty: the body's."""
 
 
 class Sink(Protocol):
@@ -132,19 +135,30 @@ class Upstream(Protocol):
     name: str
     origin: str
     """Scheme, host and port: a caller's own key is never carried to another origin."""
+    protocol: str
+    """What it speaks, `openai` or `anthropic`: a request by the other is translated, and its answer back."""
 
     def start(self, request: UpstreamRequest, sink: Sink) -> Call:
-        """Send the request, with the upstream's own retries, and push the answer; each try is in `attempts`."""
+        """Send the request, with the upstream's own retries, and push the answer; each try is in `attempts`.
+
+        Raises:
+            RequestError: the upstream's protocol cannot say what the request asks for.
+        """
         ...
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """`start`, and wait for the head of the answer.
 
         Raises:
+            RequestError: as `start`.
             UpstreamError: no answer began.
         """
         ...
 
     async def aclose(self) -> None:
         """Close all connections; answers under way fail."""
+        ...
+
+    def health(self) -> list[Health]:
+        """How each place where it is served does."""
         ...

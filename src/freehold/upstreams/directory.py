@@ -7,19 +7,25 @@ from collections.abc import Sequence
 from freehold.domain.errors import ModelNotFound
 from freehold.upstreams.base import Call, Sink, Upstream, UpstreamRequest, UpstreamResponse
 from freehold.upstreams.falling import Falling
+from freehold.upstreams.health import Health
 from freehold.upstreams.matching import ModelMap
 from freehold.upstreams.reading import Answer
 
 
 class Entry:
-    """An upstream with the models it serves (names or globs; none: any other) and its fallbacks' names."""
+    """An upstream with the models it serves (names or globs; none: any other), and its fallbacks in order.
+
+    A fallback is the name of an upstream, or that with the model to ask it for in place of the caller's.
+    """
 
     __slots__ = ("fallbacks", "models", "upstream")
 
-    def __init__(self, upstream: Upstream, models: Sequence[str] = (), fallbacks: Sequence[str] = ()) -> None:
+    def __init__(
+        self, upstream: Upstream, models: Sequence[str] = (), fallbacks: Sequence[str | tuple[str, str]] = ()
+    ) -> None:
         self.upstream = upstream
         self.models = tuple(models)
-        self.fallbacks = tuple(fallbacks)
+        self.fallbacks = tuple((each, "") if isinstance(each, str) else each for each in fallbacks)
 
 
 class UpstreamDirectory:
@@ -51,24 +57,33 @@ class UpstreamDirectory:
     def start(self, name: str, request: UpstreamRequest, sink: Sink) -> Call:
         """Send to `name`, then to its fallbacks in order while the answer is one that another may cure.
 
-        The caller's own Authorization is not carried to a fallback at another origin: give such a fallback a key.
-        `sink` hears the name of the upstream that answers; the last one's answer, or error, comes as it is.
+        The caller's own key is not carried to a fallback at another origin: give such a fallback a key of its own. A
+        request by another protocol than an upstream's is translated. `sink` hears the name of the upstream that
+        answers; the last one's answer, or error, comes as it is.
+
+        Raises:
+            RequestError: the upstream's protocol has not what the request asks for.
         """
         entry = self.entries[name]
         if not entry.fallbacks:
             return entry.upstream.start(request, sink)
-        fallbacks = (self.entries[fallback].upstream for fallback in entry.fallbacks)
-        return Falling((entry.upstream, *fallbacks), request, sink)
+        steps = [(self.entries[fallback].upstream, model) for fallback, model in entry.fallbacks]
+        return Falling([(entry.upstream, ""), *steps], request, sink)
 
     async def send(self, name: str, request: UpstreamRequest) -> tuple[str, UpstreamResponse]:
         """`start`, for a coroutine that waits for the head: the name of the upstream that answers, and its answer.
 
         Raises:
+            RequestError: see `start`.
             UpstreamError: the last upstream did not begin an answer.
         """
         answer = Answer()
         await answer.head(self.start(name, request, answer))
         return answer.upstream, answer
+
+    def health(self) -> list[Health]:
+        """How each deployment of each upstream does, as this worker sees it."""
+        return [health for entry in self.entries.values() for health in entry.upstream.health()]
 
     async def aclose(self) -> None:
         """Close every upstream."""

@@ -32,7 +32,7 @@ from freehold.domain.errors import ModelNotFound, UpstreamError, UpstreamTimeout
 from freehold.gateway import serve_in_thread
 from freehold.upstreams.base import UpstreamRequest
 from freehold.upstreams.directory import Entry, UpstreamDirectory
-from freehold.upstreams.http import HttpUpstream
+from freehold.upstreams.http import HttpUpstream, Options
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
 
@@ -43,7 +43,7 @@ def request(method: bytes = b"POST", body: bytes = BODY) -> UpstreamRequest:
 
 def client(base_url: str, **options: float) -> HttpUpstream:
     fields: dict[str, float] = {"retries": 0, "connect_timeout": 1.0, "first_byte_timeout": 1.0, "idle_timeout": 1.0}
-    return HttpUpstream("main", base_url, **{**fields, **options})  # type: ignore[arg-type]
+    return HttpUpstream("main", base_url, Options(**{**fields, **options}))  # type: ignore[arg-type]
 
 
 async def fetch(api: HttpUpstream, asked: UpstreamRequest | None = None) -> tuple[int, bytes]:

@@ -1,10 +1,8 @@
-"""Providers over HTTP(S): a keep-alive HTTP/1.1 client on httptools that pushes answers, with timeouts and retries.
+"""Providers over HTTP(S): a keep-alive HTTP/1.1 client on httptools that pushes answers, balances and tries again.
 
-OpenAI's protocol needs nothing more than this and a key.
-
-Public name: `HttpUpstream`.
+OpenAI's protocol needs nothing more than this and a key. Public names: `HttpUpstream`, with its `Place`s and `Options`.
 """
 
-from freehold.upstreams.http.upstream import HttpUpstream
+from freehold.upstreams.http.upstream import HttpUpstream, Options, Place
 
-__all__ = ["HttpUpstream"]
+__all__ = ["HttpUpstream", "Options", "Place"]

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from typing import Protocol
 
-from freehold.domain.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnreachable
+from freehold.domain.errors import (
+    FreeholdError,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from freehold.upstreams.http.connect import Connector
 from freehold.upstreams.http.connection import Connection, Timeouts
-from freehold.upstreams.http.origin import Origin
 
 
 class Waiter(Protocol):
@@ -26,9 +31,9 @@ class Waiter(Protocol):
 class Pool:
     """Hands out connections to one origin; those who ask wait in line when all are busy."""
 
-    def __init__(self, name: str, origin: Origin, timeouts: Timeouts, max_connections: int) -> None:
+    def __init__(self, name: str, connector: Connector, timeouts: Timeouts, max_connections: int) -> None:
         self.name = name
-        self._origin = origin
+        self._connector = connector
         self._timeouts = timeouts
         self._max = max_connections
         self._idle: dict[Connection, None] = {}
@@ -38,8 +43,12 @@ class Pool:
         self._apart: dict[Waiter, asyncio.TimerHandle] = {}
         """Who waits for a connection of their own."""
         self._connects: set[asyncio.Task[None]] = set()
-        self._tls: ssl.SSLContext | None = None
         self._ticking: asyncio.TimerHandle | None = None
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._open)
 
     def take(self) -> Connection | None:
         """A kept connection, if there is one."""
@@ -124,20 +133,23 @@ class Pool:
 
     async def _connect(self, waiter: Waiter | None) -> None:
         """Connect for `waiter`, or for whoever is first in line then."""
+        loop = asyncio.get_running_loop()
         failure: UpstreamError | None = None
         connection: Connection | None = None
         try:
             async with asyncio.timeout(self._timeouts.connect):
-                connection = await self._open_connection()
-                if not connection.usable:
-                    raise OSError("it closed the connection at once")
+                connection = await self._connector.connect(lambda: Connection(self, self._timeouts, loop))
+            if not connection.usable:
+                raise OSError("it closed the connection at once")
         except TimeoutError:
             pass  # those who wait have their own timers, with the same limit
         except OSError as error:
             failure = UpstreamUnreachable(
-                f"Upstream {self.name!r} at {self._origin.text} cannot be reached: {error.strerror or error}.",
+                f"Upstream {self.name!r} at {self._connector.text} cannot be reached: {error.strerror or error}.",
                 "Check that it runs, its base_url and the network.",
             )
+        except FreeholdError as error:
+            failure = error if isinstance(error, UpstreamError) else UpstreamUnreachable(error.message, error.hint)
         finally:
             task = asyncio.current_task()
             assert task is not None
@@ -147,16 +159,6 @@ class Pool:
         elif connection is not None:
             self._hand(connection, waiter)
         self._reach_enough()
-
-    async def _open_connection(self) -> Connection:
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(
-            lambda: Connection(self, self._timeouts, loop),
-            self._origin.host,
-            self._origin.port,
-            ssl=self._context(),
-        )
-        return connection
 
     def _hand(self, connection: Connection, waiter: Waiter | None) -> None:
         late = None if waiter is None else self._apart.pop(waiter, None)
@@ -185,11 +187,6 @@ class Pool:
                 "Check its base_url, or raise its connect_timeout or max_connections.",
             )
         )
-
-    def _context(self) -> ssl.SSLContext | None:
-        if self._origin.tls and self._tls is None:
-            self._tls = ssl.create_default_context()  # loads the trust store: only once TLS is needed
-        return self._tls
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,0 +1,73 @@
+"""The configured upstreams as runtime objects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from freehold.config import UpstreamSettings
+from freehold.domain.errors import ConfigError
+from freehold.upstreams.directory import Entry, UpstreamDirectory
+from freehold.upstreams.http import HttpUpstream, Options, Place
+
+
+def build_directory(upstreams: Mapping[str, UpstreamSettings]) -> UpstreamDirectory:
+    """Nothing is connected before the first request.
+
+    Raises:
+        ConfigError: a base_url cannot be used, or a key's environment variable is not set.
+    """
+    return UpstreamDirectory([_entry(name, settings) for name, settings in upstreams.items()])
+
+
+def key_from(variable: str, setting: str) -> str:
+    """The key in an environment variable that `setting` names.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    key = os.environ.get(variable, "").strip()
+    if not key or not key.isascii() or not key.isprintable():
+        raise ConfigError(
+            f"The environment variable {variable}, named by {setting}, holds no key.",
+            f"Run `export {variable}=…` first.",
+        )
+    return key
+
+
+def _entry(name: str, settings: UpstreamSettings) -> Entry:
+    options = Options(
+        protocol=settings.protocol,
+        connect_timeout=settings.connect_timeout,
+        first_byte_timeout=settings.first_byte_timeout,
+        idle_timeout=settings.idle_timeout,
+        retries=settings.retries,
+        max_connections=settings.max_connections,
+        private=settings.private,
+        ca_file=settings.ca_file,
+        proxy=settings.proxy,
+        trust_env_proxy=settings.trust_env_proxy,
+        health_path=settings.health_path,
+        health_interval=settings.health_interval,
+        hedge_after=settings.hedge_after,
+        max_tokens=settings.translate.max_tokens,
+        max_tokens_field=settings.translate.max_tokens_field,
+        extensions=settings.translate.extensions,
+    )
+    fallbacks = [each if isinstance(each, str) else (each.upstream, each.model) for each in settings.fallbacks]
+    upstream = HttpUpstream(name, _places(name, settings), options)
+    return Entry(upstream, settings.models, fallbacks)
+
+
+def _places(name: str, settings: UpstreamSettings) -> list[Place]:
+    own = key_from(settings.api_key_env, f"upstreams.{name}.api_key_env") if settings.api_key_env else None
+    if not settings.deployments:
+        return [Place(settings.base_url, own)]
+    return [
+        Place(
+            each.base_url,
+            key_from(each.api_key_env, f"upstreams.{name}.deployments.api_key_env") if each.api_key_env else own,
+            each.weight,
+        )
+        for each in settings.deployments
+    ]
