@@ -1,45 +1,75 @@
-"""Structured logs: JSON lines, or readable ones on a terminal. Prompts and secrets are never logged."""
+"""Structured logs: JSON lines, or readable ones on a terminal. Prompts and secrets are never logged.
+
+What callers sent may be part of a line (a model's name, for instance), so nothing of it can end the line, begin
+another or steer a terminal: characters that cannot be printed are written as escapes, and the lines of a traceback are
+indented. Other libraries' warnings take the same way.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
-from typing import TextIO, cast
+from collections.abc import MutableMapping
+from typing import Any, Literal
 
 import structlog
 
+LogFormat = Literal["auto", "json", "console"]
 
-class _Unfailing:
-    """Standard error as it is at each line; a line that cannot be written (full disk, closed pipe) is let go.
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
-    What is logged about must go on: a request must not fail because its failure to be recorded cannot be told.
+
+def configure_logs(level: str = "info", form: LogFormat = "auto") -> None:
+    """Send structured logs to standard error at `level` (debug, info, warning, error).
+
+    `form`: auto means readable lines on a terminal, JSON elsewhere.
     """
-
-    def write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(text)
-
-    def flush(self) -> None:
-        with contextlib.suppress(OSError):
-            sys.stderr.flush()
-
-
-_stderr = cast(TextIO, _Unfailing())
-
-
-def configure_logs(level: str = "info") -> None:
-    """Send structured logs to standard error at `level` (debug, info, warning, error)."""
-    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
-    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    readable = form == "console" or (form == "auto" and sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            printable,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+            if readable
+            else structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=lambda *_: structlog.PrintLogger(_stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level.lower(), logging.INFO)),
+        # Asked for at each line and not remembered: standard error may be another one by then.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    if not any(isinstance(handler, _Passing) for handler in root.handlers):
+        root.addHandler(_Passing(logging.WARNING))
+
+
+def printable(logger: object, method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor: every text in `line` on one line and without control characters, tracebacks apart."""
+    for name, value in line.items():
+        if isinstance(value, str):
+            if name == "exception":
+                line[name] = "\n".join("  | " + escaped(part) for part in value.splitlines())
+            elif not value.isprintable():
+                line[name] = escaped(value)
+        elif not isinstance(value, int | float | None):
+            line[name] = escaped(repr(value))
+    return line
+
+
+def escaped(text: str) -> str:
+    """`text` with escapes for what cannot be printed: line ends, control characters, marks that turn the direction."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+class _Passing(logging.Handler):
+    """Passes what other libraries log on to structlog."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger()
+        exception: Any = record.exc_info if record.exc_info and record.exc_info[0] else None
+        extra = {"exc_info": exception} if exception else {}
+        log.log(record.levelno, record.getMessage(), logger=record.name, **extra)
