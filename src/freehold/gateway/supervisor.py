@@ -48,10 +48,10 @@ class Supervisor(Multiprocess):
             self._file.stop()
 
     def handle_hup(self) -> None:
-        """Let every worker look at its configuration file."""
+        """Let every worker look at its configuration file; one that is still starting reads it anyway."""
         self._file.look_now()
         for process in self.processes:
-            if process.pid is not None and process.exitcode is None:
+            if process.pid is not None and process.is_ready(timeout=1):
                 os.kill(process.pid, signal.SIGHUP)
 
     def handle_int(self) -> None:
