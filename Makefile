@@ -48,7 +48,7 @@ system: ## Install Debian's packages that tests need (PostgreSQL, Chromium), if 
 	@touch $@
 
 .venv/dev: .venv/core
-	$(PIP) --editable '.[dev,postgres]'
+	$(PIP) --editable '.[dev,otel,postgres]'
 	@touch $@
 
 clean: ## Remove what was installed and built
