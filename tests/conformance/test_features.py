@@ -19,7 +19,7 @@ def cases(rows: Sequence[Row]) -> list[object]:
         pytest.param(row, feature, stream, id=f"{row.name}-{feature}{'-streamed' if stream else ''}")
         for row in rows
         for feature in sorted(row.features)
-        for stream in (False, True)
+        for stream in row.streams(feature)
     ]
 
 

@@ -25,8 +25,14 @@ class Row:
     make: Make
     silent: frozenset[str] = frozenset()
     """What its outcomes cannot say: `finish`, `usage`, …"""
+    not_streamed: frozenset[str] = frozenset()
+    """Features that the client has, but loses when it puts a stream together."""
     errors: frozenset[str] = frozenset({"status", "retry_after", "class"})
     """What its errors say, beside the message."""
+
+    def streams(self, feature: str) -> tuple[bool, ...]:
+        """Asked for whole, and, where the client can, as a stream."""
+        return (False,) if feature in self.not_streamed else (False, True)
 
     def expected(self, feature: str) -> dict[str, Any]:
         """What must come of `feature`."""
@@ -90,16 +96,25 @@ _COMMAND = frozenset({"text", "structured", "image"})
 OPENAI = (
     Row("openai-python-chat", _CHAT, CHAT, _openai("Chat")),
     Row("openai-python-async-chat", _CHAT, CHAT, _openai("AsyncChat")),
-    Row("openai-python-responses", _RESPONSES, RESPONSES, _openai("Responses"), _FINISH),
+    Row("openai-python-responses", _RESPONSES, RESPONSES, _openai("Responses"), silent=_FINISH),
     Row("openai-node-chat", _CHAT, CHAT, _child("node", "openai-chat")),
-    Row("openai-node-responses", _RESPONSES, RESPONSES, _child("node", "openai-responses"), _FINISH),
+    Row("openai-node-responses", _RESPONSES, RESPONSES, _child("node", "openai-responses"), silent=_FINISH),
     Row("vercel-chat", _CHAT, _VERCEL, _child("node", "vercel-chat")),
     Row("vercel-responses", _RESPONSES, RESPONSES, _child("node", "vercel-responses")),
     Row("langchain-chat", _CHAT, _LANGCHAIN, _langchain("chat")),
-    Row("langchain-responses", _RESPONSES, _LANGCHAIN, _langchain("responses"), _FINISH),
-    Row("litellm-chat", _CHAT, CHAT, _child("litellm_process", "chat")),
-    Row("llm", _CHAT, _COMMAND, _llm, frozenset({"finish", "usage"}), frozenset()),
-    Row("curl", _CHAT, frozenset({"text", "tool", "several"}), _curl, _FINISH, frozenset({"status", "retry_after"})),
+    Row("langchain-responses", _RESPONSES, _LANGCHAIN, _langchain("responses"), silent=_FINISH),
+    Row(
+        "litellm-chat", _CHAT, CHAT, _child("litellm_process", "chat"), not_streamed=frozenset({"logprobs", "several"})
+    ),
+    Row("llm", _CHAT, _COMMAND, _llm, silent=frozenset({"finish", "usage"}), errors=frozenset()),
+    Row(
+        "curl",
+        _CHAT,
+        frozenset({"text", "tool", "several"}),
+        _curl,
+        silent=_FINISH,
+        errors=frozenset({"status", "retry_after"}),
+    ),
 )
 """Clients of OpenAI's protocols with a model that an OpenAI upstream serves."""
 

@@ -31,6 +31,7 @@ def ask_of(body: Json) -> Ask:
     text_of(body.get("model"), "model")
     given = body.get("input")
     text, media, results = "", (), ()
+    instructions = f"[{body['instructions']}] " if body.get("instructions") else ""
     if isinstance(given, str):
         text = given
     else:
@@ -38,8 +39,9 @@ def ask_of(body: Json) -> Ask:
         for item in items:
             if item.get("role") == "user":
                 text, media = _content(item.get("content"))
+            elif item.get("role") in ("system", "developer"):
+                instructions += f"[{_content(item.get('content'))[0]}] "
         results = _results(items, bool(body.get("previous_response_id")))
-    instructions = f"[{body['instructions']}] " if body.get("instructions") else ""
     if body.get("previous_response_id"):
         instructions += f"(after {text_of(body['previous_response_id'], 'previous_response_id')}) "
     kind = object_of(object_of(body.get("text") or {}, "text").get("format") or {}, "text.format")

@@ -72,6 +72,8 @@ class Provider:
         config = uvicorn.Config(
             self._app,  # type: ignore[arg-type]
             http="h11",
+            interface="asgi3",
+            proxy_headers=False,
             ws="none",
             lifespan="off",
             log_config=None,
