@@ -44,6 +44,7 @@ class Pool:
         """Who waits for a connection of their own."""
         self._connects: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
+        self._retired = False
 
     @property
     def connections(self) -> int:
@@ -79,6 +80,12 @@ class Pool:
         if late is not None:
             late.cancel()
 
+    def retire(self) -> None:
+        """Keep no connection beyond its exchange: the settings have changed, and new requests go elsewhere."""
+        self._retired = True
+        while self._idle:
+            self._idle.popitem()[0].drop()
+
     async def aclose(self) -> None:
         """Cut every connection; all who wait are told."""
         for connection in tuple(self._open):
@@ -106,7 +113,10 @@ class Pool:
     def idle(self, connection: Connection) -> None:
         """The connection can carry another exchange."""
         if not self._line:
-            self._idle[connection] = None
+            if self._retired:
+                connection.drop()
+            else:
+                self._idle[connection] = None
             return
         waiter = next(iter(self._line))
         self._line.pop(waiter).cancel()
