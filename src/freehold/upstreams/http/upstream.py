@@ -149,6 +149,13 @@ class HttpUpstream:
         await answer.head(self.start(request, answer))
         return answer
 
+    async def retire(self) -> None:
+        """Let exchanges under way end, keep no connection beyond them, and check no health any more."""
+        for check in self._checks:
+            await check.aclose()
+        for deployment in self.deployments:
+            deployment.pool.retire()
+
     async def aclose(self) -> None:
         """Close all connections."""
         for check in self._checks:
