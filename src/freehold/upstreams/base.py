@@ -155,6 +155,10 @@ class Upstream(Protocol):
         """
         ...
 
+    async def retire(self) -> None:
+        """Nothing new will be asked: keep no connection beyond its exchange."""
+        ...
+
     async def aclose(self) -> None:
         """Close all connections; answers under way fail."""
         ...
