@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from freehold.domain.errors import UpstreamProtocolError
@@ -54,6 +56,25 @@ _PIECES = {
 """Of each type of delta the type of its block, and where its piece is."""
 
 
+class _WordDelta(msgspec.Struct):
+    type: Literal["text_delta"]
+    text: str
+
+
+class _Word(msgspec.Struct):
+    """An event with a piece of text, as almost all are: read and written at once, for a third of what the tables
+    cost."""
+
+    type: Literal["content_block_delta"]
+    index: int
+    delta: _WordDelta
+
+
+_WORD = msgspec.json.Decoder(_Word)
+_PLACE = "\0"
+"""Stands for the piece in the chunk that pieces are put into."""
+
+
 class _Block:
     """A content block that has begun."""
 
@@ -82,6 +103,8 @@ class StreamToOpenAI:
         self._parser = SseParser()
         self._at = At(Job("openai", "answer"))
         self._head: Out = {}
+        self._around = (b"", b"")
+        """The bytes of a chunk before and after a piece of text."""
         self._usage: Fields = {}
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
@@ -131,6 +154,8 @@ class StreamToOpenAI:
         if event.data is None:
             self._out.append(KEEP_ALIVE)
             return
+        if self._head and self._is_word(event.data):
+            return
         fields = self._at.read(event.data, FIELDS)
         kind = self._at.child("type").read(fields.get("type", msgspec.Raw(b"null")), TEXT)
         if kind == "ping":
@@ -143,6 +168,19 @@ class StreamToOpenAI:
                 self._at.malformed("does not begin with message_start")
             self._handlers[kind](fields)
 
+    def _is_word(self, data: bytes) -> bool:
+        """Send the event, if it is a piece of a text block."""
+        try:
+            word = _WORD.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        block = self._blocks.get(word.index)
+        if block is None or block.kind != "text":
+            return False
+        if word.delta.text:
+            self._out += (self._around[0], msgspec.json.encode(word.delta.text), self._around[1])
+        return True
+
     def _message_start(self, fields: Fields) -> None:
         at = self._at.child("message")
         message = self._object(fields, "message")
@@ -153,6 +191,9 @@ class StreamToOpenAI:
         if tier:
             self._head["service_tier"] = tier
         self._send({"role": "assistant", "content": ""})
+        self._send({"content": _PLACE})
+        before, _, after = self._out.pop().rpartition(msgspec.json.encode(_PLACE))
+        self._around = (before, after)
 
     def _block_start(self, fields: Fields) -> None:
         at = self._at.child("content_block")
