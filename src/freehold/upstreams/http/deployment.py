@@ -43,6 +43,10 @@ class Connections(Protocol):
         """`waiter` waits no more, if it did."""
         ...
 
+    def retire(self) -> None:
+        """Keep no connection beyond its exchange."""
+        ...
+
     async def aclose(self) -> None:
         """Cut every connection."""
         ...
