@@ -79,6 +79,7 @@ class PolicyWatch:
         self._source: PolicySource | None = None
         self._seen: dict[StudentKey, FileMarks] = {}
         self._ladders_seen: dict[str, tuple[FileMarks, ...]] = {}
+        self._ladders_again = threading.Event()
         self._stop = threading.Event()
         self._polled = threading.Event()
         self._thread = threading.Thread(target=self._run, name="policy-watch", daemon=True)
@@ -104,6 +105,11 @@ class PolicyWatch:
     def start(self) -> None:
         """Start polling."""
         self._thread.start()
+
+    def use(self, load_ladder: Callable[[Ladder], LoadedLadder]) -> None:
+        """Load ladders so from the next poll on, those in force too: upstreams have changed."""
+        self._load_ladder = load_ladder
+        self._ladders_again.set()
 
     def wait_polled(self, timeout: float) -> bool:
         """Wait until the first poll is over, well or badly; False after `timeout` seconds."""
@@ -190,7 +196,10 @@ class PolicyWatch:
         self.view = PolicyView(view.policy, view.index, students, damaged, view.ladders, view.unusable)
 
     def _check_ladders(self) -> None:
-        """Load ladders that are new or whose files have changed."""
+        """Load ladders that are new or whose files have changed; all of them after `use`."""
+        if self._ladders_again.is_set():
+            self._ladders_again.clear()
+            self._ladders_seen = {}
         for entry in self.view.policy.tasks.values():
             if entry.ladder is not None:
                 folders = (entry.ladder.path, *(model.path for model in entry.ladder.models if model.path))
