@@ -90,8 +90,8 @@ def parse(kind: type[T], body: bytes) -> T:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise RequestError(f"The document cannot be used: {error}.", "See the admin API's page.") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise RequestError(f"The document is not JSON: {error}.", "Send a JSON object.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError("The document is not JSON.", "Send a JSON object.") from error
 
 
 def convert(kind: type[T], values: dict[str, Any]) -> T:
