@@ -7,10 +7,11 @@ indented. Other libraries' warnings take the same way.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -36,8 +37,7 @@ def configure_logs(level: str = "info", form: LogFormat = "auto") -> None:
             else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level.lower(), logging.INFO)),
-        # Asked for at each line and not remembered: standard error may be another one by then.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(cast(TextIO, _Unfailing())),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -73,3 +73,18 @@ class _Passing(logging.Handler):
         exception: Any = record.exc_info if record.exc_info and record.exc_info[0] else None
         extra = {"exc_info": exception} if exception else {}
         log.log(record.levelno, record.getMessage(), logger=record.name, **extra)
+
+
+class _Unfailing:
+    """Standard error as it is at each line; a line that cannot be written (full disk, closed pipe) is let go.
+
+    What is logged about must go on: a request must not fail because its failure to be recorded cannot be told.
+    """
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
