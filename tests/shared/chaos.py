@@ -117,12 +117,15 @@ class Chaos:
 
     def _serve(self, connection: socket.socket) -> None:
         names: list[str] = []
-        with contextlib.suppress(OSError):
+        try:
             self._converse(connection, names)
-        connection.close()
-        with self._lock:
-            self._open.discard(connection)
-            self.left[names[-1] if names else ""] += 1
+        except OSError:
+            pass  # the peer has left
+        finally:
+            connection.close()
+            with self._lock:
+                self._open.discard(connection)
+                self.left[names[-1] if names else ""] += 1
 
     def _converse(self, connection: socket.socket, names: list[str]) -> None:
         rest = b""
@@ -193,7 +196,10 @@ def whole_stream(*events: bytes) -> bytes:
 
 def well_behaved(talk: Talk) -> None:
     """Says what it was asked: whoever gets another's answer sees it."""
-    asked = json.loads(talk.asked.body or b"{}")
+    try:
+        asked = json.loads(talk.asked.body or b"{}")
+    except ValueError:  # no JSON, or numbers that Python will not read
+        asked = {}
     content = json.dumps({"id": "x", "echo": asked.get("user"), "choices": []}).encode()
     if asked.get("stream"):
         talk.send(whole_stream(*EVENTS, b"data: " + content + b"\n\n", DONE))
