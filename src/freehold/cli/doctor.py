@@ -68,6 +68,9 @@ def _checks(config: str | None) -> Iterator[Check]:
     yield from _candidates(settings)
     if settings.candidates.embedder:
         yield _embedder(Path(settings.candidates.embedder))
+    if settings.drill.stand_in:
+        yield _stand_in(settings)
+    yield from _gateway(settings)
     yield from _data(settings)
     yield from _store(settings)
 
@@ -130,6 +133,37 @@ def _candidates(settings: Settings) -> Iterator[Check]:
         elif not problem:
             daily = f"{settings.candidates.rate:.0%} of requests, {settings.candidates.dollars_per_day:g} dollars a day"
             yield Check(what, "ok", f"at upstream {where}; all candidates together: {daily}")
+
+
+def _stand_in(settings: Settings) -> Check:
+    from freehold.route.drill import stand_in_of
+
+    found, why = stand_in_of(settings.upstreams, settings.drill.stand_in, frozenset())
+    if found is None:
+        return Check("stand-in", "error", f"{why} An exit drill would fail.")
+    return Check("stand-in", "ok", f"{found.name} answers in an exit drill what no task's own model can")
+
+
+def _gateway(settings: Settings) -> Iterator[Check]:
+    """What a gateway that runs here says of itself: among others, that it could not take up this file."""
+    import http.client
+    import json
+
+    host, port = settings.gateway.host, settings.gateway.port
+    connection = http.client.HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=_CONNECT_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        found = json.loads(connection.getresponse().read())
+        degraded = [str(sentence) for sentence in found["degraded"]]
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        yield Check("gateway", "ok", f"none answers at {host}:{port}")
+        return
+    finally:
+        connection.close()
+    for sentence in degraded:
+        yield Check("gateway", "warning", sentence)
+    if not degraded:
+        yield Check("gateway", "ok", f"runs at {host}:{port}")
 
 
 def _embedder(folder: Path) -> Check:
