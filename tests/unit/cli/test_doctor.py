@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +129,34 @@ def test_damage_below_the_data_folder(shop: Path, owned_desk: Desk, run: Run) ->
     (data / "control.sqlite").write_bytes(b"no database" * 1000)
     code, found = checks(run, shop)
     assert code == 1 and found["store"][0] == "error" and "back" in found["store"][1]
+
+
+def test_a_stand_in_that_would_fail_in_a_drill(listener: str, tmp_path: Path, run: Run) -> None:
+    def found(upstream: str, name: str = "llama") -> tuple[str, str]:
+        path = configured(tmp_path, f'base_url = "{listener}"\n{upstream}', f'[drill]\nstand_in = "{name}"')
+        return checks(run, path)[1]["stand-in"]
+
+    assert found("owned = true\nkeyless = true")[0] == "ok"
+    for upstream, said in (("keyless = true", "owned = true"), ("owned = true", "keyless = true")):
+        level, words = found(upstream)
+        assert level == "error" and said in words and "would fail" in words
+
+
+def test_a_running_gateway_is_heard(tmp_path: Path, run: Run, listener: str) -> None:
+    said = json.dumps({"ready": True, "degraded": ["The file cannot be used."]}).encode()
+
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            del format, args
+
+    with HTTPServer(("127.0.0.1", 0), Ready) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        path = configured(tmp_path, f'base_url = "{listener}"', f"[gateway]\nport = {server.server_port}")
+        assert checks(run, path)[1]["gateway"] == ("warning", "The file cannot be used.")
+    assert checks(run, path)[1]["gateway"][0] == "ok"
