@@ -19,7 +19,7 @@ from freehold.config import Settings, configure_logs
 from freehold.runners import end_process
 
 if TYPE_CHECKING:
-    from freehold.gateway.replies import ASGIApp
+    from freehold.gateway.http.asgi import ASGIApp
 
 _GRACE_SECONDS = 10.0
 _log_level = click.option(

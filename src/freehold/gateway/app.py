@@ -1,8 +1,8 @@
-"""The ASGI application: a table of routes, and the one place where errors become replies."""
+"""The application: a table of routes, and the one place where errors become replies."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import structlog
 
@@ -10,66 +10,108 @@ from freehold.domain.errors import FreeholdError, NotFound
 from freehold.gateway.chat import chat
 from freehold.gateway.feedback import feedback
 from freehold.gateway.health import healthz, metrics, readyz
+from freehold.gateway.http import Reply, Request, serve_asgi
+from freehold.gateway.http.asgi import ASGIApp, Receive, Scope, Send
 from freehold.gateway.models import models
 from freehold.gateway.passthrough import passthrough
-from freehold.gateway.replies import ASGIApp, Receive, Scope, Send, reply_error
+from freehold.gateway.replies import reply_error
 from freehold.gateway.runtime import Runtime
+from freehold.gateway.turn import Turn, Waiting
 
-Handler = Callable[[Runtime, Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[[Runtime, Request, Reply], None]
 
-ROUTES: dict[tuple[str, str], Handler] = {
-    ("POST", "/v1/chat/completions"): chat,
-    ("GET", "/v1/models"): models,
-    ("POST", "/v1/feedback"): feedback,
-    ("GET", "/healthz"): healthz,
-    ("GET", "/readyz"): readyz,
-    ("GET", "/metrics"): metrics,
+API: dict[tuple[bytes, str], Handler] = {
+    (b"POST", "/v1/chat/completions"): chat,
+    (b"GET", "/v1/models"): models,
+    (b"POST", "/v1/feedback"): feedback,
 }
-_OURS = frozenset(("/v1/feedback", "/healthz", "/readyz", "/metrics"))
+"""For callers with a key; any other path below /v1 is passed through."""
+OPEN: dict[tuple[bytes, str], Handler] = {
+    (b"GET", "/healthz"): healthz,
+    (b"GET", "/readyz"): readyz,
+    (b"GET", "/metrics"): metrics,
+}
+"""For those who run the gateway: no key is asked for."""
+RECORDED = frozenset((chat, passthrough))
+"""What they answer leaves traces."""
+_OURS = frozenset(path for _, path in OPEN) | {"/v1/feedback"}
 _log = structlog.get_logger()
 
 
-def create_app(runtime: Runtime, fallback: ASGIApp | None = None) -> ASGIApp:
-    """The gateway over `runtime`; paths that are not its own go to `fallback` (the dashboard; it gets no lifespan)."""
+class Gateway:
+    """What the HTTP protocol calls (`freehold.gateway.http.Application`), and uvicorn's lifespan.
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await _live(runtime, receive, send)
-            return
-        path: str = scope["path"]
-        handler = ROUTES.get((scope["method"], path))
-        if handler is None and path.startswith("/v1/") and path not in _OURS:
+    Paths that are not the gateway's go to `fallback` (the dashboard, an ASGI application; it gets no lifespan).
+    """
+
+    def __init__(self, runtime: Runtime, fallback: ASGIApp | None = None) -> None:
+        self.runtime = runtime
+        self.max_body_bytes = runtime.settings.gateway.max_body_bytes
+        self._fallback = fallback
+
+    def head(self, request: Request) -> None:
+        """Choose who answers, and check the caller's key before anything else of the request is looked at."""
+        route = (request.method, request.path)
+        handler = API.get(route)
+        if handler is None and request.path.startswith("/v1/") and request.path not in _OURS:
             handler = passthrough
-        if handler is None and fallback is not None and path not in _OURS:
-            await fallback(scope, receive, send)
+        if handler is not None:
+            request.caller = self.runtime.caller(request)
+            request.handler = handler
+            return
+        handler = OPEN.get(route)
+        if handler is not None:
+            request.handler = handler
+        elif self._fallback is None or request.path in _OURS:
+            raise NotFound(f"There is no {request.method.decode()} {request.path} here.", "The API is below /v1.")
+
+    def answer(self, request: Request, reply: Reply) -> None:
+        """Let the handler answer; what it raises becomes a reply."""
+        try:
+            if request.handler is not None:
+                request.handler(self.runtime, request, reply)
+            elif self._fallback is not None:
+                Waiting(reply, self._serve_fallback(self._fallback, request, reply))
+        except FreeholdError as error:
+            _tell(error, reply)
+        except Exception as error:  # noqa: BLE001 - the edge: the log says what, the caller only that
+            self._broke(error, request, reply)
+
+    def refuse(self, error: FreeholdError, request: Request | None, reply: Reply) -> None:
+        """Tell the caller; there is a trace of it if the caller's key was right."""
+        if request is not None and request.handler in RECORDED:
+            Turn(self.runtime, request, reply).refuse(error)
         else:
-            await _handle(handler or _unknown, runtime, scope, receive, send)
+            _tell(error, reply)
 
-    return app
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI lifespan: open on startup, drain and close on shutdown."""
+        await receive()
+        try:
+            await self.runtime.start()
+        except (FreeholdError, OSError) as error:
+            _log.error("gateway-not-started", error=str(error))
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.runtime.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _serve_fallback(self, app: ASGIApp, request: Request, reply: Reply) -> None:
+        try:
+            await serve_asgi(app, request, reply)
+        except Exception as error:  # noqa: BLE001 - the edge: the log says what, the caller only that
+            self._broke(error, request, reply)
+
+    def _broke(self, error: Exception, request: Request, reply: Reply) -> None:
+        _log.error("request-failed", path=request.path, exc_info=error)
+        _tell(FreeholdError("The gateway failed.", "Its log says why; try again."), reply)
 
 
-async def _handle(handler: Handler, runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
-    """Only a handler that has sent nothing yet raises a FreeholdError; uvicorn logs any other and answers 500."""
-    try:
-        await handler(runtime, scope, receive, send)
-    except FreeholdError as error:
-        await reply_error(send, error)
-
-
-async def _unknown(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
-    raise NotFound(f"There is no {scope['method']} {scope['path']} here.", "The API is below /v1.")
-
-
-async def _live(runtime: Runtime, receive: Receive, send: Send) -> None:
-    """The ASGI lifespan: open on startup, drain and close on shutdown."""
-    await receive()
-    try:
-        await runtime.start()
-    except (FreeholdError, OSError) as error:
-        _log.error("gateway-not-started", error=str(error))
-        await send({"type": "lifespan.startup.failed", "message": str(error)})
-        return
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    await runtime.stop()
-    await send({"type": "lifespan.shutdown.complete"})
+def _tell(error: FreeholdError, reply: Reply) -> None:
+    """Answer with an error; an answer that has begun is cut."""
+    if reply.started:
+        reply.cut()
+    else:
+        reply_error(reply, error)

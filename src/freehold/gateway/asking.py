@@ -72,5 +72,5 @@ async def ask_whole(
         exchange.status = response.status
     finally:
         response.close()
-        copy.store(exchange)
+        exchange.response, exchange.truncated = copy.kept, copy.truncated
     return response.headers

@@ -6,6 +6,7 @@ import hmac
 
 from freehold.domain.errors import AuthError, RequestError
 from freehold.domain.ids import is_id
+from freehold.gateway.http import Request
 from freehold.upstreams.base import HOP_BY_HOP, Headers
 
 PREFIX = b"x-freehold-"
@@ -23,7 +24,6 @@ class Caller:
     __slots__ = (
         "authorization",
         "buffered",
-        "content_length",
         "content_type",
         "episode",
         "forward",
@@ -35,18 +35,17 @@ class Caller:
         "upstream_path",
     )
 
-    def __init__(self, method: str, path: bytes, query: bytes, headers: Headers) -> None:
-        """Read a request's line and `headers` (lower-case names, as uvicorn gives them).
+    def __init__(self, request: Request) -> None:
+        """Read a request's line and headers.
 
         Raises:
             RequestError: a freehold header has a value that is not one of its values.
         """
-        self.method = method.encode()
-        rest = path.removeprefix(b"/v1")
-        self.upstream_path = rest + b"?" + query if query else rest
+        self.method = request.method
+        rest = request.raw_path.removeprefix(b"/v1")
+        self.upstream_path = rest + b"?" + request.query if request.query else rest
         """What follows an upstream's base URL."""
         self.authorization: bytes | None = None
-        self.content_length = 0
         self.content_type = b""
         self.episode: str | None = None
         self.parent: str | None = None
@@ -58,12 +57,10 @@ class Caller:
         self.forward: Headers = []
         """What goes upstream; the authorization is kept apart."""
         hop_names: list[bytes] = []
-        for header in headers:
+        for header in request.headers:
             name, value = header
             if name == b"authorization":
                 self.authorization = value
-            elif name == b"content-length":
-                self.content_length = int(value)  # digits: the HTTP parser saw to it
             elif name == b"connection":
                 hop_names += (part.strip().lower() for part in value.split(b","))
             elif name.startswith(PREFIX):

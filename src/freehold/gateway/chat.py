@@ -10,19 +10,18 @@ import msgspec
 import structlog
 
 from freehold.domain.chat import ChatRequest, parse_chat
-from freehold.domain.errors import RequestError
+from freehold.domain.errors import FreeholdError, RequestError
 from freehold.gateway.audits import Question
-from freehold.gateway.body import ClientWatch
-from freehold.gateway.caller import Caller
-from freehold.gateway.exchange import Exchange
-from freehold.gateway.guard import guarded, pass_on
+from freehold.gateway.http import Reply, Request
 from freehold.gateway.ladder import answer_by_ladder
 from freehold.gateway.owned import owned_answer
-from freehold.gateway.replies import Receive, Scope, Send, reply_bytes
+from freehold.gateway.relay import pass_on
 from freehold.gateway.rungs import Ask
 from freehold.gateway.runtime import Runtime
+from freehold.gateway.turn import Turn
 from freehold.route import Decision, decide
-from freehold.route.identify import header_task_name, task_name
+from freehold.route.identify import Identity, header_task_name, task_name
+from freehold.route.policy_view import PolicyView
 
 _log = structlog.get_logger()
 
@@ -37,35 +36,38 @@ class _Model(msgspec.Struct):
 _model_decoder = msgspec.json.Decoder(_Model)
 
 
-async def chat(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
+def chat(runtime: Runtime, request: Request, reply: Reply) -> None:
     """Answer one chat request; every failure is in its trace, and in the caller's answer if none had begun."""
-    caller = runtime.caller(scope)
-    exchange = runtime.begin()
-    exchange.recorded = caller.recorded
+    turn = Turn(runtime, request, reply)
+    try:
+        _answer(turn)
+    except FreeholdError as error:
+        turn.refuse(error)
+    except Exception as error:  # noqa: BLE001 - the edge: the log says what, the caller only that
+        turn.broke(error)
+
+
+def _answer(turn: Turn) -> None:
+    runtime, exchange, caller = turn.runtime, turn.exchange, turn.caller
     exchange.episode, exchange.parent = caller.episode, caller.parent
-    await guarded(runtime, exchange, caller, receive, send, _answer)
-
-
-async def _answer(
-    runtime: Runtime, exchange: Exchange, caller: Caller, body: bytes, watch: ClientWatch, send: Send
-) -> None:
-    request = _parse(body)
+    request = _parse(turn.body)
     exchange.model, exchange.stream = request.model, bool(request.stream)
     upstream = runtime.upstreams.find(request.model)
-    if isinstance(request, ChatRequest):
-        decision = await _decide(runtime, exchange, caller, request)
-        if decision.rung is not None:
-            await _answer_owned(runtime, exchange, request, decision, watch, send)
-        elif decision.climb is None or not await answer_by_ladder(
-            Ask(runtime, exchange, caller, upstream, body), request, decision, watch, send
-        ):
-            exchange.reason, exchange.audit_probability = decision.reason, decision.audit_probability
-            await pass_on(runtime, exchange, caller, upstream, body, watch, send)
-        _follow_up(runtime, exchange, caller, request, decision, upstream, body)
-    else:
+    view = runtime.watch.view
+    exchange.policy = view.policy.version
+    if not isinstance(request, ChatRequest):
         exchange.reason = "unsupported"
-        exchange.policy = runtime.watch.view.policy.version
-        await pass_on(runtime, exchange, caller, upstream, body, watch, send)
+        pass_on(turn, upstream)
+        return
+    name = task_name(request, header_task_name(caller.task) if caller.task else "")
+    identity = runtime.identifier.identify(request, name, view.index)
+    exchange.task, exchange.task_name, exchange.fingerprint = identity.task, identity.name, identity.fingerprint
+    chat_turn = _Chat(turn, request, upstream, identity)
+    loaded = view.ladders.get(identity.task)
+    if loaded is None:
+        chat_turn.follow(chat_turn.decide(view))
+    else:
+        turn.wait_for(chat_turn.climb(view, slow=loaded.slow))
 
 
 def _parse(body: bytes) -> ChatRequest | _Model:
@@ -80,72 +82,103 @@ def _parse(body: bytes) -> ChatRequest | _Model:
         raise
 
 
-async def _decide(runtime: Runtime, exchange: Exchange, caller: Caller, request: ChatRequest) -> Decision:
-    view = runtime.watch.view
-    name = task_name(request, header_task_name(caller.task) if caller.task else "")
-    identity = runtime.identifier.identify(request, name, view.index)
-    exchange.task, exchange.task_name, exchange.fingerprint = identity.task, identity.name, identity.fingerprint
-    exchange.policy = view.policy.version
-    decide_now = partial(
-        decide,
-        view,
-        identity,
-        request,
-        pinned=caller.pinned,
-        recorded=caller.recorded,
-        buffered=caller.buffered,
-        stale=runtime.watch.stale,
-        chance=random.random,
-    )
-    loaded = view.ladders.get(identity.task)
-    decision = await asyncio.to_thread(decide_now) if loaded is not None and loaded.slow else decide_now()
-    exchange.signal, exchange.novelty = decision.signal, decision.novelty
-    if decision.failure is not None:
-        runtime.metrics.student_failures += decision.reason == "student-failed"
-        _log.error(decision.reason, task=identity.task, trace_id=exchange.trace_id, error=repr(decision.failure))
-    return decision
+class _Chat:
+    """A chat request that may be a task's."""
 
+    __slots__ = ("_identity", "_request", "_turn", "_upstream")
 
-async def _answer_owned(
-    runtime: Runtime, exchange: Exchange, request: ChatRequest, decision: Decision, watch: ClientWatch, send: Send
-) -> None:
-    rung = decision.rung
-    assert rung is not None
-    headers, body = owned_answer(request, decision.student, decision.answer, exchange.trace_id)
-    exchange.began_answering()
-    exchange.reason, exchange.owned, exchange.status = decision.reason, True, 200
-    exchange.answered_by, exchange.certificate = f"student/{rung.student}", rung.certificate
-    exchange.audit_probability, exchange.audited = decision.audit_probability, decision.audit
-    exchange.response = body[: runtime.settings.gateway.max_recorded_response_bytes]
-    exchange.truncated = len(exchange.response) < len(body)
-    watch.stop()
-    exchange.finish()
-    await reply_bytes(send, 200, body, headers + exchange.headers())
+    def __init__(self, turn: Turn, request: ChatRequest, upstream: str, identity: Identity) -> None:
+        self._turn = turn
+        self._request = request
+        self._upstream = upstream
+        self._identity = identity
 
+    def decide(self, view: PolicyView) -> Decision:
+        """Who answers, if it is not for a ladder's models to say."""
+        runtime, caller = self._turn.runtime, self._turn.caller
+        return decide(
+            view,
+            self._identity,
+            self._request,
+            pinned=caller.pinned,
+            recorded=caller.recorded,
+            buffered=caller.buffered,
+            stale=runtime.watch.stale,
+            chance=random.random,
+        )
 
-def _follow_up(
-    runtime: Runtime,
-    exchange: Exchange,
-    caller: Caller,
-    request: ChatRequest,
-    decision: Decision,
-    upstream: str,
-    body: bytes,
-) -> None:
-    """Ask the incumbent about an audited answer, or a second time about its own; ask candidates about its answer."""
-    shadows = runtime.shadows
-    if shadows is None and not decision.audit and not decision.repeat:
-        return
-    key = runtime.forwarded_key(caller)
-    chance = drawn = 0.0 if shadows is None else shadows.rate
-    if decision.audit:
-        runtime.audits.put(Question("audit", exchange, upstream, body, caller.forward, key))
-        # Of all accepted requests: as near to the rate of all others as audits allow.
-        drawn = min(drawn, decision.audit_probability)
-        chance = drawn / decision.audit_probability
-    elif decision.reason == "accepted" or exchange.status != 200 or exchange.error is not None:
-        return
-    elif decision.repeat:
-        runtime.audits.put(Question("repeat", exchange, upstream, body, caller.forward, key))
-    if shadows is not None and caller.recorded and random.random() < chance:
-        shadows.about(exchange, request, upstream, caller.forward, key, drawn)
+    def follow(self, decision: Decision) -> None:
+        """Do as decided: a student's answer, or the incumbent's."""
+        self._note(decision)
+        if decision.rung is not None:
+            self._answer_owned(decision)
+        else:
+            self._pass_on(decision)
+
+    async def climb(self, view: PolicyView, *, slow: bool) -> None:
+        """Let the task's ladder answer, else the incumbent. `slow`: deciding takes long, so it gets a thread."""
+        decision = await asyncio.to_thread(self.decide, view) if slow else self.decide(view)
+        if decision.climb is None:
+            self.follow(decision)
+            return
+        self._note(decision)
+        turn = self._turn
+        if await answer_by_ladder(Ask(turn, self._upstream), self._request, decision):
+            self._follow_up(decision)
+        else:
+            self._pass_on(decision)
+
+    def _note(self, decision: Decision) -> None:
+        exchange = self._turn.exchange
+        exchange.signal, exchange.novelty = decision.signal, decision.novelty
+        if decision.failure is not None:
+            self._turn.runtime.metrics.student_failures += decision.reason == "student-failed"
+            _log.error(decision.reason, task=exchange.task, trace_id=exchange.trace_id, error=repr(decision.failure))
+
+    def _pass_on(self, decision: Decision) -> None:
+        exchange = self._turn.exchange
+        exchange.reason, exchange.audit_probability = decision.reason, decision.audit_probability
+        wanted = decision.audit or decision.repeat or self._turn.runtime.shadows is not None
+        pass_on(self._turn, self._upstream, partial(self._follow_up, decision) if wanted else None)
+
+    def _answer_owned(self, decision: Decision) -> None:
+        turn, exchange, rung = self._turn, self._turn.exchange, decision.rung
+        assert rung is not None
+        headers, body = owned_answer(self._request, decision.student, decision.answer, exchange.trace_id)
+        exchange.began_answering()
+        exchange.reason, exchange.owned, exchange.status = decision.reason, True, 200
+        exchange.answered_by, exchange.certificate = f"student/{rung.student}", rung.certificate
+        exchange.audit_probability, exchange.audited = decision.audit_probability, decision.audit
+        exchange.response = body[: turn.runtime.settings.gateway.max_recorded_response_bytes]
+        exchange.truncated = len(exchange.response) < len(body)
+        exchange.finish()
+        turn.reply.whole(200, headers + exchange.headers(), body)
+        self._follow_up(decision)
+
+    def _follow_up(self, decision: Decision) -> None:
+        """Ask the incumbent about an audited answer or again about its own; ask candidates about its answer."""
+        runtime, caller, exchange = self._turn.runtime, self._turn.caller, self._turn.exchange
+        shadows = runtime.shadows
+        if shadows is None and not decision.audit and not decision.repeat:
+            return
+        key = runtime.forwarded_key(caller)
+        chance = drawn = 0.0 if shadows is None else shadows.rate
+        question = partial(
+            Question,
+            exchange=exchange,
+            upstream=self._upstream,
+            body=self._turn.body,
+            headers=caller.forward,
+            authorization=key,
+        )
+        if decision.audit:
+            runtime.audits.put(question("audit"))
+            # Of all accepted requests: as near to the rate of all others as audits allow.
+            drawn = min(drawn, decision.audit_probability)
+            chance = drawn / decision.audit_probability
+        elif decision.reason == "accepted" or exchange.status != 200 or exchange.error is not None:
+            return
+        elif decision.repeat:
+            runtime.audits.put(question("repeat"))
+        if shadows is not None and caller.recorded and random.random() < chance:
+            shadows.about(exchange, self._request, self._upstream, caller.forward, key, drawn)

@@ -10,8 +10,8 @@ import msgspec
 from freehold.domain.errors import RequestError
 from freehold.domain.ids import is_id, new_id
 from freehold.domain.traces import Feedback
-from freehold.gateway.body import ClientGone, check_length, read_body
-from freehold.gateway.replies import Receive, Scope, Send, reply
+from freehold.gateway.http import Reply, Request
+from freehold.gateway.replies import reply_json
 from freehold.gateway.runtime import Runtime
 
 MAX_TEXT = 100_000
@@ -26,19 +26,14 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     comment: _Text | None = None
 
 
-async def feedback(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
+def feedback(runtime: Runtime, request: Request, reply: Reply) -> None:
     """Keep the feedback, then say so.
 
     Raises:
         RequestError: the body is not feedback.
         StoreError: it could not be kept.
     """
-    limit = runtime.settings.gateway.max_body_bytes
-    check_length(runtime.caller(scope).content_length, limit)
-    try:
-        given = _parse(await read_body(receive, limit))
-    except ClientGone:
-        return
+    given = _parse(request.body)
     kept = Feedback(
         feedback_id=new_id("fb"),
         trace_id=given.trace_id,
@@ -49,7 +44,7 @@ async def feedback(runtime: Runtime, scope: Scope, receive: Receive, send: Send)
         comment=given.comment,
     )
     runtime.journal.append(kept)
-    await reply(send, 200, {"object": "feedback", "id": kept.feedback_id, "trace_id": kept.trace_id})
+    reply_json(reply, 200, {"object": "feedback", "id": kept.feedback_id, "trace_id": kept.trace_id})
 
 
 def _parse(body: bytes) -> _Body:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from freehold.gateway.replies import Receive, Scope, Send, reply, reply_bytes
+from freehold.gateway.http import Reply, Request
+from freehold.gateway.replies import reply_json
 from freehold.gateway.runtime import Runtime
 
 
-async def healthz(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
+def healthz(runtime: Runtime, request: Request, reply: Reply) -> None:
     """The process is alive."""
-    await reply(send, 200, {"status": "ok"})
+    reply_json(reply, 200, {"status": "ok"})
 
 
-async def readyz(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
+def readyz(runtime: Runtime, request: Request, reply: Reply) -> None:
     """200 once the policy has been looked for; what is degraded is listed, because traffic flows all the same."""
     ready, degraded = runtime.watch.polled, runtime.degraded()
     document = {"ready": ready, "policy": runtime.watch.view.policy.version, "degraded": degraded}
-    await reply(send, 200 if ready else 503, document)
+    reply_json(reply, 200 if ready else 503, document)
 
 
-async def metrics(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
+def metrics(runtime: Runtime, request: Request, reply: Reply) -> None:
     """Prometheus text."""
     text = runtime.metrics.text(
         shed=runtime.recorder.shed, stale=runtime.watch.stale, policy=runtime.watch.view.policy.version
     )
-    await reply_bytes(send, 200, text.encode(), [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")])
+    reply.whole(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text.encode())

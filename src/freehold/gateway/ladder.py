@@ -14,10 +14,8 @@ import structlog
 from freehold.domain.chat import ChatRequest, calls_so_far
 from freehold.domain.errors import UpstreamError
 from freehold.domain.policy import Reason
-from freehold.gateway.body import ClientWatch
 from freehold.gateway.owned import as_events, owned_answer
-from freehold.gateway.relay import relay
-from freehold.gateway.replies import Send, reply_bytes
+from freehold.gateway.relay import pour
 from freehold.gateway.rungs import Ask, Reply, ask_rung, begin_call, begin_stream
 from freehold.route import Climb, Decision, LadderRung, Student
 from freehold.upstreams.base import Headers
@@ -26,11 +24,11 @@ _log = structlog.get_logger()
 _NANO = 1e9
 
 
-async def answer_by_ladder(ask: Ask, request: ChatRequest, decision: Decision, watch: ClientWatch, send: Send) -> bool:
+async def answer_by_ladder(ask: Ask, request: ChatRequest, decision: Decision) -> bool:
     """Let the ladder answer. False: the incumbent is still to be asked, and `decision` says why."""
     climb = decision.climb
     assert climb is not None
-    ascent = _Ascent(ask, request, decision, climb, watch, send)
+    ascent = _Ascent(ask, request, decision, climb)
     try:
         while climb.rung is not None:
             if await ascent.attempt(climb.rung):
@@ -66,16 +64,12 @@ class _Heard(NamedTuple):
 class _Ascent:
     """One request on its ladder."""
 
-    def __init__(
-        self, ask: Ask, request: ChatRequest, decision: Decision, climb: Climb, watch: ClientWatch, send: Send
-    ) -> None:
+    def __init__(self, ask: Ask, request: ChatRequest, decision: Decision, climb: Climb) -> None:
         self._ask = ask
         self._request = request
         self._decision = decision
         self._climb = climb
         self._ladder = climb.loaded.ladder
-        self._watch = watch
-        self._send = send
 
     async def attempt(self, rung: LadderRung) -> bool:
         """Ask one rung; True if its answer went to the caller.
@@ -111,8 +105,7 @@ class _Ascent:
         exchange = self._ask.exchange
         self._accept(f"{name}/{rung.name}", owned=self._ask.runtime.is_owned(name))
         exchange.status, exchange.attempts = response.status, call.attempts
-        limit = self._ask.runtime.settings.gateway.max_recorded_response_bytes
-        await relay(exchange, response, self._watch, self._send, limit)
+        await pour(name, response, self._ask.turn, rung.name)
         return True
 
     async def _whole(self, rung: LadderRung) -> bool:
@@ -131,7 +124,7 @@ class _Ascent:
             if self._request.stream:
                 headers, body = as_events(self._request, reply.head, reply.message, reply.finish, _usage(reply))
             # Kept as the model sent it, with its usage, also where the caller gets it as events.
-            await self._give(headers, body, call.response)
+            self._give(headers, body, call.response)
         return taken
 
     async def _replies(self, rung: LadderRung) -> tuple[Reply, tuple[str, ...]]:
@@ -158,10 +151,10 @@ class _Ascent:
         headers, body = owned_answer(self._request, student, text, exchange.trace_id)
         if await self._takes(_Heard(text, 0.0)):
             self._accept(rung.name, owned=True)
-            await self._give(headers, body, body)
+            self._give(headers, body, body)
             return True
         call = begin_call(self._ask)
-        call.request, call.response, call.stream = self._ask.body, body, exchange.stream
+        call.request, call.response, call.stream = self._ask.turn.body, body, exchange.stream
         call.status, call.answered_by, call.owned = 200, rung.name, True
         call.reason, call.signal = "uncertain", self._climb.expected_loss
         call.finish()
@@ -212,15 +205,14 @@ class _Ascent:
         exchange.tried = climb.tried
         exchange.began_answering()
 
-    async def _give(self, headers: Headers, body: bytes, kept: bytes) -> None:
+    def _give(self, headers: Headers, body: bytes, kept: bytes) -> None:
         """Send a whole answer to the caller; `kept` is what the trace holds of it."""
         exchange = self._ask.exchange
         limit = self._ask.runtime.settings.gateway.max_recorded_response_bytes
         exchange.status, exchange.response, exchange.truncated = 200, kept[:limit], len(kept) > limit
-        self._watch.stop()
         exchange.finish()
         fitting = [header for header in headers if header[0] != b"content-length"]
-        await reply_bytes(self._send, 200, body, fitting + exchange.headers())
+        self._ask.turn.reply.whole(200, fitting + exchange.headers(), body)
 
 
 def _usage(reply: Reply) -> dict[str, int] | None:

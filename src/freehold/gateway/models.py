@@ -10,8 +10,10 @@ import msgspec
 import structlog
 
 from freehold.domain.errors import FreeholdError, UpstreamError, UpstreamProtocolError
-from freehold.gateway.replies import Receive, Scope, Send, reply
+from freehold.gateway.http import Reply, Request
+from freehold.gateway.replies import reply_error, reply_json
 from freehold.gateway.runtime import Runtime
+from freehold.gateway.turn import Waiting
 from freehold.upstreams.base import UpstreamRequest
 from freehold.upstreams.directory import Entry
 from freehold.upstreams.matching import is_glob
@@ -26,13 +28,26 @@ class _Listing(msgspec.Struct):
     data: list[dict[str, Any]]
 
 
-async def models(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
-    """Configured names as they are; upstreams with none, or with globs, are asked. One that fails is left out.
+def models(runtime: Runtime, request: Request, reply: Reply) -> None:
+    """Configured names as they are; upstreams with none, or with globs, are asked. One that fails is left out."""
+    Waiting(reply, _answer(runtime, runtime.forwarded_key(request.caller), reply))
+
+
+async def _answer(runtime: Runtime, key: bytes | None, reply: Reply) -> None:
+    try:
+        found = await _over_all(runtime, key)
+    except FreeholdError as error:
+        reply_error(reply, error)
+    else:
+        reply_json(reply, 200, {"object": "list", "data": found})
+
+
+async def _over_all(runtime: Runtime, key: bytes | None) -> list[dict[str, Any]]:
+    """All models there are.
 
     Raises:
         UpstreamError: no model is known because every upstream that had to be asked failed.
     """
-    key = runtime.forwarded_key(runtime.caller(scope))
     entries = list(runtime.upstreams.entries.values())
     results = await asyncio.gather(*(_of(entry, key) for entry in entries), return_exceptions=True)
     found: dict[str, dict[str, Any]] = {}
@@ -48,7 +63,7 @@ async def models(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -
                 found.setdefault(str(model.get("id")), model)
     if failure is not None and not found:
         raise failure
-    await reply(send, 200, {"object": "list", "data": list(found.values())})
+    return list(found.values())
 
 
 async def _of(entry: Entry, key: bytes | None) -> list[dict[str, Any]]:

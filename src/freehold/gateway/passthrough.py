@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from freehold.domain.errors import ModelNotFound, NotFound
-from freehold.gateway.body import ClientWatch
-from freehold.gateway.caller import Caller
-from freehold.gateway.exchange import Exchange
-from freehold.gateway.guard import guarded, pass_on
-from freehold.gateway.replies import Receive, Scope, Send
+from freehold.domain.errors import FreeholdError, ModelNotFound, NotFound
+from freehold.gateway.http import Reply, Request
+from freehold.gateway.relay import pass_on
 from freehold.gateway.runtime import Runtime
+from freehold.gateway.turn import Turn
 
 
 class _Model(msgspec.Struct):
@@ -20,25 +18,21 @@ class _Model(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Model)
 
 
-async def passthrough(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
+def passthrough(runtime: Runtime, request: Request, reply: Reply) -> None:
     """Pass the request to the upstream of its body's `model`, else to the default one."""
-    caller = runtime.caller(scope)
-    exchange = runtime.begin()
-    exchange.recorded = caller.recorded
+    turn = Turn(runtime, request, reply)
+    exchange = turn.exchange
     exchange.reason = "passthrough"
     exchange.policy = runtime.watch.view.policy.version
-    await guarded(runtime, exchange, caller, receive, send, _answer)
-
-
-async def _answer(
-    runtime: Runtime, exchange: Exchange, caller: Caller, body: bytes, watch: ClientWatch, send: Send
-) -> None:
-    if b".." in caller.upstream_path.partition(b"?")[0].replace(b"%2e", b".").replace(b"%2E", b".").split(b"/"):
-        raise NotFound("The path leaves the API.", "Send a path below /v1 without `..`.")
-    if body and not caller.content_type.startswith(b"application/json"):
-        exchange.request, exchange.truncated = b"", True  # an upload: not for the record
-    exchange.model = _model(body)
-    await pass_on(runtime, exchange, caller, _upstream(runtime, exchange.model), body, watch, send)
+    try:
+        if b".." in request.raw_path.replace(b"%2e", b".").replace(b"%2E", b".").split(b"/"):
+            raise NotFound("The path leaves the API.", "Send a path below /v1 without `..`.")
+        if turn.body and not turn.caller.content_type.startswith(b"application/json"):
+            exchange.request, exchange.truncated = b"", True  # an upload: not for the record
+        exchange.model = _model(turn.body)
+        pass_on(turn, _upstream(runtime, exchange.model))
+    except FreeholdError as error:
+        turn.refuse(error)
 
 
 def _model(body: bytes) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from freehold.domain.errors import UpstreamError
-from freehold.gateway.body import ClientWatch
-from freehold.gateway.exchange import Exchange
-from freehold.gateway.replies import Send
-from freehold.upstreams.base import UpstreamResponse
+from freehold.gateway.turn import Turn
+from freehold.upstreams.base import Call, Headers, UpstreamRequest, UpstreamResponse
+
+_ENDINGS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_TAIL_BYTES = 64
+"""Enough of a stream to see how it ended."""
 
 
 class Copy:
-    """The first `limit` bytes of a body."""
+    """The first `limit` bytes of a body, and its last."""
 
     __slots__ = ("_limit", "_parts", "_size", "tail")
 
@@ -19,7 +23,7 @@ class Copy:
         self._parts: list[bytes] = []
         self._size = 0
         self.tail = b""
-        """The last bytes that came, kept or not: enough to see how a stream ended."""
+        """The last bytes that came, kept or not."""
 
     def add(self, chunk: bytes) -> None:
         """Keep what of `chunk` still fits."""
@@ -27,50 +31,150 @@ class Copy:
         self._size += len(chunk)
         if room > 0:
             self._parts.append(chunk if len(chunk) <= room else chunk[:room])
-        self.tail = chunk[-32:] if len(chunk) >= 32 else (self.tail + chunk)[-32:]
+        self.tail = chunk[-_TAIL_BYTES:] if len(chunk) >= _TAIL_BYTES else (self.tail + chunk)[-_TAIL_BYTES:]
 
-    def store(self, exchange: Exchange) -> None:
-        """Hand the copy to the exchange."""
-        parts = self._parts
-        exchange.response = parts[0] if len(parts) == 1 else b"".join(parts)
-        exchange.truncated = self._size > self._limit
+    @property
+    def kept(self) -> bytes:
+        """What was kept."""
+        return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether there was more."""
+        return self._size > self._limit
 
 
-async def relay(exchange: Exchange, response: UpstreamResponse, watch: ClientWatch, send: Send, limit: int) -> None:
-    """Send the answer on; the trace is appended before the last byte goes out.
+class Relay:
+    """The `Sink` of a caller's answer, and its reply's `Listener`. The trace is kept before the last byte goes out.
 
-    An answer that breaks off is cut for the caller too: the body is left unfinished, and the server closes the
-    connection. `limit`: bytes of the body that the trace keeps.
+    An answer that breaks off is cut for the caller, too.
     """
-    copy = Copy(limit)
-    start = {"type": "http.response.start", "status": response.status, "headers": response.headers + exchange.headers()}
+
+    __slots__ = ("_call", "_copy", "_exchange", "_headers", "_model", "_paused", "_reply", "_status", "_then", "_turn")
+
+    def __init__(self, turn: Turn, model: str, then: Callable[[], None] | None = None) -> None:
+        """`model`: the one that is asked; `then` is called after an answer that went out whole."""
+        self._turn = turn
+        self._exchange = turn.exchange
+        self._reply = turn.reply
+        self._model = model
+        self._then = then
+        self._copy: Copy | None = None
+        self._call: Call | None = None
+        self._paused = False
+        self._status = 0
+        self._headers: Headers = []
+
+    def carry(self, call: Call) -> None:
+        """Who brings the answer: told when the caller is slow or leaves."""
+        self._call = call
+        if self._paused:
+            call.pause()
+
+    # What the upstream calls.
+
+    def begin(self, upstream: str, status: int, headers: Headers) -> None:
+        """See `Sink`."""
+        exchange = self._exchange
+        exchange.began_answering()
+        exchange.answered_by = f"{upstream}/{self._model}"
+        exchange.status = self._status = status
+        self._headers = headers
+
+    def data(self, chunk: bytes, last: bool) -> None:
+        """See `Sink`."""
+        reply = self._reply
+        if not reply.started:
+            reply.start(self._status, self._headers + self._exchange.headers())
+        copy = self._copy
+        if copy is None:
+            copy = self._copy = Copy(self._turn.runtime.settings.gateway.max_recorded_response_bytes)
+        copy.add(chunk)
+        # Clients stop reading at [DONE]: for them that is the end, so what must be true at the end must be now.
+        if last or (self._exchange.stream and copy.tail.rstrip().endswith(b"data: [DONE]")):
+            self._finish(copy)
+        reply.body(chunk, last)
+        if last:
+            self._call = reply.listener = None  # no cycles: the garbage collector would have to find each request
+            if self._then is not None:
+                self._then()
+
+    def fail(self, error: UpstreamError) -> None:
+        """See `Sink`."""
+        self.store()
+        self._turn.refuse(error)
+
+    # What the caller's connection calls.
+
+    def gone(self) -> None:
+        """See `Listener`."""
+        self.store()
+        self._turn.gone()
+        if self._call is not None:
+            self._call.cancel()
+
+    def pause(self) -> None:
+        """See `Listener`."""
+        self._paused = True
+        if self._call is not None:
+            self._call.pause()
+
+    def resume(self) -> None:
+        """See `Listener`."""
+        self._paused = False
+        if self._call is not None:
+            self._call.resume()
+
+    def store(self) -> None:
+        """Hand the copy to the exchange, unless it is recorded already."""
+        if self._copy is not None and not self._exchange.finished:
+            self._exchange.response, self._exchange.truncated = self._copy.kept, self._copy.truncated
+
+    def _finish(self, copy: Copy) -> None:
+        exchange = self._exchange
+        if not exchange.finished:
+            if exchange.stream:
+                self._check_ending(copy)
+            exchange.response, exchange.truncated = copy.kept, copy.truncated
+            exchange.finish()
+
+    def _check_ending(self, copy: Copy) -> None:
+        """A stream that ends within an event is passed on as it is, but the trace says so."""
+        for name, value in self._headers:
+            if name == b"content-type" and value.startswith(b"text/event-stream"):
+                if copy.tail and not copy.tail.endswith(_ENDINGS):
+                    self._exchange.failed("upstream_protocol_error", "The event stream ended within an event.")
+                return
+
+
+def pass_on(turn: Turn, upstream: str, then: Callable[[], None] | None = None) -> None:
+    """Send the request's bytes to `upstream` and its answer's bytes back; a failure is told to the caller."""
+    caller, exchange = turn.caller, turn.exchange
+    request = UpstreamRequest(
+        method=caller.method,
+        path=caller.upstream_path,
+        headers=caller.forward,
+        body=turn.body,
+        authorization=turn.runtime.forwarded_key(caller),
+    )
+    exchange.attempts = request.attempts
+    turn.reply.listener = relay = Relay(turn, exchange.model, then)
+    relay.carry(turn.runtime.upstreams.start(upstream, request, relay))
+
+
+async def pour(name: str, response: UpstreamResponse, turn: Turn, model: str) -> None:
+    """Pass on an answer that the turn's coroutine has begun to read."""
+    relay = Relay(turn, model)
     try:
-        await send(start)
+        relay.begin(name, response.status, response.headers)
         at_end = False
         while not at_end:
             chunk = await response.read()
             at_end = response.at_end
-            copy.add(chunk)
-            # Clients stop reading at [DONE]: for them that is the end, so what must be true at the end must be now.
-            if at_end or (exchange.stream and copy.tail.rstrip().endswith(b"data: [DONE]")):
-                if exchange.stream:
-                    _check_ending(exchange, response, copy)
-                copy.store(exchange)
-                watch.stop()
-                exchange.finish()
-            await send({"type": "http.response.body", "body": chunk, "more_body": not at_end})
+            relay.data(chunk, at_end)
+            await turn.room()
     except UpstreamError as error:
-        exchange.failed(error.code, error.message)
+        relay.fail(error)
     finally:
         response.close()
-        if not exchange.finished:
-            copy.store(exchange)
-
-
-def _check_ending(exchange: Exchange, response: UpstreamResponse, copy: Copy) -> None:
-    """A stream that ends within an event is passed on as it is, but the trace says so."""
-    for name, value in response.headers:
-        if name == b"content-type" and value.startswith(b"text/event-stream"):
-            if copy.tail and not copy.tail.endswith((b"\n\n", b"\r\n\r\n", b"\r\r")):
-                exchange.failed("upstream_protocol_error", "The event stream ended within an event.")
-            return
+        relay.store()

@@ -10,9 +10,9 @@ import msgspec
 from freehold.domain.answers import mean_logprob
 from freehold.domain.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout
 from freehold.gateway.asking import ask_whole, question, rewritten
-from freehold.gateway.caller import Caller
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.runtime import Runtime
+from freehold.gateway.turn import Turn
 from freehold.record.answers import Usage, read_answer
 from freehold.route import LadderRung
 from freehold.upstreams.base import Headers, UpstreamRequest, UpstreamResponse
@@ -21,12 +21,19 @@ from freehold.upstreams.base import Headers, UpstreamRequest, UpstreamResponse
 class Ask(NamedTuple):
     """A caller's request as a model of a ladder shall be asked it."""
 
-    runtime: Runtime
-    exchange: Exchange
-    caller: Caller
+    turn: Turn
     upstream: str
     """The one that the caller asked for."""
-    body: bytes
+
+    @property
+    def runtime(self) -> Runtime:
+        """The worker's."""
+        return self.turn.runtime
+
+    @property
+    def exchange(self) -> Exchange:
+        """The caller's."""
+        return self.turn.exchange
 
 
 class Reply(NamedTuple):
@@ -86,7 +93,7 @@ async def ask_rung(ask: Ask, rung: LadderRung, *, logprobs: bool) -> Reply:
         UpstreamError: it failed, was too slow, or gave what is no chat completion; the call is recorded.
     """
     runtime, call = ask.runtime, begin_call(ask)
-    call.request = rewritten(ask.body, model=rung.name, logprobs=logprobs)
+    call.request = rewritten(ask.turn.body, model=rung.name, logprobs=logprobs)
     call.owned = runtime.is_owned(rung.upstream)
     limit = runtime.settings.gateway.max_recorded_response_bytes
     try:
@@ -111,7 +118,7 @@ async def begin_stream(ask: Ask, rung: LadderRung) -> tuple[Exchange, str, Upstr
         UpstreamError: it failed, was too slow to begin, or does not begin a chat completion; the call is recorded.
     """
     runtime, call = ask.runtime, begin_call(ask)
-    call.request = rewritten(ask.body, model=rung.name, whole=False)
+    call.request = rewritten(ask.turn.body, model=rung.name, whole=False)
     call.stream = True
     response: UpstreamResponse | None = None
     request = _to(ask, rung, call)
@@ -145,7 +152,7 @@ def failed(call: Exchange, error: UpstreamError) -> UpstreamError:
 
 
 def _to(ask: Ask, rung: LadderRung, call: Exchange) -> UpstreamRequest:
-    caller, elsewhere = ask.caller, rung.upstream != ask.upstream
+    caller, elsewhere = ask.turn.caller, rung.upstream != ask.upstream
     key = ask.runtime.forwarded_key(caller)
     return question(call.request, caller.forward, key, elsewhere=elsewhere, path=caller.upstream_path)
 

@@ -10,13 +10,12 @@ from freehold.domain.errors import ConfigError
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Kind
 from freehold.gateway.audits import Audits
-from freehold.gateway.body import Watchman
 from freehold.gateway.budget import DailyBudget
 from freehold.gateway.caller import Caller, KeyCheck
 from freehold.gateway.directory import build_directory, key_from
 from freehold.gateway.exchange import Exchange
+from freehold.gateway.http import Request
 from freehold.gateway.metrics import Metrics
-from freehold.gateway.replies import Scope
 from freehold.gateway.resting import Resting
 from freehold.gateway.shadows import Shadows
 from freehold.gateway.students import load_ladder, load_student
@@ -48,7 +47,6 @@ class Runtime:
         self.journal = JournalWriter(settings.data / "journal" / worker)
         self.recorder = Recorder(self.journal)
         self.identifier = Identifier()
-        self.watchman = Watchman()
         self.upstreams = build_directory(settings.upstreams)
         self.prices = PriceList(settings.upstreams)
         self.resting = Resting()
@@ -105,14 +103,14 @@ class Runtime:
         await asyncio.to_thread(self.watch.stop)
         await asyncio.to_thread(self.journal.close)
 
-    def caller(self, scope: Scope) -> Caller:
+    def caller(self, request: Request) -> Caller:
         """Read a request's headers and check its key, before anything else of it is looked at.
 
         Raises:
             AuthError: the gateway asks for a key and this is not it.
             RequestError: a freehold header cannot be understood.
         """
-        caller = Caller(scope["method"], scope["raw_path"], scope["query_string"], scope["headers"])
+        caller = Caller(request)
         if self._check is not None:
             self._check.check(caller.authorization)
         return caller

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import logging
+import gc
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import threading
@@ -19,14 +21,18 @@ from uvicorn.supervisors import Multiprocess
 
 from freehold.config import Settings, configure_logs, load_settings
 from freehold.domain.errors import FreeholdError
-from freehold.gateway.app import create_app
-from freehold.gateway.corked import CorkedProtocol
-from freehold.gateway.replies import ASGIApp
+from freehold.gateway.app import Gateway
+from freehold.gateway.http import HttpProtocol
+from freehold.gateway.http.asgi import ASGIApp
 from freehold.gateway.runtime import Runtime
 from freehold.upstreams.listener import address_of, bind
 
 SHUTDOWN_SECONDS = 30
 """How long answers under way may take to end after a request to stop."""
+
+COLLECT_EVERY = 20_000
+"""New objects between two looks for garbage in cycles."""
+MOST_OPEN_FILES = 1_048_576
 
 FallbackFactory = Callable[[Settings], ASGIApp]
 """Makes the application for paths that are not the gateway's; with several workers a function of a module."""
@@ -62,7 +68,7 @@ def serve(
     listener.close()
 
 
-def worker_app(config_path: Path, fallback_factory: FallbackFactory | None, log_level: str) -> ASGIApp:
+def worker_app(config_path: Path, fallback_factory: FallbackFactory | None, log_level: str) -> Gateway:
     """Build one worker's application, in that worker."""
     # A decision is a few small products: threads would only wait for each other. Read when numpy is first loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -70,10 +76,23 @@ def worker_app(config_path: Path, fallback_factory: FallbackFactory | None, log_
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), name="parent-watch", daemon=True).start()
     configure_logs(log_level)
-    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    _raise_open_files()
     settings = load_settings(config_path)
     fallback = None if fallback_factory is None else fallback_factory(settings)
-    return create_app(Runtime(settings), fallback)
+    gateway = Gateway(Runtime(settings), fallback)
+    # What is there now stays: the collector need not look at it again. A request leaves no cycles, so it may wait.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_EVERY)
+    return gateway
+
+
+def _raise_open_files() -> None:
+    """Every caller and every upstream's connection is an open file: allow as many as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or soft < hard:
+        with contextlib.suppress(ValueError, OSError):  # some systems allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, MOST_OPEN_FILES) if hard > 0 else hard, hard))
 
 
 def _end_with(sentinel: int) -> None:
@@ -88,7 +107,8 @@ def uvicorn_config(app: Callable[..., object], *, workers: int = 1, factory: boo
         cast(Any, app),
         factory=factory,
         workers=workers,
-        http=CorkedProtocol,
+        http=HttpProtocol,
+        interface="asgi3",
         ws="none",
         lifespan="on",
         log_config=None,
@@ -100,11 +120,6 @@ def uvicorn_config(app: Callable[..., object], *, workers: int = 1, factory: boo
         timeout_keep_alive=75,
         backlog=2048,
     )
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """An answer that broke off is cut on purpose, and its trace says so: uvicorn need not complain."""
-    return "without completing response" not in record.getMessage()
 
 
 class RunningGateway:
@@ -149,9 +164,8 @@ def serve_in_thread(settings: Settings, *, fallback: ASGIApp | None = None) -> R
     """
     runtime = Runtime(settings)
     listener = bind(settings.gateway.host, settings.gateway.port)
-    logging.getLogger("uvicorn.error").addFilter(_is_news)
     ready = threading.Event()
-    server = _Server(uvicorn_config(create_app(runtime, fallback), factory=False), ready)
+    server = _Server(uvicorn_config(Gateway(runtime, fallback), factory=False), ready)
 
     def run() -> None:
         try:

@@ -13,8 +13,8 @@ from freehold.domain.fingerprint import Shape, TemplateIndex, shape_of, task_id_
 MAX_NAME = 128
 GENERATION = 2048
 """Shapes remembered before the oldest are forgotten (twice as many at most)."""
-LONGEST_KEY = 512
-"""Longer instructions are remembered by their hash, so that memory is bounded."""
+LONGEST_KEY = 2048
+"""Longer instructions are remembered by their hash, so that memory is bounded (8 MB at most)."""
 
 
 class Identity(msgspec.Struct, frozen=True):

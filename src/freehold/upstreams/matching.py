@@ -30,6 +30,8 @@ class ModelMap:
         exact = self._exact.get(model)
         if exact is not None:
             return exact
+        if not self._globs:
+            return self.any
         return next((name for pattern, name in self._globs if fnmatchcase(model, pattern)), self.any)
 
 

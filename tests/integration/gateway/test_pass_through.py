@@ -26,7 +26,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from freehold.domain.traces import Feedback
 from freehold.gateway import serve_in_thread
-from freehold.gateway.replies import Receive, Scope, Send
+from freehold.gateway.http.asgi import Receive, Scope, Send
 
 BODY = b'{ "model":"m", "messages":[{"role":"user","content":"hi \xc3\xa9"}],"temperature" : 0.10, "zzz":null}'
 SSE_BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}'

@@ -1,5 +1,6 @@
 """Several workers: a policy reaches all of them, a killed one loses nothing acknowledged and is started again."""
 
+import contextlib
 import http.client
 import json
 import os
@@ -125,12 +126,9 @@ def _a_worker(data: Path) -> int:
     """The process id of a living worker: it holds the lock of its journal folder."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
-                held = [str(link.readlink()) for link in (entry / "fd").iterdir()]
-            except OSError:
-                continue
-            if any(name.startswith(str(data / "journal")) for name in held):
-                return int(entry.name)
+            with contextlib.suppress(OSError):  # a process that has just ended
+                if any(_target(link).startswith(str(data / "journal")) for link in (entry / "fd").iterdir()):
+                    return int(entry.name)
     raise AssertionError("no worker holds a journal")
 
 
@@ -159,3 +157,10 @@ print(json.dumps(sorted(sys.modules)))
     # rich is there all the same: structlog imports it where it is installed.
     heavy = {"numpy", "polars", "deltalake", "sklearn", "scipy", "cryptography", "jinja2", "genai_prices", "openai"}
     assert not loaded & heavy
+
+
+def _target(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:  # closed meanwhile
+        return ""
