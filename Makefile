@@ -32,9 +32,10 @@ format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-system: ## Install Debian's packages that tests need (PostgreSQL, Chromium), if they are missing
+system: ## Install Debian's packages that tests need (PostgreSQL, Chromium, Node.js), if they are missing
 	@missing=""; ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	command -v npm >/dev/null || missing="$$missing nodejs npm"; \
 	if [ -n "$$missing" ]; then \
 	  sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	  echo "Installing$$missing from Debian"; \
