@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from freehold.config import UpstreamSettings
 from freehold.domain.errors import ConfigError
+from freehold.upstreams.base import Upstream
 from freehold.upstreams.directory import Entry, UpstreamDirectory
 from freehold.upstreams.http import HttpUpstream, Options, Place
 
@@ -18,6 +19,22 @@ def build_directory(upstreams: Mapping[str, UpstreamSettings]) -> UpstreamDirect
         ConfigError: a base_url cannot be used, or a key's environment variable is not set.
     """
     return UpstreamDirectory([_entry(name, settings) for name, settings in upstreams.items()])
+
+
+def rebuilt(
+    old: UpstreamDirectory, before: Mapping[str, UpstreamSettings], after: Mapping[str, UpstreamSettings]
+) -> tuple[UpstreamDirectory, list[Upstream]]:
+    """The directory of changed settings, and the upstreams of `old` that are not in it any more.
+
+    What did not change keeps its connections and its health. If nothing did, everything is made anew: what the settings
+    name (keys in the environment, files of certificates) may have changed.
+
+    Raises:
+        ConfigError: as `build_directory`.
+    """
+    same = {name for name, settings in after.items() if before.get(name) == settings} if before != after else set[str]()
+    entries = [old.entries[name] if name in same else _entry(name, settings) for name, settings in after.items()]
+    return UpstreamDirectory(entries), [entry.upstream for name, entry in old.entries.items() if name not in same]
 
 
 def key_from(variable: str, setting: str) -> str:
