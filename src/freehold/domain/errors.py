@@ -13,6 +13,8 @@ class FreeholdError(Exception):
     code = "internal_error"
     http_status = 500
     exit_code = 1
+    retry_after: float | None = None
+    """Seconds after which the same may be asked again; None: there is no telling."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -122,7 +124,6 @@ class UpstreamResting(UpstreamError):
     def __init__(self, message: str, hint: str = "", *, retry_after: float = 1.0) -> None:
         super().__init__(message, hint)
         self.retry_after = retry_after
-        """Seconds after which it is asked again: the answer's `Retry-After`, rounded up."""
 
 
 class UpstreamTimeout(UpstreamError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from freehold.domain.errors import FreeholdError
@@ -25,5 +27,8 @@ def error_body(error: FreeholdError) -> bytes:
 
 
 def reply_error(reply: Reply, error: FreeholdError, headers: Headers | None = None) -> None:
-    """Send `error` with its own status."""
-    reply.whole(error.http_status, [JSON, *(headers or ())], error_body(error))
+    """Send `error` with its own status, and when to ask again if that is known."""
+    later: Headers = []
+    if error.retry_after is not None:
+        later.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+    reply.whole(error.http_status, [JSON, *later, *(headers or ())], error_body(error))

@@ -32,6 +32,7 @@ _OUTSIDE = (
     "policy-stale",
     "passthrough",
     "drill",
+    "fallback",
     "student-missing",
     "ladder-unusable",
 )

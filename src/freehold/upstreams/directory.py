@@ -67,23 +67,33 @@ class UpstreamDirectory:
         entry = self.entries[name]
         if not entry.fallbacks:
             return entry.upstream.start(request, sink)
-        steps = [(self.entries[fallback].upstream, model) for fallback, model in entry.fallbacks]
-        return Falling([(entry.upstream, ""), *steps], request, sink)
+        return self._falling(entry, request, sink, other_models=True)
 
     async def send(self, name: str, request: UpstreamRequest) -> tuple[str, UpstreamResponse]:
         """`start`, for a coroutine that waits for the head: the name of the upstream that answers, and its answer.
+
+        Fallbacks with a model of their own are left out: ladders, audits and judges want to know what the model that
+        they ask says, and another's answer would be taken for its.
 
         Raises:
             RequestError: see `start`.
             UpstreamError: the last upstream did not begin an answer.
         """
         answer = Answer()
-        await answer.head(self.start(name, request, answer))
+        call = self._falling(self.entries[name], request, answer, other_models=False)
+        await answer.head(call)
         return answer.upstream, answer
 
     def health(self) -> list[Health]:
         """How each deployment of each upstream does, as this worker sees it."""
         return [health for entry in self.entries.values() for health in entry.upstream.health()]
+
+    def _falling(self, entry: Entry, request: UpstreamRequest, sink: Sink, *, other_models: bool) -> Call:
+        steps = [(entry.upstream, "")]
+        for fallback, model in entry.fallbacks:
+            if other_models or not model:
+                steps.append((self.entries[fallback].upstream, model))
+        return Falling(steps, request, sink)
 
     async def aclose(self) -> None:
         """Close every upstream."""

@@ -217,3 +217,16 @@ def test_bodies_that_are_no_objects_or_odd_stay_as_they_are() -> None:
     assert with_model(b'{"mod\\u0065l":"x","model":"y"}', "m") == b'{"mod\\u0065l":"m","model":"m"}'
     big = b'{"image":"' + b"A" * 2_000_000 + b'\\"","model":"x"}'
     assert with_model(big, "m") == big.replace(b'"x"', b'"m"')
+
+
+def test_who_wants_to_know_what_one_model_says_gets_no_other() -> None:
+    async def run() -> None:
+        other, same = Scripted("other"), Scripted("same")
+        found, first = directory(other, same, models=("small", ""))
+        sending = asyncio.ensure_future(found.send("first", asked()))
+        await asyncio.sleep(0)
+        first.answer(503)
+        same.answer(200, b"ok")
+        assert (await sending)[0] == "same" and other.asked == []
+
+    asyncio.run(run())
