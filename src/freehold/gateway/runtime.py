@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import weakref
+from typing import NamedTuple
 
 from freehold.config import Settings
+from freehold.config.watch import ConfigWatch
 from freehold.domain.errors import ConfigError
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Kind
 from freehold.gateway.audits import Audits
 from freehold.gateway.budget import DailyBudget
 from freehold.gateway.caller import Caller, KeyCheck
-from freehold.gateway.directory import build_directory, key_from
+from freehold.gateway.directory import build_directory, key_from, rebuilt
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.http import Request
 from freehold.gateway.metrics import Metrics
@@ -23,10 +26,22 @@ from freehold.record import Recorder
 from freehold.record.prices import PriceList
 from freehold.route import Identifier, PolicyWatch
 from freehold.store import ControlStore, JournalWriter
+from freehold.upstreams.base import Upstream
+from freehold.upstreams.directory import UpstreamDirectory
 
 FIRST_POLL_SECONDS = 2.0
 """How long a starting worker waits for its policy; without one it passes everything through."""
 DRAIN_SECONDS = 5.0
+
+
+class Ready(NamedTuple):
+    """Other settings, and what is built from them."""
+
+    settings: Settings
+    upstreams: UpstreamDirectory
+    retired: list[Upstream]
+    """Upstreams that are in force now and then no more."""
+    check: KeyCheck | None
 
 
 class Runtime:
@@ -59,7 +74,19 @@ class Runtime:
             poll_seconds=gateway.policy_poll_seconds,
             lease_seconds=gateway.policy_lease_seconds,
         )
-        self.audits = Audits(
+        self.audits = self._audits()
+        self.shadows = self._shadows()
+        self.file: ConfigWatch | None = None
+        """What follows the configuration file, if anything does."""
+        self._check = _key_check(settings)
+        self._retired = weakref.WeakSet[Upstream]()
+        """Of former settings; exchanges under way hold on to them."""
+        self._leaving: list[Audits] = []
+        """Queues of former settings."""
+
+    def _audits(self) -> Audits:
+        gateway = self.settings.gateway
+        return Audits(
             self.upstreams,
             self.metrics.audits,
             self.begin,
@@ -67,12 +94,11 @@ class Runtime:
             queue=gateway.audit_queue,
             max_response_bytes=gateway.max_recorded_response_bytes,
         )
-        self.shadows = self._shadows() if settings.candidates.models and settings.candidates.rate else None
-        key = key_from(gateway.api_key_env, "gateway.api_key_env") if gateway.api_key_env else None
-        self._check = KeyCheck(key) if key is not None else None
 
-    def _shadows(self) -> Shadows:
+    def _shadows(self) -> Shadows | None:
         settings, gateway = self.settings, self.settings.gateway
+        if not (settings.candidates.models and settings.candidates.rate):
+            return None
         return Shadows(
             settings.candidates,
             settings.tasks,
@@ -97,11 +123,38 @@ class Runtime:
 
     async def stop(self) -> None:
         """Work off the audits for a few seconds, then close everything; what was recorded is synced."""
-        queues = [self.audits] if self.shadows is None else [self.audits, self.shadows]
-        await asyncio.gather(*(queue.drain(DRAIN_SECONDS) for queue in queues))
+        await asyncio.gather(*(queue.drain(DRAIN_SECONDS) for queue in (*self._queues(), *self._leaving)))
         await self.upstreams.aclose()
+        await asyncio.gather(*(upstream.aclose() for upstream in tuple(self._retired)))
         await asyncio.to_thread(self.watch.stop)
         await asyncio.to_thread(self.journal.close)
+
+    def _queues(self) -> list[Audits]:
+        return [self.audits] if self.shadows is None else [self.audits, self.shadows]
+
+    def prepare(self, settings: Settings) -> Ready:
+        """Build what other settings need; nothing changes yet. Takes a while: not for the event loop.
+
+        Raises:
+            ConfigError: as the constructor.
+        """
+        if not settings.upstreams:
+            raise ConfigError("No upstream is configured.", "Add a table [upstreams.NAME] with a base_url.")
+        upstreams, retired = rebuilt(self.upstreams, self.settings.upstreams, settings.upstreams)
+        return Ready(settings, upstreams, retired, _key_check(settings))
+
+    async def adopt(self, ready: Ready) -> None:
+        """Put other settings in force for new requests; those under way end as they began."""
+        settings = ready.settings
+        self._leaving = [queue for queue in (*self._leaving, *self._queues()) if queue.busy]
+        self.settings, self.upstreams, self._check = settings, ready.upstreams, ready.check
+        self.prices = PriceList(settings.upstreams)
+        self._owned = frozenset(name for name, upstream in settings.upstreams.items() if upstream.owned)
+        self.audits, self.shadows = self._audits(), self._shadows()
+        self.watch.use(functools.partial(load_ladder, settings, self.prices))
+        self._retired.update(ready.retired)
+        for upstream in ready.retired:
+            await upstream.retire()
 
     def caller(self, request: Request) -> Caller:
         """Read a request's headers and check its key, before anything else of it is looked at.
@@ -135,6 +188,10 @@ class Runtime:
         damaged = sorted(student for student, _ in self.watch.view.damaged)
         found += (f"Student {student} cannot be loaded." for student in damaged)
         found += (f"The ladder of {task} cannot be used; see `freehold doctor`." for task in self.watch.view.unusable)
+        if self.file is not None and self.file.error is not None:
+            found.append(f"The settings from before stay in force: {self.file.error}")
+        if self.file is not None and self.file.waiting:
+            found.append(f"Changed settings that need a new start: {', '.join(self.file.waiting)}.")
         if self.recorder.last_error is not None:
             found.append(f"Recording is shed ({self.recorder.shed} so far): {self.recorder.last_error}")
         return found
