@@ -62,6 +62,11 @@ class Audits:
         self._queue: deque[Question] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def busy(self) -> bool:
+        """Whether questions are still to be asked or answered."""
+        return bool(self._tasks)
+
     def put(self, asked: Question) -> None:
         """Queue a question; dropped, and counted, when the queue is full."""
         if len(self._queue) >= self._size:
