@@ -195,3 +195,8 @@ class Runtime:
         if self.recorder.last_error is not None:
             found.append(f"Recording is shed ({self.recorder.shed} so far): {self.recorder.last_error}")
         return found
+
+
+def _key_check(settings: Settings) -> KeyCheck | None:
+    variable = settings.gateway.api_key_env
+    return KeyCheck(key_from(variable, "gateway.api_key_env")) if variable else None
