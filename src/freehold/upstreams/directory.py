@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from freehold.domain.errors import ModelNotFound
+from freehold.domain.errors import ModelNotFound, UpstreamUnreachable
 from freehold.upstreams.base import Call, Sink, Upstream, UpstreamRequest, UpstreamResponse
 from freehold.upstreams.falling import Falling
 from freehold.upstreams.health import Health
@@ -63,8 +63,11 @@ class UpstreamDirectory:
 
         Raises:
             RequestError: the upstream's protocol has not what the request asks for.
+            UpstreamUnreachable: there is no such upstream any more.
         """
-        entry = self.entries[name]
+        entry = self.entries.get(name)
+        if entry is None:  # whoever asks holds on to a name from before the settings changed
+            raise UpstreamUnreachable(f"Upstream {name!r} is not configured any more.", "Try again.")
         if not entry.fallbacks:
             return entry.upstream.start(request, sink)
         return self._falling(entry, request, sink, other_models=True)
