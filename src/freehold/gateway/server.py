@@ -10,21 +10,23 @@ import os
 import resource
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from freehold.config import Settings, configure_logs, load_settings
 from freehold.domain.errors import FreeholdError
 from freehold.gateway.app import Gateway
 from freehold.gateway.http import HttpProtocol
 from freehold.gateway.http.asgi import ASGIApp
+from freehold.gateway.reload import Follower
 from freehold.gateway.runtime import Runtime
+from freehold.gateway.supervisor import Supervisor
 from freehold.upstreams.listener import address_of, bind
 
 SHUTDOWN_SECONDS = 30
@@ -56,30 +58,49 @@ def serve(
     settings = load_settings(config_path)
     Runtime(settings)  # what is wrong with the settings is said here, once, not by every worker
     count = workers or settings.gateway.workers
+    # The end of a terminal ends what runs in it; elsewhere SIGHUP means to read the file again.
+    on_hangup = sys.stdin is None or not sys.stdin.isatty()  # pyright: ignore[reportUnnecessaryComparison]
     listener = bind(settings.gateway.host, settings.gateway.port)
     if on_listening is not None:
         on_listening(f"http://{address_of(listener)}")
-    factory = functools.partial(worker_app, config_path.absolute(), fallback_factory, log_level)
-    config = uvicorn_config(factory, workers=count)
+
+    def app_of(last: Settings) -> Callable[[], Gateway]:
+        options = WorkerOptions(config_path.absolute(), fallback_factory, log_level, on_hangup or count > 1)
+        return functools.partial(worker_app, options, last)
+
+    config = uvicorn_config(app_of(settings), workers=count)
     if count == 1:
         uvicorn.Server(config).run([listener])
     else:
-        Multiprocess(config, sockets=[listener]).run()
+        Supervisor(config, [listener], config_path, settings, app_of, check=Runtime, on_hangup=on_hangup).run()
     listener.close()
 
 
-def worker_app(config_path: Path, fallback_factory: FallbackFactory | None, log_level: str) -> Gateway:
-    """Build one worker's application, in that worker."""
+class WorkerOptions(NamedTuple):
+    """What is the same for all workers."""
+
+    config_path: Path
+    fallback_factory: FallbackFactory | None
+    log_level: str
+    on_hangup: bool
+    """SIGHUP makes it read its file."""
+
+
+def worker_app(options: WorkerOptions, settings: Settings) -> Gateway:
+    """Build one worker's application, in that worker.
+
+    `settings`: the last that could be used; it follows the file from there.
+    """
     # A decision is a few small products: threads would only wait for each other. Read when numpy is first loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), name="parent-watch", daemon=True).start()
-    configure_logs(log_level)
+    configure_logs(options.log_level)
     _raise_open_files()
-    settings = load_settings(config_path)
-    fallback = None if fallback_factory is None else fallback_factory(settings)
-    gateway = Gateway(Runtime(settings), fallback)
+    factory = options.fallback_factory
+    follower = Follower(options.config_path, on_hangup=options.on_hangup, fallback_of=factory)
+    gateway = Gateway(Runtime(settings), None if factory is None else factory(settings), follower)
     # What is there now stays: the collector need not look at it again. A request leaves no cycles, so it may wait.
     gc.collect()
     gc.freeze()
