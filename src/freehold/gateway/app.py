@@ -14,6 +14,7 @@ from freehold.gateway.http import Reply, Request, serve_asgi
 from freehold.gateway.http.asgi import ASGIApp, Receive, Scope, Send
 from freehold.gateway.models import models
 from freehold.gateway.passthrough import passthrough
+from freehold.gateway.reload import Follower
 from freehold.gateway.replies import reply_error
 from freehold.gateway.runtime import Runtime
 from freehold.gateway.turn import Turn, Waiting
@@ -44,9 +45,14 @@ class Gateway:
     Paths that are not the gateway's go to `fallback` (the dashboard, an ASGI application; it gets no lifespan).
     """
 
-    def __init__(self, runtime: Runtime, fallback: ASGIApp | None = None) -> None:
+    def __init__(self, runtime: Runtime, fallback: ASGIApp | None = None, follower: Follower | None = None) -> None:
         self.runtime = runtime
-        self.max_body_bytes = runtime.settings.gateway.max_body_bytes
+        self._follower = follower
+        self.adopted(fallback)
+
+    def adopted(self, fallback: ASGIApp | None) -> None:
+        """The runtime has other settings."""
+        self.max_body_bytes = self.runtime.settings.gateway.max_body_bytes
         self._fallback = fallback
 
     def head(self, request: Request) -> None:
@@ -93,8 +99,12 @@ class Gateway:
             _log.error("gateway-not-started", error=str(error))
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        if self._follower is not None:
+            self._follower.start(self)
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        if self._follower is not None:
+            self._follower.stop()
         await self.runtime.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
