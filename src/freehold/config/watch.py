@@ -34,6 +34,7 @@ class ConfigWatch:
         check: Callable[[Settings], object] = lambda settings: None,
         poll_seconds: float = POLL_SECONDS,
         quiet: bool = False,
+        anew: bool = False,
     ) -> None:
         """Watch `path`, whose settings in force are `settings`.
 
@@ -44,6 +45,7 @@ class ConfigWatch:
             check: raises FreeholdError for what is wrong with settings beyond the file (a key that is not set).
             poll_seconds: between looks.
             quiet: log nothing: others that watch the same file do.
+            anew: `settings` may be older than the file: read it at the first look.
         """
         self.settings = settings
         self.error: str | None = None
@@ -55,7 +57,8 @@ class ConfigWatch:
         self._check = check
         self._poll = poll_seconds
         self._quiet = quiet
-        self._mark = self._seen = _mark(path)
+        self._seen = _mark(path)
+        self._mark = (0, 0, 0) if anew else self._seen
         self._asked = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="config-watch", daemon=True)
@@ -64,11 +67,11 @@ class ConfigWatch:
         """Start looking."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Stop looking."""
+    def stop(self, *, wait: bool = True) -> None:
+        """Stop looking. `wait` for a look under way to end."""
         self._stop.set()
         self._asked.set()
-        if self._thread.is_alive():
+        if wait and self._thread.is_alive():
             self._thread.join()
 
     def look_now(self) -> None:
@@ -80,8 +83,13 @@ class ConfigWatch:
             asked = self._asked.wait(self._poll)
             if asked:
                 self._asked.clear()
-            if not self._stop.is_set():
+            if self._stop.is_set():
+                return
+            try:
                 self.look(at_once=asked)
+            except Exception as error:  # noqa: BLE001 - logged and said; the next look may succeed
+                self.error = f"The settings of {self._path} could not be put in force: {type(error).__name__}."
+                _log.exception("config-not-reloaded", path=str(self._path))
 
     def look(self, *, at_once: bool = False) -> None:
         """One look. `at_once`: whatever the file's mark says."""

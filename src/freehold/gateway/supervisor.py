@@ -30,14 +30,26 @@ class Supervisor(Multiprocess):
         path: Path,
         settings: Settings,
         app_of: Callable[[Settings], Callable[..., object]],
+        *,
+        check: Callable[[Settings], object],
+        on_hangup: bool,
     ) -> None:
-        """`app_of` makes a worker's application factory from the last settings that could be used.
+        """Keep workers behind `sockets`.
 
-        A worker that is started again must not fail because the file at `path` is broken at that moment.
+        Args:
+            config: how uvicorn runs each.
+            sockets: where all of them listen.
+            path: the configuration file.
+            settings: as it was read.
+            app_of: makes a worker's application factory from the last settings that could be used: one that is started
+                again must not fail because the file is broken at that moment.
+            check: raises FreeholdError for settings that no worker could use.
+            on_hangup: SIGHUP means to look at the file; else to end, as the terminal is gone.
         """
         super().__init__(config, sockets)
         self._app_of = app_of
-        self._file = ConfigWatch(path, settings, self._use, quiet=True)
+        self._on_hangup = on_hangup
+        self._file = ConfigWatch(path, settings, self._use, check=check, quiet=True)
 
     def run(self) -> None:
         """Run until SIGINT or SIGTERM, then let every worker finish what is under way."""
@@ -49,6 +61,9 @@ class Supervisor(Multiprocess):
 
     def handle_hup(self) -> None:
         """Let every worker look at its configuration file; one that is still starting reads it anyway."""
+        if not self._on_hangup:
+            self.handle_term()
+            return
         self._file.look_now()
         for process in self.processes:
             if process.pid is not None and process.is_ready(timeout=1):
