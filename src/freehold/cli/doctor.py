@@ -80,6 +80,12 @@ def _keys(settings: Settings) -> Iterator[Check]:
     wanted |= {
         u.api_key_env: f"upstreams.{name}.api_key_env" for name, u in settings.upstreams.items() if u.api_key_env
     }
+    wanted |= {
+        place.api_key_env: f"upstreams.{name}.deployments.api_key_env"
+        for name, u in settings.upstreams.items()
+        for place in u.deployments
+        if place.api_key_env
+    }
     for variable, setting in wanted.items():
         if os.environ.get(variable):
             yield Check(setting, "ok", f"${variable} is set")
@@ -88,13 +94,9 @@ def _keys(settings: Settings) -> Iterator[Check]:
 
 
 def _upstream(name: str, upstream: UpstreamSettings) -> Iterator[Check]:
-    split = urlsplit(upstream.base_url)
-    port = split.port or (443 if split.scheme == "https" else 80)
-    try:
-        with socket.create_connection((split.hostname or "", port), _CONNECT_SECONDS):
-            yield Check(f"upstream {name}", "ok", f"{split.hostname}:{port} accepts connections")
-    except OSError as error:
-        yield Check(f"upstream {name}", "error", f"{split.hostname}:{port} cannot be reached: {error}")
+    urls = [place.base_url for place in upstream.deployments] or [upstream.base_url]
+    for url in urls:
+        yield _way(name, upstream, url)
     terms = upstream.terms or terms_of_url(upstream.base_url)
     known = terms_table().get(terms)
     if known is None:
@@ -110,6 +112,26 @@ def _upstream(name: str, upstream: UpstreamSettings) -> Iterator[Check]:
         f"{known.title}: classifiers {known.train_classifier}. {known.reason}{duties} ({known.date}; not legal advice)"
     )
     yield Check(f"terms of {name}", level, says)
+
+
+def _way(name: str, upstream: UpstreamSettings, url: str) -> Check:
+    """Whether one place can be reached, at an address that it may have."""
+    from freehold.upstreams.http.addresses import is_literal, is_public
+
+    split = urlsplit(url)
+    host, port = split.hostname or "", split.port or (443 if split.scheme == "https" else 80)
+    what = f"upstream {name}"
+    if upstream.proxy or upstream.trust_env_proxy:
+        return Check(what, "ok", f"{host}:{port} is reached through a proxy, and was not tried")
+    try:
+        with socket.create_connection((host, port), _CONNECT_SECONDS) as connection:
+            address = str(connection.getpeername()[0])
+    except OSError as error:
+        return Check(what, "error", f"{host}:{port} cannot be reached: {error}")
+    if not (upstream.private or is_literal(host) or is_public(address)):
+        says = f"{host} has the address {address}, which is not a public one: set private = true if that is meant"
+        return Check(what, "error", says)
+    return Check(what, "ok", f"{host}:{port} accepts connections")
 
 
 def _candidates(settings: Settings) -> Iterator[Check]:
