@@ -200,9 +200,12 @@ _ITEMS: dict[tuple[str, str, str], _Handler] = {
 
 def _route(method: str, path: str) -> tuple[_Handler, str]:
     """Who answers, and which item it is about (empty: the collection)."""
-    kind, _, rest = path.removeprefix(PREFIX).partition("/")
+    kind, below, rest = path.removeprefix(PREFIX).partition("/")
     item, _, action = rest.partition("/")
-    handler = _ITEMS.get((method, kind, action)) if item else None if rest else _COLLECTIONS.get((method, kind))
+    if item:
+        handler = _ITEMS.get((method, kind, action))
+    else:
+        handler = None if below else _COLLECTIONS.get((method, kind))
     if handler is None or not path.startswith(PREFIX):
         raise NotFound(f"There is no {method[:20]} {path[:200]} here.", "See the admin API's page for what there is.")
     return handler, unquote(item)

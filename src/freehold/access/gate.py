@@ -20,7 +20,8 @@ from freehold.domain.access import Limits, Team, VirtualKey
 from freehold.domain.errors import AuthError, FreeholdError, StoreError
 from freehold.store import ControlStore
 
-FIRST_POLL_SECONDS = 2.0
+FIRST_POLL_SECONDS = 5.0
+"""How long a starting worker waits for the keys; without them it could let nobody in."""
 _STOP_SECONDS = 5.0
 _REMEMBERED = 10_000
 _HINT = "Send `Authorization: Bearer KEY` (or `x-api-key: KEY`) with a key of this gateway."
