@@ -103,7 +103,10 @@ def test_all_faults_at_once_mix_up_nothing_and_leave_nothing_behind(stand: Stand
     def misbehave(name: str) -> str:
         case = CASES[name]
         answer = ask(stand.url, post(body_for(name, new_nonce(), stream=case.stream, size=case.size)))
-        check_answer(case, answer)
+        if answer.status == 503:  # after a few failures it is left alone for a while
+            assert case.trace and json.loads(answer.body)["error"]["code"] == "upstream_resting"
+        else:
+            check_answer(case, answer)
         return name
 
     def round_of_all() -> None:

@@ -114,6 +114,8 @@ class HttpProtocol(asyncio.Protocol):
         self._head_bytes = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._bodiless_bytes = 0
+        """Since the last byte of the body that is coming."""
         self._expects = False
         self._announced = b""
         self._upgrades = False
@@ -130,13 +132,14 @@ class HttpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        self._since = self._loop.time()
         if self._refused is not None or (self._closing and self._arriving is None):
             return  # what nobody will read is thrown away
         if self._in_head:
-            self._head_bytes += len(data)
+            self._head_bytes += len(data)  # and its time runs from its beginning: a byte now and then does not help
         else:
             self._head_bytes = len(data)
+            self._since = self._loop.time()
+        body_bytes = self._body_bytes
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -145,6 +148,10 @@ class HttpProtocol(asyncio.Protocol):
             self._refused = self._refused or RequestError("This is not HTTP/1.1.", "Speak HTTP/1.1 to this port.")
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refused = self._refused or _head_too_large()
+        elif self._arriving is not None:
+            self._bodiless_bytes = self._bodiless_bytes + len(data) if body_bytes == self._body_bytes else 0
+            if self._bodiless_bytes > MAX_HEAD_BYTES:  # extensions of a chunk, or trailers
+                self._refused = self._refused or _head_too_large()
         if self._refused is not None:
             self._refuse()
 
@@ -214,7 +221,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         parser = self._parser
         version = parser.get_http_version()
-        self._body, self._body_bytes = [], 0
+        self._body, self._body_bytes, self._bodiless_bytes = [], 0, 0
         try:
             self._check_head(version)
             request = Request(parser.get_method(), self._target, self._headers, version, self._client)
