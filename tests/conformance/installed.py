@@ -30,7 +30,7 @@ def node_folder() -> Path:
 
 def litellm_path() -> Path:
     """A folder with LiteLLM and the older `openai` it needs, to be put in front of Python's path."""
-    packages, wanted = LITELLM / "packages", LITELLM / "requirements.txt"
+    packages, wanted = LITELLM / ".packages", LITELLM / "requirements.txt"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     _once(wanted, packages, [*pip, "--no-compile", "--target", str(packages), "--requirement", str(wanted)])
     return packages

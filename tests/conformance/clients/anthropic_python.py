@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import anthropic
@@ -37,6 +38,22 @@ def messages_request(feature: str, model: str) -> Json:
     return request
 
 
+def failure(call: Callable[[], object]) -> Outcome:
+    """The library's error as its user sees it."""
+    try:
+        call()
+    except anthropic.APIStatusError as error:
+        body = error.body
+        assert isinstance(body, dict)
+        return {
+            "classes": [kind.__name__ for kind in type(error).__mro__],
+            "status": error.status_code,
+            "retry_after": error.response.headers.get("retry-after"),
+            "message": body["error"]["message"],
+        }
+    raise AssertionError("it did not fail")
+
+
 class Messages:
     """`client.messages`, with the library's own stream helper."""
 
@@ -57,18 +74,7 @@ class Messages:
         return messages_outcome(found)
 
     def fail(self, status: int, stream: bool) -> Outcome:
-        try:
-            self.ask(f"error {status}", stream)
-        except anthropic.APIStatusError as error:
-            body = error.body
-            assert isinstance(body, dict)
-            return {
-                "class": type(error).__name__,
-                "status": error.status_code,
-                "retry_after": error.response.headers.get("retry-after"),
-                "message": body["error"]["message"],
-            }
-        raise AssertionError("it did not fail")
+        return failure(lambda: self.ask(f"error {status}", stream))
 
     def count(self) -> int:
         """Tokens of a message, by `count_tokens`."""

@@ -73,7 +73,7 @@ class Client(Protocol):
         ...
 
     def fail(self, status: int, stream: bool) -> Outcome:
-        """The error its user sees: `class`, `status`, `retry_after`, `message`."""
+        """The error its user sees: `classes`, `status`, `retry_after`, `message`."""
         ...
 
 

@@ -9,9 +9,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 
+from . import anthropic_python, openai_python
 from .cases import FINISH, INPUTS, Outcome
 from .chat_requests import chat_request
-from .openai_python import failure
 
 
 class LangChain:
@@ -19,6 +19,7 @@ class LangChain:
 
     def __init__(self, url: str, kind: str) -> None:
         """`kind`: chat, responses or messages."""
+        self._failure = anthropic_python.failure if kind == "messages" else openai_python.failure
         self._model: BaseChatModel
         if kind == "messages":
             self._model = ChatAnthropic(  # type: ignore[call-arg]
@@ -52,7 +53,7 @@ class LangChain:
         return _outcome(found)
 
     def fail(self, status: int, stream: bool) -> Outcome:
-        return failure(lambda: self.ask(f"error {status}", stream))
+        return self._failure(lambda: self.ask(f"error {status}", stream))
 
 
 def _messages(feature: str) -> list[BaseMessage]:

@@ -30,6 +30,9 @@ def main() -> None:
 
 def _answer(url: str, question: dict[str, Any]) -> dict[str, Any]:
     feature, stream = question["feature"], question["stream"]
+    if question["client"] == "embeddings":
+        found = litellm.embedding("openai/text-test", input=["ab", "ü"], api_base=f"{url}/v1", api_key="sk-test")
+        return {"outcome": {"vectors": [row["embedding"] for row in found.data]}}
     if question["client"] == "messages":
         target = {"model": "anthropic/claude-test", "api_base": url, "max_tokens": 500}
     else:
@@ -50,7 +53,7 @@ def _failure(error: Any) -> dict[str, Any]:
     headers = getattr(getattr(error, "response", None), "headers", {}) or {}
     found = getattr(error, "litellm_response_headers", None) or headers
     return {
-        "class": type(error).__name__,
+        "classes": [kind.__name__ for kind in type(error).__mro__],
         "status": error.status_code,
         "retry_after": found.get("retry-after"),
         "message": str(error),

@@ -30,7 +30,7 @@ def failure(call: Callable[[], object]) -> Outcome:
         call()
     except openai.APIStatusError as error:
         return {
-            "class": type(error).__name__,
+            "classes": [kind.__name__ for kind in type(error).__mro__],
             "status": error.status_code,
             "retry_after": error.response.headers.get("retry-after"),
             "message": error.message,

@@ -27,7 +27,7 @@ class Row:
     """What its outcomes cannot say: `finish`, `usage`, …"""
     not_streamed: frozenset[str] = frozenset()
     """Features that the client has, but loses when it puts a stream together."""
-    errors: frozenset[str] = frozenset({"status", "retry_after", "class"})
+    errors: frozenset[str] = frozenset({"classes", "status", "retry_after"})
     """What its errors say, beside the message."""
 
     def streams(self, feature: str) -> tuple[bool, ...]:

@@ -16,6 +16,7 @@ export function openaiClients(url, inputs) {
   return {
     "openai-chat": guarded((feature, stream) => chat(client, "gpt-test", inputs, feature, stream)),
     "openai-chat-claude": guarded((feature, stream) => chat(client, "claude-test", inputs, feature, stream)),
+    "openai-embeddings": async () => ({ outcome: await embed(client) }),
     "openai-responses": guarded((feature, stream) => responses(client, inputs, feature, stream)),
   };
 }
@@ -112,9 +113,14 @@ function responsesRequest(inputs, feature) {
   return requests[feature] ?? { input: feature };
 }
 
+async function embed(client) {
+  const found = await client.embeddings.create({ model: "text-test", input: ["ab", "ü"] });
+  return { vectors: found.data.map((row) => row.embedding) };
+}
+
 function failure(error) {
   return {
-    class: error.constructor.name,
+    classes: [error.constructor.name],
     status: error.status ?? null,
     retry_after: error.headers?.get("retry-after") ?? null,
     message: error.message,

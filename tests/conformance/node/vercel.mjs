@@ -1,7 +1,7 @@
 // Vercel's AI SDK: generateText and streamText over OpenAI's chat completions and responses, and Anthropic's messages.
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";
-import { APICallError, generateText, jsonSchema, Output, streamText, tool } from "ai";
+import { APICallError, embedMany, generateText, jsonSchema, Output, streamText, tool } from "ai";
 
 const FINISH = { stop: "stop", "tool-calls": "tool" };
 
@@ -14,9 +14,17 @@ export function vercelClients(url, inputs) {
     "vercel-messages": anthropic("claude-test"),
     "vercel-messages-gpt": anthropic("gpt-test"),
   };
-  return Object.fromEntries(
-    Object.entries(models).map(([name, model]) => [name, (feature, stream) => ask(name, model, inputs, feature, stream)]),
-  );
+  const embeddings = openai.embedding("text-test");
+  const clients = { "vercel-embeddings": async () => ({ outcome: await embed(embeddings) }) };
+  for (const [name, model] of Object.entries(models)) {
+    clients[name] = (feature, stream) => ask(name, model, inputs, feature, stream);
+  }
+  return clients;
+}
+
+async function embed(model) {
+  const found = await embedMany({ model, values: ["ab", "ü"] });
+  return { vectors: found.embeddings };
 }
 
 async function ask(name, model, inputs, feature, stream) {
@@ -101,7 +109,7 @@ async function outcome(result, feature) {
 
 function failure(error) {
   return {
-    class: error.name,
+    classes: [error.name],
     status: error.statusCode ?? null,
     retry_after: error.responseHeaders?.["retry-after"] ?? null,
     message: error.message,
