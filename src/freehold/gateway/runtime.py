@@ -24,7 +24,7 @@ from freehold.gateway.shadows import Shadows
 from freehold.gateway.students import load_ladder, load_student
 from freehold.record import Recorder
 from freehold.record.prices import PriceList
-from freehold.route import Identifier, PolicyWatch
+from freehold.route import DrillView, Identifier, PolicyWatch
 from freehold.store import ControlStore, JournalWriter
 from freehold.upstreams.base import Upstream
 from freehold.upstreams.directory import UpstreamDirectory
@@ -81,6 +81,8 @@ class Runtime:
         self._check = _key_check(settings)
         self._retired = weakref.WeakSet[Upstream]()
         """Of former settings; exchanges under way hold on to them."""
+        self._drill: tuple[DrillView | None, Settings] = (None, settings)
+        """What `drill` saw last, and by which settings."""
         self._leaving: list[Audits] = []
         """Queues of former settings."""
 
@@ -171,6 +173,18 @@ class Runtime:
     def forwarded_key(self, caller: Caller) -> bytes | None:
         """The caller's Authorization as it may go upstream: never when it holds the gateway's own key."""
         return caller.authorization if self._check is None else None
+
+    @property
+    def drill(self) -> DrillView | None:
+        """The exit drill in force, as these settings see it. Whoever is in a hurry looks at `watch.drill` first."""
+        found = self.watch.drill_now
+        if found is None:
+            return None
+        seen, settings = self._drill
+        if seen is None or seen.drill is not found or settings is not self.settings:
+            seen = DrillView(found, self.settings.upstreams, self.settings.drill.stand_in)
+            self._drill = (seen, self.settings)
+        return seen
 
     def is_owned(self, upstream: str) -> bool:
         """Whether the weights of the models at `upstream` are the organisation's."""
