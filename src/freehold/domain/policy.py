@@ -20,6 +20,7 @@ Reason = Literal[
     "student-failed",  # the student raised while it answered
     "policy-stale",  # the control store could not be reached within the lease: nothing moves
     "passthrough",  # not a chat completion
+    "cached",  # an answer that was given before to the same request
     "streaming",  # the ladder must see a whole answer, and the caller wants a stream and allowed no buffering
     "rung-failed",  # a rung failed, was too slow, or gave what is no answer
     "rung-resting",  # the rung failed several times in a row and is left alone for a while

@@ -24,6 +24,7 @@ class Caller:
     __slots__ = (
         "authorization",
         "buffered",
+        "cached",
         "content_type",
         "episode",
         "forward",
@@ -52,6 +53,8 @@ class Caller:
         self.pinned = False
         self.buffered = False
         """A streamed answer may be looked at whole before its first word is sent."""
+        self.cached = True
+        """A kept answer may be given, and this one kept, where the cache is on."""
         self.recorded = True
         self.task = b""
         self.forward: Headers = []
@@ -77,6 +80,8 @@ class Caller:
             self.task = value
         elif name == b"record":
             self.recorded = _choice(name, value, {b"on": True, b"off": False})
+        elif name == b"cache":
+            self.cached = _choice(name, value, {b"on": True, b"off": False})
         elif name == b"pin":
             self.pinned = _choice(name, value, {b"incumbent": True, b"none": False})
         elif name == b"buffer":

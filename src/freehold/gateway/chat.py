@@ -16,6 +16,7 @@ from freehold.gateway.http import Reply, Request
 from freehold.gateway.ladder import answer_by_ladder
 from freehold.gateway.owned import owned_answer
 from freehold.gateway.relay import pass_on
+from freehold.gateway.repeat import given_again
 from freehold.gateway.rungs import Ask
 from freehold.gateway.runtime import Runtime
 from freehold.gateway.turn import Turn
@@ -57,11 +58,14 @@ def _answer(turn: Turn) -> None:
     exchange.policy = view.policy.version
     if not isinstance(request, ChatRequest):
         exchange.reason = "unsupported"
-        pass_on(turn, upstream)
+        if not given_again(turn, upstream):
+            pass_on(turn, upstream)
         return
     name = task_name(request, header_task_name(caller.task) if caller.task else "")
     identity = runtime.identifier.identify(request, name, view.index)
     exchange.task, exchange.task_name, exchange.fingerprint = identity.task, identity.name, identity.fingerprint
+    if given_again(turn, upstream):
+        return
     chat_turn = _Chat(turn, request, upstream, identity)
     loaded = view.ladders.get(identity.task)
     if loaded is None:

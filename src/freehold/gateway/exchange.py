@@ -44,6 +44,9 @@ class Exchange:
     attempts: Sequence[str] = ()
     tried: Sequence[str] = ()
     """Models of a ladder that were asked in vain."""
+    cached = False
+    more_headers: Headers = []  # noqa: RUF012 - never changed, only replaced
+    """What else the response's head says."""
     _first_byte = 0.0
 
     def __init__(self, recorder: Recorder, metrics: Metrics, kind: Kind = "request", of: str | None = None) -> None:
@@ -86,6 +89,8 @@ class Exchange:
             found.append((b"x-freehold-certificate", self.certificate.encode()))
         if self.tried:
             found.append((b"x-freehold-tried", ", ".join(self.tried).encode(errors="replace")))
+        if self.more_headers:
+            found += self.more_headers
         return found
 
     def finish(self) -> None:
@@ -125,7 +130,7 @@ class Exchange:
             duration_us=int(seconds * 1e6),
             attempts=tuple(self.attempts) if len(self.attempts) > 1 else (),
         )
-        if self.certificate is None and self.of is None and self.episode is None and self.parent is None:
+        if self.certificate is None and self.of is None and self.episode is None and self.parent is None and not self.cached:
             return trace
         return self._with_rest(trace)
 
@@ -138,6 +143,7 @@ class Exchange:
             owned=self.owned,
             certificate=self.certificate,
             audited=self.audited,
+            cached=self.cached,
             episode=self.episode,
             parent=self.parent,
         )

@@ -7,6 +7,7 @@ import msgspec
 from freehold.domain.errors import FreeholdError, ModelNotFound, NotFound
 from freehold.gateway.http import Reply, Request
 from freehold.gateway.relay import pass_on
+from freehold.gateway.repeat import given_again
 from freehold.gateway.runtime import Runtime
 from freehold.gateway.turn import Turn
 
@@ -30,7 +31,9 @@ def passthrough(runtime: Runtime, request: Request, reply: Reply) -> None:
         if turn.body and not turn.caller.content_type.startswith(b"application/json"):
             exchange.request, exchange.truncated = b"", True  # an upload: not for the record
         exchange.model = _model(turn.body)
-        pass_on(turn, _upstream(runtime, exchange.model))
+        upstream = _upstream(runtime, exchange.model)
+        if not given_again(turn, upstream):
+            pass_on(turn, upstream)
     except FreeholdError as error:
         turn.refuse(error)
 

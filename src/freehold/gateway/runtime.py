@@ -14,6 +14,7 @@ from freehold.domain.ids import new_id
 from freehold.domain.traces import Kind
 from freehold.gateway.audits import Audits
 from freehold.gateway.budget import DailyBudget
+from freehold.gateway.cache import ResponseCache
 from freehold.gateway.caller import Caller, KeyCheck
 from freehold.gateway.directory import build_directory, key_from, rebuilt
 from freehold.gateway.exchange import Exchange
@@ -63,6 +64,7 @@ class Runtime:
         self.recorder = Recorder(self.journal)
         self.identifier = Identifier()
         self.upstreams = build_directory(settings.upstreams)
+        self.cache = ResponseCache(settings.data, settings.cache) if settings.cache.enabled else None
         self.prices = PriceList(settings.upstreams)
         self.resting = Resting()
         self._owned = frozenset(name for name, upstream in settings.upstreams.items() if upstream.owned)
@@ -130,6 +132,8 @@ class Runtime:
         await asyncio.gather(*(upstream.aclose() for upstream in tuple(self._retired)))
         await asyncio.to_thread(self.watch.stop)
         await asyncio.to_thread(self.journal.close)
+        if self.cache is not None:
+            await asyncio.to_thread(self.cache.close)
 
     def _queues(self) -> list[Audits]:
         return [self.audits] if self.shadows is None else [self.audits, self.shadows]
@@ -149,6 +153,10 @@ class Runtime:
         """Put other settings in force for new requests; those under way end as they began."""
         settings = ready.settings
         self._leaving = [queue for queue in (*self._leaving, *self._queues()) if queue.busy]
+        if settings.cache != self.settings.cache:
+            if self.cache is not None:
+                self.cache.close(wait=False)
+            self.cache = ResponseCache(settings.data, settings.cache) if settings.cache.enabled else None
         self.settings, self.upstreams, self._check = settings, ready.upstreams, ready.check
         self.prices = PriceList(settings.upstreams)
         self._owned = frozenset(name for name, upstream in settings.upstreams.items() if upstream.owned)

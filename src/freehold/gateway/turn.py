@@ -15,6 +15,7 @@ from freehold.gateway.http import Reply, Request
 from freehold.gateway.replies import error_body, reply_error
 
 if TYPE_CHECKING:
+    from freehold.gateway.cache import Look
     from freehold.gateway.runtime import Runtime
 
 _log = structlog.get_logger()
@@ -23,13 +24,15 @@ _log = structlog.get_logger()
 class Turn:
     """Runtime, caller, body, reply, and the exchange that will be the trace."""
 
-    __slots__ = ("_waiting", "body", "caller", "exchange", "reply", "runtime")
+    __slots__ = ("_waiting", "body", "caller", "exchange", "look", "reply", "runtime")
 
     def __init__(self, runtime: Runtime, request: Request, reply: Reply) -> None:
         self.runtime = runtime
         self.caller: Caller = request.caller
         self.body = request.body
         self.reply = reply
+        self.look: Look | None = None
+        """What the cache said, if it is on."""
         self._waiting: Waiting | None = None
         self.exchange: Exchange = runtime.begin()
         self.exchange.request = request.body

@@ -37,7 +37,7 @@ def open_cache(data: Path) -> ResponseCache:
 
 
 def ask(cache: ResponseCache, number: int) -> Asked:
-    return cache.ask(tenant_of(f"key-{number % 3}"), "up", b"POST", b"/completions", [], b"%d" % number)
+    return cache.ask(tenant_of(f"key-{number % 3}"), "up", "o", b"POST", b"/completions", [], b"%d" % number)
 
 
 def body_of(number: int, version: int) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +11,8 @@ from freehold.config import CacheSettings
 from freehold.gateway.cache.entry import Entry
 from freehold.gateway.cache.files import Files, Stamp, stamp
 from freehold.gateway.cache.request import Reader
-from freehold.gateway.cache.tee import Tee
 from freehold.gateway.cache.writer import Job, Writer
-from freehold.upstreams.base import Headers, Sink
+from freehold.upstreams.base import Headers
 
 FOLDER = "cache"
 """In the data folder."""
@@ -47,22 +45,34 @@ class ResponseCache:
         self._memory: OrderedDict[bytes, _Held] = OrderedDict()
         self._size = 0
 
-    def ask(self, tenant: bytes, upstream: str, method: bytes, path: bytes, headers: Headers, body: bytes) -> Asked:
+    def ask(
+        self,
+        tenant: bytes,
+        upstream: str,
+        origin: str,
+        method: bytes,
+        path: bytes,
+        headers: Headers,
+        body: bytes,
+        *,
+        allowed: bool = True,
+    ) -> Look:
         """What is kept for a request, and whether its answer shall be.
 
-        `tenant`: see `tenant_of`; `upstream`: the one asked for; `path`: what follows `/v1`, with the query; `headers`:
-        all the caller sent, names in lower case.
+        `tenant`: see `tenant_of`; `upstream`: the one asked for, and where it is; `path`: what follows `/v1`, with the
+        query; `headers`: those that go upstream, names in lower case.
+        `allowed`: False where nothing of this request may be kept.
         """
-        key, wish = self._reader.read(tenant, upstream, method, path, headers, body)
-        if not key:
+        key, wish = self._reader.read(tenant, upstream, origin, method, path, headers, body)
+        if not key or not allowed:
             self.counts["bypass"] += 1
-            return BYPASS
+            return _BYPASS
         entry = self.get(key, wish.max_age) if wish.look else None
         if entry is None:
             self.counts["miss"] += 1
-            return Asked(b"miss", None, key, upstream, self)
+            return Look("miss", None, upstream, key, self)
         self.counts["hit"] += 1
-        return Asked(b"hit", entry, key, upstream, self)
+        return Look("hit", entry, upstream, key, None)
 
     def get(self, key: bytes, max_age: float | None = None) -> Entry | None:
         """The entry of `key`, if it is not older than `ttl_seconds` and `max_age` seconds."""
@@ -86,14 +96,9 @@ class ResponseCache:
             entry = Entry(time.time(), upstream, trace, headers, body)
             self._writer.put(Job(self._files.path(key), entry))
 
-    @property
-    def max_answer_bytes(self) -> int:
-        """Longer answers are not kept."""
-        return self._settings.max_answer_bytes
-
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """Write what is waiting, then end the thread."""
-        self._writer.close()
+        self._writer.close(wait=wait)
 
     def settle(self) -> None:
         """Wait until all that was put is written."""
@@ -117,31 +122,31 @@ class ResponseCache:
         self._size -= _OVERHEAD + len(self._memory.pop(key).entry.body)
 
 
-class Asked(NamedTuple):
+class Look(NamedTuple):
     """What a request found in the cache."""
 
-    outcome: bytes
+    outcome: str
     """hit, miss or bypass: the value of the `x-freehold-cache` header."""
     entry: Entry | None
     """Of a hit."""
-    key: bytes
     upstream: str
+    """The one asked for."""
+    key: bytes
     cache: ResponseCache | None
+    """Where the answer may be kept."""
 
-    def tee(self, sink: Sink, trace: str = "") -> Sink:
-        """`sink`, or one before it that keeps a miss's answer when it ended well. It stands where bytes are as the
-        caller gets them: behind a translation, before what adds the headers of one exchange."""
-        if self.cache is None or self.entry is not None:
-            return sink
-        keep = partial(self.cache.put, self.key, self.upstream, trace)
-        return Tee(sink, keep, self.upstream, self.cache.max_answer_bytes)
+    def keep(self, headers: Headers, body: bytes, trace: str = "") -> None:
+        """Keep an answer of status 200 that the upstream asked for gave to the end, as the caller got it; where the
+        caller does not allow it, nothing happens."""
+        if self.cache is not None:
+            self.cache.put(self.key, self.upstream, trace, headers, body)
 
     def headers(self) -> Headers:
         """`x-freehold-cache` and, of a hit, `age` (RFC 9111, 5.1)."""
-        found: Headers = [(b"x-freehold-cache", self.outcome)]
+        found: Headers = [(b"x-freehold-cache", self.outcome.encode())]
         if self.entry is not None:
             found.append((b"age", b"%d" % self.entry.age(time.time())))
         return found
 
 
-BYPASS = Asked(b"bypass", None, b"", "", None)
+_BYPASS = Look("bypass", None, "", b"", None)

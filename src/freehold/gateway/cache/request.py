@@ -1,7 +1,7 @@
 """What a request says to the cache: whether it may be looked up and kept, and under which key.
 
-The key is a SHA-256 over whose request it is, the upstream, the method, the path with its query, the headers and the
-body, byte for byte. The body is not brought into a canonical form: the same program writes the same bytes, a second
+The key is a SHA-256 over whose request it is, the upstream and where it is, the path with its query, the headers and
+the body, byte for byte. The body is not brought into a canonical form: the same program writes the same bytes, a second
 parse of every request would cost more than the look-up, and what is not the same to the byte might not be the same to
 the upstream. For the same reason every header counts but those that are known to change nothing (`NOISE`): an unknown
 one costs a miss, never a wrong answer.
@@ -88,14 +88,12 @@ def tenant_of(key_id: str | None, authorization: bytes | None = None, x_api_key:
 
 
 @lru_cache(maxsize=256)
-def wish_of(cache_control: bytes, freehold: bytes) -> Wish:
-    """Read `cache-control` (RFC 9111, 5.2.1) and `x-freehold-cache`, both empty where not sent.
+def wish_of(cache_control: bytes) -> Wish:
+    """Read a `cache-control` header (RFC 9111, 5.2.1).
 
-    `x-freehold-cache: off` and `no-store`: neither looked up nor kept. `no-cache`: asked anew, then kept.
-    `max-age=N`: nothing older. Other values are ignored, as HTTP wants it.
+    `no-store`: neither looked up nor kept. `no-cache`: asked anew, then kept. `max-age=N`: nothing older. Other values
+    are ignored, as HTTP wants it.
     """
-    if freehold.strip().lower() == b"off":
-        return NOTHING
     wish = ANYTHING
     for part in cache_control.lower().split(b","):
         name, _, value = part.strip().partition(b"=")
@@ -118,17 +116,17 @@ class Reader:
         self._noise = NOISE | {name.strip().lower().encode() for name in ignored}
 
     def read(
-        self, tenant: bytes, upstream: str, method: bytes, path: bytes, headers: Headers, body: bytes
+        self, tenant: bytes, upstream: str, origin: str, method: bytes, path: bytes, headers: Headers, body: bytes
     ) -> tuple[bytes, Wish]:
         """The key of a request, 48 bytes that begin with the tenant's 16, and what its caller allows.
 
-        `path`: what follows `/v1`, with the query; `headers`: the caller's, all of them, with lower-case names. The key
+        `path`: what follows `/v1`, with the query; `headers`: those that go upstream, with lower-case names. The key
         is empty, and nothing allowed, where the request is not one to cache.
         """
         if method != b"POST" or not self._cacheable(path.partition(b"?")[0], body):
             return b"", NOTHING
         noise = self._noise
-        control = freehold = b""
+        control = b""
         telling: Headers = []
         for header in headers:
             name, value = header
@@ -136,13 +134,11 @@ class Reader:
                 telling.append(header)
             elif name == b"cache-control":
                 control += b"," + value
-            elif name == b"x-freehold-cache":
-                freehold = value
-        wish = wish_of(control, freehold) if control or freehold else ANYTHING
+        wish = wish_of(control) if control else ANYTHING
         if not wish.look and not wish.keep:
             return b"", wish
         telling.sort()
-        parts = [FORMAT, tenant, upstream.encode(), path]
+        parts = [FORMAT, tenant, upstream.encode(), origin.encode(), path]
         for header in telling:
             parts += header
         # Each part with its length before it: no two requests give the same bytes. The body needs none, it is the last.

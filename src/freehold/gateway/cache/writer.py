@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from queue import Empty, Full, Queue
@@ -45,9 +46,12 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._written = max_bytes  # whatever an earlier process left is looked at after the first write
         self._works = True
+        self._closed = False
 
     def put(self, job: Job) -> None:
         """Have an answer written; it is dropped, and counted, where the disk does not keep up."""
+        if self._closed:
+            return
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="cache-writer", daemon=True)
             self._thread.start()
@@ -56,12 +60,15 @@ class Writer:
         except Full:
             self._counts["dropped"] += 1
 
-    def close(self) -> None:
-        """Write what is waiting, then end. Closing twice is fine."""
-        if self._thread is not None and not self._stop.is_set():
-            self._stop.set()
-            self._queue.put(None)
-            self._thread.join()
+    def close(self, *, wait: bool = True) -> None:
+        """Write what is waiting, then end; from now on nothing more is taken. Closing twice is fine."""
+        self._closed = True
+        self._stop.set()
+        if self._thread is not None:
+            with contextlib.suppress(Full):  # then it is awake anyway
+                self._queue.put_nowait(None)
+            if wait:
+                self._thread.join()
 
     def settle(self) -> None:
         """Wait until all that was put has been written."""
@@ -76,11 +83,12 @@ class Writer:
                     self._sweep()
                 continue
             try:
-                if job is None:
-                    return
-                self._keep(job)
+                if job is not None:
+                    self._keep(job)
             finally:
                 self._queue.task_done()
+            if self._closed and self._queue.empty():
+                return
             if self._written >= self._max_bytes * SWEEP_SHARE:
                 self._sweep()
 
