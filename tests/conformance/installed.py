@@ -12,7 +12,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NODE = HERE / "node"
-LITELLM = HERE / "litellm"
+LITELLM = HERE / "litellm_client"
 
 
 def node_folder() -> Path:

@@ -12,8 +12,7 @@ import pytest
 from clients.cases import Client
 from clients.table import ANTHROPIC, OPENAI, TRANSLATED, Row
 from provider import Provider
-
-from conftest import running_gateway
+from running import running_gateway
 
 HELLO: Any = [{"role": "user", "content": "hello"}]
 CLASSES = {

@@ -63,7 +63,7 @@ class Messages:
 
     def ask(self, feature: str, stream: bool) -> Outcome:
         request = messages_request(feature, self._model)
-        form = {"output_format": Forecast} if feature == "structured" else {}
+        form: Json = {"output_format": Forecast} if feature == "structured" else {}
         if stream:
             with self._client.messages.stream(**request, **form) as events:
                 found: Any = events.get_final_message()
@@ -91,7 +91,7 @@ class AsyncMessages(Messages):
 
     async def _asked(self, feature: str, stream: bool) -> Outcome:
         request = messages_request(feature, self._model)
-        form = {"output_format": Forecast} if feature == "structured" else {}
+        form: Json = {"output_format": Forecast} if feature == "structured" else {}
         async with anthropic.AsyncAnthropic(base_url=self._url, api_key="sk-test", max_retries=0, timeout=20) as client:
             if stream:
                 async with client.messages.stream(**request, **form) as events:

@@ -22,9 +22,8 @@ class LangChain:
         self._failure = anthropic_python.failure if kind == "messages" else openai_python.failure
         self._model: BaseChatModel
         if kind == "messages":
-            self._model = ChatAnthropic(  # type: ignore[call-arg]
-                model="claude-test", base_url=url, api_key="sk-test", max_retries=0, max_tokens=500
-            )
+            settings: Any = {"model": "claude-test", "max_tokens": 500, "api_key": "sk-test"}
+            self._model = ChatAnthropic(base_url=url, max_retries=0, **settings)
         else:
             self._model = ChatOpenAI(
                 model="gpt-test",

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import traceback
 from typing import Any
 
-import litellm
-
 from clients.chat_requests import chat_outcome, chat_request
+
+litellm: Any = importlib.import_module("litellm")  # in the folder that is put in front of this process's path only
 
 
 def main() -> None:

@@ -54,8 +54,9 @@ def embeddings(body: Json) -> Json:
     if not inputs:
         raise Refused(400, "input must not be empty.", "input")
     rows: list[Json] = []
-    for index, text in enumerate(inputs):
-        values = [float(len(text_of(text, "input"))), *(float(ord(letter)) for letter in text[:3])]
+    for index, given_text in enumerate(inputs):
+        text = text_of(given_text, "input")
+        values = [float(len(text)), *(float(ord(letter)) for letter in text[:3])]
         packed = base64.b64encode(struct.pack(f"<{len(values)}f", *values)).decode()
         vector = packed if body.get("encoding_format") == "base64" else values
         rows.append({"object": "embedding", "index": index, "embedding": vector})
