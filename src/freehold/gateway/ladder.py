@@ -7,6 +7,7 @@ Calls that were not the caller's answer are recorded as traces of kind `rung`, s
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import NamedTuple
 
 import structlog
@@ -80,6 +81,8 @@ class _Ascent:
         runtime = self._ask.runtime
         if rung.student is not None:
             return await self._student(rung, rung.student)
+        if runtime.watch.drill is not None and self._is_cut(rung):
+            raise _Failed("drill")
         if runtime.resting.rests(rung.name):
             runtime.metrics.rungs[rung.name, "resting"] += 1
             raise _Failed("rung-resting")
@@ -99,6 +102,11 @@ class _Ascent:
             runtime.resting.failed(rung.name)
         runtime.metrics.rungs[rung.name, "accepted" if taken else "refused"] += 1
         return taken
+
+    def _is_cut(self, rung: LadderRung) -> bool:
+        """Whether an exit drill does without the rung's upstream for this request."""
+        drill, exchange = self._ask.runtime.drill, self._ask.exchange
+        return drill is not None and drill.takes(rung.upstream, exchange.task, exchange.at_ns, random.random)
 
     async def _streamed(self, rung: LadderRung) -> bool:
         call, name, response = await begin_stream(self._ask, rung)
