@@ -12,6 +12,7 @@ from freehold.gateway.feedback import feedback
 from freehold.gateway.health import healthz, metrics, readyz
 from freehold.gateway.http import Reply, Request, serve_asgi
 from freehold.gateway.http.asgi import ASGIApp, Receive, Scope, Send
+from freehold.gateway.messages import messages
 from freehold.gateway.models import models
 from freehold.gateway.passthrough import passthrough
 from freehold.gateway.reload import Follower
@@ -23,6 +24,7 @@ Handler = Callable[[Runtime, Request, Reply], None]
 
 API: dict[tuple[bytes, str], Handler] = {
     (b"POST", "/v1/chat/completions"): chat,
+    (b"POST", "/v1/messages"): messages,
     (b"GET", "/v1/models"): models,
     (b"POST", "/v1/feedback"): feedback,
 }
@@ -33,7 +35,7 @@ OPEN: dict[tuple[bytes, str], Handler] = {
     (b"GET", "/metrics"): metrics,
 }
 """For those who run the gateway: no key is asked for."""
-RECORDED = frozenset((chat, passthrough))
+RECORDED = frozenset((chat, messages, passthrough))
 """What they answer leaves traces."""
 _OURS = frozenset(path for _, path in OPEN) | {"/v1/feedback"}
 _log = structlog.get_logger()

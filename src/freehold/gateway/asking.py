@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import msgspec
 
+from freehold.domain.traces import Api
+from freehold.gateway.caller import Caller
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.relay import Copy
 from freehold.upstreams.base import Headers, UpstreamRequest
 from freehold.upstreams.directory import UpstreamDirectory
 
 CHAT = b"/chat/completions"
+PATHS: dict[Api, bytes] = {"chat": CHAT, "messages": b"/messages"}
+"""What follows an upstream's base URL, of the APIs whose requests are asked again."""
 _UNREPEATABLE = frozenset((b"idempotency-key", b"content-encoding"))
 """A provider answers a repeated idempotency key from its memory: that would be no second answer."""
 _HARMLESS = frozenset((b"content-type", b"accept", b"user-agent"))
 """What may go to an upstream that the caller did not ask for: anything else could be a secret of the one asked for."""
 
 
-def question(
-    body: bytes, headers: Headers, authorization: bytes | None, *, elsewhere: bool, path: bytes = CHAT
-) -> UpstreamRequest:
+def question(body: bytes, caller: Caller, *, elsewhere: bool, path: bytes = CHAT) -> UpstreamRequest:
     """A request of ours with a caller's headers.
 
-    `elsewhere`: it goes to another upstream than the caller asked for, so neither the caller's key nor anything else
+    `elsewhere`: it goes to another upstream than the caller asked for, so neither the caller's keys nor anything else
     that may be meant for that one only goes with it, the path's query included.
     """
     if elsewhere:
-        kept = [header for header in headers if header[0] in _HARMLESS]
-        return UpstreamRequest(method=b"POST", path=CHAT, headers=kept, body=body)
-    kept = [header for header in headers if header[0] not in _UNREPEATABLE]
-    return UpstreamRequest(method=b"POST", path=path, headers=kept, body=body, authorization=authorization)
+        kept = [header for header in caller.forward if header[0] in _HARMLESS]
+        return UpstreamRequest(method=b"POST", path=path.partition(b"?")[0], headers=kept, body=body)
+    kept = [header for header in caller.forward if header[0] not in _UNREPEATABLE]
+    return UpstreamRequest(
+        method=b"POST",
+        path=path,
+        headers=kept,
+        body=body,
+        authorization=caller.authorization,
+        api_key=caller.api_key,
+    )
 
 
 def rewritten(body: bytes, *, model: str | None = None, whole: bool = True, logprobs: bool = False) -> bytes:

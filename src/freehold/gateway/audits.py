@@ -11,13 +11,14 @@ from typing import Literal, NamedTuple
 import structlog
 
 from freehold.domain.errors import FreeholdError
-from freehold.gateway.asking import ask_whole, question, rewritten
+from freehold.domain.traces import Api
+from freehold.gateway.asking import PATHS, ask_whole, question, rewritten
+from freehold.gateway.caller import Caller
 from freehold.gateway.exchange import Exchange
-from freehold.upstreams.base import Headers
 from freehold.upstreams.directory import UpstreamDirectory
 
 _log = structlog.get_logger()
-Background = Literal["audit", "repeat", "shadow"]
+Background = Literal["audit", "repeat", "shadow", "drill"]
 
 
 class Question(NamedTuple):
@@ -27,8 +28,9 @@ class Question(NamedTuple):
     exchange: Exchange
     upstream: str
     body: bytes
-    headers: Headers
-    authorization: bytes | None
+    caller: Caller
+    api: Api = "chat"
+    """What the body is."""
     model: str | None = None
     """The candidate to ask; None: the incumbent."""
     elsewhere: bool = False
@@ -101,11 +103,11 @@ class Audits:
         """Ask one question and record it; returns the answer's body, None if there is no answer."""
         exchange = self._begin(asked.kind, asked.exchange.trace_id)
         exchange.belongs_to(asked.exchange)
-        exchange.audit_probability = asked.probability
+        exchange.api, exchange.audit_probability = asked.api, asked.probability
         outcome = "failed"
         try:
             exchange.request = rewritten(asked.body, model=asked.model, logprobs=asked.logprobs)
-            request = question(exchange.request, asked.headers, asked.authorization, elsewhere=asked.elsewhere)
+            request = question(exchange.request, asked.caller, elsewhere=asked.elsewhere, path=PATHS[asked.api])
             model = asked.model or exchange.model
             await ask_whole(self._upstreams, exchange, asked.upstream, model, request, self._limit)
             answer = exchange.response if exchange.status == 200 else None

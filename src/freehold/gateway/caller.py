@@ -22,6 +22,7 @@ class Caller:
     """A request's headers, read once."""
 
     __slots__ = (
+        "api_key",
         "authorization",
         "buffered",
         "cached",
@@ -47,6 +48,8 @@ class Caller:
         self.upstream_path = rest + b"?" + request.query if request.query else rest
         """What follows an upstream's base URL."""
         self.authorization: bytes | None = None
+        self.api_key: bytes | None = None
+        """`x-api-key`, as Anthropic's clients send their key. Neither of the two is held in `forward`."""
         self.content_type = b""
         self.episode: str | None = None
         self.parent: str | None = None
@@ -58,12 +61,14 @@ class Caller:
         self.recorded = True
         self.task = b""
         self.forward: Headers = []
-        """What goes upstream; the authorization is kept apart."""
+        """What goes upstream; keys are kept apart."""
         hop_names: list[bytes] = []
         for header in request.headers:
             name, value = header
             if name == b"authorization":
                 self.authorization = value
+            elif name == b"x-api-key":
+                self.api_key = value
             elif name == b"connection":
                 hop_names += (part.strip().lower() for part in value.split(b","))
             elif name.startswith(PREFIX):
@@ -74,6 +79,10 @@ class Caller:
                     self.content_type = value
         if hop_names and hop_names not in ([b"keep-alive"], [b"close"]):
             self.forward = [header for header in self.forward if header[0] not in hop_names]
+
+    def keep_keys(self) -> None:
+        """The keys are the gateway's: they go nowhere."""
+        self.authorization = self.api_key = None
 
     def _order(self, name: bytes, value: bytes) -> None:
         if name == b"task":
@@ -98,16 +107,19 @@ class KeyCheck:
     def __init__(self, key: str) -> None:
         self._key = key.encode()
 
-    def check(self, authorization: bytes | None) -> None:
-        """Compare in constant time.
+    def check(self, caller: Caller) -> None:
+        """Compare the key of either header in constant time.
 
         Raises:
             AuthError: there is no key, or it is another.
         """
-        scheme, _, given = (authorization or b"").partition(b" ")
+        scheme, _, given = (caller.authorization or b"").partition(b" ")
+        if caller.authorization is None and caller.api_key is not None:
+            scheme, given = b"bearer", caller.api_key
         if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._key):
             raise AuthError(
-                "The API key is missing or wrong.", "Send `Authorization: Bearer KEY` with this gateway's key."
+                "The API key is missing or wrong.",
+                "Send `Authorization: Bearer KEY` (or `x-api-key: KEY`) with this gateway's key.",
             )
 
 

@@ -1,9 +1,13 @@
-"""`POST /v1/chat/completions`: parse, identify, decide, answer, record; audits follow in the background."""
+"""`POST /v1/chat/completions`: parse, identify, decide, answer, record; audits follow in the background.
+
+Requests by Anthropic's Messages go the same way (see `freehold.gateway.messages`): they are read as chat completions.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -12,6 +16,7 @@ import structlog
 from freehold.domain.chat import ChatRequest, parse_chat
 from freehold.domain.errors import FreeholdError, RequestError
 from freehold.gateway.audits import Question
+from freehold.gateway.dialect import own_answer
 from freehold.gateway.http import Reply, Request
 from freehold.gateway.ladder import answer_by_ladder
 from freehold.gateway.owned import owned_answer
@@ -27,31 +32,39 @@ from freehold.route.policy_view import PolicyView
 _log = structlog.get_logger()
 
 
-class _Model(msgspec.Struct):
+class Passing(msgspec.Struct):
     """As much as must be known to pass a request on."""
 
     model: str
     stream: bool | None = None
 
 
-_model_decoder = msgspec.json.Decoder(_Model)
+_passing = msgspec.json.Decoder(Passing)
+
+
+Read = Callable[[bytes], tuple[ChatRequest | Passing, bytes]]
+"""Reads a body: the request, and its body as a chat completion's."""
 
 
 def chat(runtime: Runtime, request: Request, reply: Reply) -> None:
     """Answer one chat request; every failure is in its trace, and in the caller's answer if none had begun."""
-    turn = Turn(runtime, request, reply)
+    answer(Turn(runtime, request, reply), _read)
+
+
+def answer(turn: Turn, read: Read) -> None:
+    """Answer a request that may be a task's."""
     try:
-        _answer(turn)
+        _answer(turn, read)
     except FreeholdError as error:
         turn.refuse(error)
     except Exception as error:  # noqa: BLE001 - the edge: the log says what, the caller only that
         turn.broke(error)
 
 
-def _answer(turn: Turn) -> None:
+def _answer(turn: Turn, read: Read) -> None:
     runtime, exchange, caller = turn.runtime, turn.exchange, turn.caller
     exchange.episode, exchange.parent = caller.episode, caller.parent
-    request = _parse(turn.body)
+    request, body = read(turn.body)
     exchange.model, exchange.stream = request.model, bool(request.stream)
     upstream = runtime.upstreams.find(request.model)
     view = runtime.watch.view
@@ -66,7 +79,7 @@ def _answer(turn: Turn) -> None:
     exchange.task, exchange.task_name, exchange.fingerprint = identity.task, identity.name, identity.fingerprint
     if given_again(turn, upstream):
         return
-    chat_turn = _Chat(turn, request, upstream, identity)
+    chat_turn = _Chat(turn, request, body, upstream, identity)
     loaded = view.ladders.get(identity.task)
     if loaded is None:
         chat_turn.follow(chat_turn.decide(view))
@@ -74,26 +87,35 @@ def _answer(turn: Turn) -> None:
         turn.wait_for(chat_turn.climb(view, slow=loaded.slow))
 
 
-def _parse(body: bytes) -> ChatRequest | _Model:
-    """The request; where it is JSON with a model but not as we know it, the upstream shall judge it, not we."""
+def _read(body: bytes) -> tuple[ChatRequest | Passing, bytes]:
     try:
-        return parse_chat(body)
-    except RequestError:
-        try:
-            return _model_decoder.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass
-        raise
+        return parse_chat(body), body
+    except RequestError as error:
+        return passing(body, error), body
+
+
+def passing(body: bytes, error: RequestError) -> Passing:
+    """JSON with a model, but not as we know it (`error` says how): the upstream shall judge it, not we.
+
+    Raises:
+        RequestError: `error`, if it is not even that.
+    """
+    try:
+        return _passing.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise error from None
 
 
 class _Chat:
     """A chat request that may be a task's."""
 
-    __slots__ = ("_identity", "_request", "_turn", "_upstream")
+    __slots__ = ("_body", "_identity", "_request", "_turn", "_upstream")
 
-    def __init__(self, turn: Turn, request: ChatRequest, upstream: str, identity: Identity) -> None:
+    def __init__(self, turn: Turn, request: ChatRequest, body: bytes, upstream: str, identity: Identity) -> None:
         self._turn = turn
         self._request = request
+        self._body = body
+        """The request's as a chat completion's."""
         self._upstream = upstream
         self._identity = identity
 
@@ -127,7 +149,7 @@ class _Chat:
             return
         self._note(decision)
         turn = self._turn
-        if await answer_by_ladder(Ask(turn, self._upstream), self._request, decision):
+        if await answer_by_ladder(Ask(turn, self._upstream, self._body), self._request, decision):
             self._follow_up(decision)
         else:
             self._pass_on(decision)
@@ -148,7 +170,8 @@ class _Chat:
     def _answer_owned(self, decision: Decision) -> None:
         turn, exchange, rung = self._turn, self._turn.exchange, decision.rung
         assert rung is not None
-        headers, body = owned_answer(self._request, decision.student, decision.answer, exchange.trace_id)
+        said = owned_answer(self._request, decision.student, decision.answer, exchange.trace_id)
+        headers, body = own_answer(exchange.api, *said)
         exchange.began_answering()
         exchange.reason, exchange.owned, exchange.status = decision.reason, True, 200
         exchange.answered_by, exchange.certificate = f"student/{rung.student}", rung.certificate
@@ -165,15 +188,14 @@ class _Chat:
         shadows = runtime.shadows
         if shadows is None and not decision.audit and not decision.repeat:
             return
-        key = runtime.forwarded_key(caller)
         chance = drawn = 0.0 if shadows is None else shadows.rate
         question = partial(
             Question,
             exchange=exchange,
             upstream=self._upstream,
             body=self._turn.body,
-            headers=caller.forward,
-            authorization=key,
+            caller=caller,
+            api=exchange.api,
         )
         if decision.audit:
             runtime.audits.put(question("audit"))
@@ -185,4 +207,4 @@ class _Chat:
         elif decision.repeat:
             runtime.audits.put(question("repeat"))
         if shadows is not None and caller.recorded and random.random() < chance:
-            shadows.about(exchange, self._request, self._upstream, caller.forward, key, drawn)
+            shadows.about(exchange, self._request, self._body, self._upstream, caller, drawn)

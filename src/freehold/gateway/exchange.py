@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from freehold.domain.ids import new_id
-from freehold.domain.traces import Kind, Trace
+from freehold.domain.traces import Api, Kind, Trace
 from freehold.gateway.metrics import Metrics
 from freehold.record import Recorder
 from freehold.upstreams.base import Headers
@@ -18,6 +18,7 @@ class Exchange:
     """Gathers the fields of a `Trace`; `finish` records it, once."""
 
     # Defaults of the class: most fields of most exchanges keep them, and setting thirty fields costs.
+    api: Api = "chat"
     recorded = True
     finished = False
     task = ""
@@ -110,6 +111,7 @@ class Exchange:
         trace = Trace(
             trace_id=self.trace_id,
             at_ns=self.at_ns,
+            api=self.api,
             task=self.task,
             task_name=self.task_name,
             fingerprint=self.fingerprint,

@@ -15,9 +15,10 @@ import structlog
 from freehold.domain.chat import ChatRequest, calls_so_far
 from freehold.domain.errors import UpstreamError
 from freehold.domain.policy import Reason
-from freehold.gateway.owned import as_events, owned_answer
+from freehold.gateway.dialect import own_answer
+from freehold.gateway.owned import as_document, as_events, owned_answer
 from freehold.gateway.relay import pour
-from freehold.gateway.rungs import Ask, Reply, ask_rung, begin_call, begin_stream
+from freehold.gateway.rungs import Ask, Reply, ask_rung, begin_call, begin_stream, failed
 from freehold.route import Climb, Decision, LadderRung, Student
 from freehold.upstreams.base import Headers
 
@@ -119,6 +120,7 @@ class _Ascent:
     async def _whole(self, rung: LadderRung) -> bool:
         reply, samples = await self._replies(rung)
         call, taken = reply.exchange, False
+        headers, body, kept = self._worded(reply)
         try:
             taken = await self._takes(_Heard(reply.text, self._dollars(rung, reply), reply.logprob, samples))
         finally:
@@ -128,12 +130,29 @@ class _Ascent:
         if taken:
             self._accept(call.answered_by, owned=call.owned)
             self._ask.exchange.attempts = call.attempts
-            headers, body = reply.headers, call.response
-            if self._request.stream:
-                headers, body = as_events(self._request, reply.head, reply.message, reply.finish, _usage(reply))
-            # Kept as the model sent it, with its usage, also where the caller gets it as events.
-            self._give(headers, body, call.response)
+            self._give(headers, body, kept)
         return taken
+
+    def _worded(self, reply: Reply) -> tuple[Headers, bytes, bytes]:
+        """Headers and body of a whole answer as the caller gets it, and what is kept of it.
+
+        That is the model's own document, with its usage, also where the caller gets it as events.
+
+        Raises:
+            UpstreamError: the caller's protocol cannot say it; the call is recorded.
+        """
+        headers, body = reply.headers, reply.exchange.response
+        api = self._ask.exchange.api
+        if api != "chat":
+            headers, body = as_document(reply.head, reply.message, reply.finish, _usage(reply))
+        try:
+            headers, kept = own_answer(api, headers, body)
+            if not self._request.stream:
+                return headers, kept, kept
+            events = as_events(self._request, reply.head, reply.message, reply.finish, _usage(reply))
+            return *own_answer(api, *events), kept
+        except UpstreamError as error:
+            raise failed(reply.exchange, error) from error
 
     async def _replies(self, rung: LadderRung) -> tuple[Reply, tuple[str, ...]]:
         """A rung's answer, and the texts of further samples of it, which are recorded."""
@@ -159,10 +178,11 @@ class _Ascent:
         headers, body = owned_answer(self._request, student, text, exchange.trace_id)
         if await self._takes(_Heard(text, 0.0)):
             self._accept(rung.name, owned=True)
+            headers, body = own_answer(exchange.api, headers, body)
             self._give(headers, body, body)
             return True
         call = begin_call(self._ask)
-        call.request, call.response, call.stream = self._ask.turn.body, body, exchange.stream
+        call.request, call.response, call.stream = self._ask.body, body, exchange.stream
         call.status, call.answered_by, call.owned = 200, rung.name, True
         call.reason, call.signal = "uncertain", self._climb.expected_loss
         call.finish()

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 
 from freehold.domain.errors import FreeholdError, UpstreamError, UpstreamProtocolError
+from freehold.gateway.caller import Caller
 from freehold.gateway.http import Reply, Request
 from freehold.gateway.replies import reply_error, reply_json
 from freehold.gateway.runtime import Runtime
@@ -30,26 +31,26 @@ class _Listing(msgspec.Struct):
 
 def models(runtime: Runtime, request: Request, reply: Reply) -> None:
     """Configured names as they are; upstreams with none, or with globs, are asked. One that fails is left out."""
-    Waiting(reply, _answer(runtime, runtime.forwarded_key(request.caller), reply))
+    Waiting(reply, _answer(runtime, request.caller, reply))
 
 
-async def _answer(runtime: Runtime, key: bytes | None, reply: Reply) -> None:
+async def _answer(runtime: Runtime, caller: Caller, reply: Reply) -> None:
     try:
-        found = await _over_all(runtime, key)
+        found = await _over_all(runtime, caller)
     except FreeholdError as error:
         reply_error(reply, error)
     else:
         reply_json(reply, 200, {"object": "list", "data": found})
 
 
-async def _over_all(runtime: Runtime, key: bytes | None) -> list[dict[str, Any]]:
+async def _over_all(runtime: Runtime, caller: Caller) -> list[dict[str, Any]]:
     """All models there are.
 
     Raises:
         UpstreamError: no model is known because every upstream that had to be asked failed.
     """
     entries = list(runtime.upstreams.entries.values())
-    results = await asyncio.gather(*(_of(entry, key) for entry in entries), return_exceptions=True)
+    results = await asyncio.gather(*(_of(entry, caller) for entry in entries), return_exceptions=True)
     found: dict[str, dict[str, Any]] = {}
     failure: FreeholdError | None = None
     for entry, result in zip(entries, results, strict=True):
@@ -66,13 +67,13 @@ async def _over_all(runtime: Runtime, key: bytes | None) -> list[dict[str, Any]]
     return list(found.values())
 
 
-async def _of(entry: Entry, key: bytes | None) -> list[dict[str, Any]]:
+async def _of(entry: Entry, caller: Caller) -> list[dict[str, Any]]:
     names = [model for model in entry.models if not is_glob(model)]
     listed = [{"id": name, "object": "model", "created": 0, "owned_by": entry.upstream.name} for name in names]
     if names and len(names) == len(entry.models):
         return listed
     try:
-        fetched = await _fetch(entry, key)
+        fetched = await _fetch(entry, caller)
     except UpstreamError:
         if listed:
             return listed
@@ -83,9 +84,16 @@ async def _of(entry: Entry, key: bytes | None) -> list[dict[str, Any]]:
     ]
 
 
-async def _fetch(entry: Entry, key: bytes | None) -> list[dict[str, Any]]:
+async def _fetch(entry: Entry, caller: Caller) -> list[dict[str, Any]]:
     name = entry.upstream.name
-    request = UpstreamRequest(method=b"GET", path=b"/models", headers=[], body=b"", authorization=key)
+    request = UpstreamRequest(
+        method=b"GET",
+        path=b"/models",
+        headers=[],
+        body=b"",
+        authorization=caller.authorization,
+        api_key=caller.api_key,
+    )
     try:
         async with asyncio.timeout(SECONDS):
             response = await entry.upstream.send(request)

@@ -23,9 +23,15 @@ def owned_answer(request: ChatRequest, student: Student | None, text: str, trace
     message = {"role": "assistant", "content": text, "refusal": None}
     if request.stream:
         return as_events(request, {**head, "system_fingerprint": None}, message, "stop", usage)
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    document = {**head, "object": "chat.completion", "choices": [choice], "usage": usage, "system_fingerprint": None}
-    return _JSON, _encode(document)
+    return as_document({**head, "system_fingerprint": None}, message, "stop", usage)
+
+
+def as_document(
+    head: dict[str, Any], message: dict[str, Any], finish: str | None, usage: object
+) -> tuple[Headers, bytes]:
+    """Headers and body of a whole answer."""
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish or "stop"}
+    return _JSON, _encode({**head, "object": "chat.completion", "choices": [choice], "usage": usage})
 
 
 def as_events(

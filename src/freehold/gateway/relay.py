@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from freehold.domain.errors import UpstreamError
+from freehold.gateway.dialect import own_sink
 from freehold.gateway.turn import Turn
 from freehold.upstreams.base import Call, Headers, UpstreamRequest, UpstreamResponse
 
@@ -50,12 +51,25 @@ class Relay:
     An answer that breaks off is cut for the caller, too.
     """
 
-    __slots__ = ("_call", "_copy", "_exchange", "_headers", "_model", "_paused", "_reply", "_status", "_then", "_turn")
+    __slots__ = (
+        "_call",
+        "_copy",
+        "_exchange",
+        "_headers",
+        "_messages",
+        "_model",
+        "_paused",
+        "_reply",
+        "_status",
+        "_then",
+        "_turn",
+    )
 
     def __init__(self, turn: Turn, model: str, then: Callable[[], None] | None = None) -> None:
         """`model`: the one that is asked; `then` is called after an answer that went out whole."""
         self._turn = turn
         self._exchange = turn.exchange
+        self._messages = turn.exchange.api == "messages"
         self._reply = turn.reply
         self._model = model
         self._then = then
@@ -91,7 +105,10 @@ class Relay:
             copy = self._copy = Copy(self._turn.runtime.settings.gateway.max_recorded_response_bytes)
         copy.add(chunk)
         # Clients stop reading at [DONE]: for them that is the end, so what must be true at the end must be now.
-        if last or (self._exchange.stream and copy.tail.rstrip().endswith(b"data: [DONE]")):
+        if last or (
+            self._exchange.stream
+            and (copy.tail.rstrip().endswith(b"data: [DONE]") or (self._messages and _is_stop(copy.tail)))
+        ):
             self._finish(copy)
         reply.body(chunk, last)
         if last:
@@ -147,6 +164,11 @@ class Relay:
                 return
 
 
+def _is_stop(tail: bytes) -> bool:
+    """Whether a stream of Anthropic's ends here. Within a text of its events the quotes would be escaped."""
+    return b'"type":"message_stop"' in tail or b'"type": "message_stop"' in tail
+
+
 def pass_on(turn: Turn, upstream: str, then: Callable[[], None] | None = None) -> None:
     """Send the request's bytes to `upstream` and its answer's bytes back; a failure is told to the caller."""
     caller, exchange = turn.caller, turn.exchange
@@ -155,7 +177,8 @@ def pass_on(turn: Turn, upstream: str, then: Callable[[], None] | None = None) -
         path=caller.upstream_path,
         headers=caller.forward,
         body=turn.body,
-        authorization=turn.runtime.forwarded_key(caller),
+        authorization=caller.authorization,
+        api_key=caller.api_key,
     )
     exchange.attempts = request.attempts
     turn.reply.listener = relay = Relay(turn, exchange.model, then)
@@ -163,18 +186,19 @@ def pass_on(turn: Turn, upstream: str, then: Callable[[], None] | None = None) -
 
 
 async def pour(name: str, response: UpstreamResponse, turn: Turn, model: str) -> None:
-    """Pass on an answer that the turn's coroutine has begun to read."""
+    """Pass on a chat completion that the turn's coroutine has begun to read."""
     relay = Relay(turn, model)
+    sink = own_sink(turn.exchange.api, relay)
     try:
-        relay.begin(name, response.status, response.headers)
+        sink.begin(name, response.status, response.headers)
         at_end = False
-        while not at_end:
+        while not at_end and not turn.reply.over:
             chunk = await response.read()
             at_end = response.at_end
-            relay.data(chunk, at_end)
+            sink.data(chunk, at_end)
             await turn.room()
     except UpstreamError as error:
-        relay.fail(error)
+        sink.fail(error)
     finally:
         response.close()
         relay.store()

@@ -26,9 +26,12 @@ def error_body(error: FreeholdError) -> bytes:
     return msgspec.json.encode({"error": {"message": str(error), "type": kind, "param": param, "code": error.code}})
 
 
-def reply_error(reply: Reply, error: FreeholdError, headers: Headers | None = None) -> None:
-    """Send `error` with its own status, and when to ask again if that is known."""
+def reply_error(
+    reply: Reply, error: FreeholdError, headers: Headers | None = None, told: tuple[int, bytes] | None = None
+) -> None:
+    """Send `error` with its own status, and when to ask again if that is known. `told`: see `dialect.own_error`."""
+    status, body = told or (error.http_status, error_body(error))
     later: Headers = []
     if error.retry_after is not None:
         later.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
-    reply.whole(error.http_status, [JSON, *later, *(headers or ())], error_body(error))
+    reply.whole(status, [JSON, *later, *(headers or ())], body)

@@ -9,7 +9,7 @@ import msgspec
 
 from freehold.domain.answers import mean_logprob
 from freehold.domain.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout
-from freehold.gateway.asking import ask_whole, question, rewritten
+from freehold.gateway.asking import CHAT, ask_whole, question, rewritten
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.runtime import Runtime
 from freehold.gateway.turn import Turn
@@ -24,6 +24,8 @@ class Ask(NamedTuple):
     turn: Turn
     upstream: str
     """The one that the caller asked for."""
+    body: bytes
+    """As a chat completion's request, whatever the caller speaks."""
 
     @property
     def runtime(self) -> Runtime:
@@ -93,7 +95,7 @@ async def ask_rung(ask: Ask, rung: LadderRung, *, logprobs: bool) -> Reply:
         UpstreamError: it failed, was too slow, or gave what is no chat completion; the call is recorded.
     """
     runtime, call = ask.runtime, begin_call(ask)
-    call.request = rewritten(ask.turn.body, model=rung.name, logprobs=logprobs)
+    call.request = rewritten(ask.body, model=rung.name, logprobs=logprobs)
     call.owned = runtime.is_owned(rung.upstream)
     limit = runtime.settings.gateway.max_recorded_response_bytes
     try:
@@ -118,7 +120,7 @@ async def begin_stream(ask: Ask, rung: LadderRung) -> tuple[Exchange, str, Upstr
         UpstreamError: it failed, was too slow to begin, or does not begin a chat completion; the call is recorded.
     """
     runtime, call = ask.runtime, begin_call(ask)
-    call.request = rewritten(ask.turn.body, model=rung.name, whole=False)
+    call.request = rewritten(ask.body, model=rung.name, whole=False)
     call.stream = True
     response: UpstreamResponse | None = None
     request = _to(ask, rung, call)
@@ -153,8 +155,8 @@ def failed(call: Exchange, error: UpstreamError) -> UpstreamError:
 
 def _to(ask: Ask, rung: LadderRung, call: Exchange) -> UpstreamRequest:
     caller, elsewhere = ask.turn.caller, rung.upstream != ask.upstream
-    key = ask.runtime.forwarded_key(caller)
-    return question(call.request, caller.forward, key, elsewhere=elsewhere, path=caller.upstream_path)
+    path = caller.upstream_path if ask.exchange.api == "chat" else CHAT
+    return question(call.request, caller, elsewhere=elsewhere, path=path)
 
 
 def _slow(rung: LadderRung) -> UpstreamTimeout:

@@ -175,12 +175,9 @@ class Runtime:
         """
         caller = Caller(request)
         if self._check is not None:
-            self._check.check(caller.authorization)
+            self._check.check(caller)
+            caller.keep_keys()
         return caller
-
-    def forwarded_key(self, caller: Caller) -> bytes | None:
-        """The caller's Authorization as it may go upstream: never when it holds the gateway's own key."""
-        return caller.authorization if self._check is None else None
 
     @property
     def drill(self) -> DrillView | None:

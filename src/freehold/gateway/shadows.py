@@ -21,11 +21,11 @@ from freehold.domain.chat import ChatRequest, model_can_answer, student_input
 from freehold.domain.errors import ModelNotFound
 from freehold.gateway.audits import Audits, Background, Question
 from freehold.gateway.budget import DailyBudget
+from freehold.gateway.caller import Caller
 from freehold.gateway.exchange import Exchange
 from freehold.record.answers import read_answer
 from freehold.record.prices import PriceList
 from freehold.route import why_unusable
-from freehold.upstreams.base import Headers
 from freehold.upstreams.directory import UpstreamDirectory
 
 _log = structlog.get_logger()
@@ -70,14 +70,14 @@ class Shadows(Audits):
         self,
         exchange: Exchange,
         request: ChatRequest,
+        body: bytes,
         upstream: str,
-        headers: Headers,
-        key: bytes | None,
+        caller: Caller,
         probability: float,
     ) -> None:
         """Ask every candidate about one request that the incumbent answers too, drawn with this probability.
 
-        `key` goes to `upstream` only.
+        `body` is the request as a chat completion's; the caller's keys go to `upstream` only.
         """
         moves = exchange.task not in self._kept and exchange.task_name not in self._kept
         if exchange.reason in _SELECTED or not moves or not model_can_answer(request) or not student_input(request):
@@ -91,9 +91,8 @@ class Shadows(Audits):
                 "shadow",
                 exchange,
                 where,
-                exchange.request,
-                headers,
-                None if elsewhere else key,
+                body,
+                caller,
                 model=model,
                 elsewhere=elsewhere,
                 probability=probability,

@@ -10,9 +10,10 @@ import structlog
 
 from freehold.domain.errors import FreeholdError
 from freehold.gateway.caller import Caller
+from freehold.gateway.dialect import own_error
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.http import Reply, Request
-from freehold.gateway.replies import error_body, reply_error
+from freehold.gateway.replies import reply_error
 
 if TYPE_CHECKING:
     from freehold.gateway.cache import Look
@@ -46,10 +47,10 @@ class Turn:
             exchange.finish()
             self.reply.cut()
             return
-        exchange.status = error.http_status
-        exchange.response = error_body(error)
+        told = own_error(self.caller.upstream_path, error)
+        exchange.status, exchange.response = told
         exchange.finish()
-        reply_error(self.reply, error, exchange.headers())
+        reply_error(self.reply, error, exchange.headers(), told)
 
     def broke(self, error: Exception) -> None:
         """As `refuse`, for what should not have happened: the log says what, the caller only that."""

@@ -12,7 +12,7 @@ from freehold.upstreams.translate.rules import Options
 if TYPE_CHECKING:
     from freehold.domain.traces import Api
 
-_OPTIONS = Options(extensions=True)
+READING = Options(extensions=True)
 """For reading: nothing is sent anywhere that might not know `top_k`."""
 
 
@@ -27,5 +27,5 @@ def chat_request(body: bytes, api: Api) -> ChatRequest:
     if api == "chat":
         return parse_chat(body)
     if api == "messages":
-        return parse_chat(request_to_openai(body, _OPTIONS).body)
+        return parse_chat(request_to_openai(body, READING).body)
     raise TranslationError(f"A request of {api!r} is no chat.", "Look at chat completions and Messages only.")

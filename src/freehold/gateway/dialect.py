@@ -1,0 +1,54 @@
+"""Answers and errors of our own in the words of callers who speak Anthropic's protocol. Others get them as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from freehold.domain.errors import FreeholdError
+from freehold.gateway.replies import error_body
+from freehold.upstreams.base import Headers, Sink
+
+if TYPE_CHECKING:
+    from freehold.domain.traces import Api
+
+ANTHROPIC = b"/messages"
+"""How the paths begin (after /v1) that only Anthropic's protocol has."""
+
+# The translation is imported where it is used: most gateways never need it.
+
+
+def own_answer(api: Api, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
+    """A whole chat completion, or all events of one, as a caller by `api` is to get it.
+
+    Raises:
+        AnswerNotTranslatable: it holds what the caller's protocol cannot say.
+    """
+    if api != "messages":
+        return headers, body
+    from freehold.upstreams.translate import StreamToAnthropic, answer_to_anthropic
+
+    streamed = any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
+    if not streamed:
+        return headers, answer_to_anthropic(body).body
+    stream = StreamToAnthropic()
+    return headers, stream.feed(body) + stream.finish()
+
+
+def own_sink(api: Api, sink: Sink) -> Sink:
+    """What takes a chat completion as it comes, for a caller by `api`."""
+    if api != "messages":
+        return sink
+    from freehold.upstreams.anthropic.sinks import ToAnthropic
+
+    return ToAnthropic(sink)
+
+
+def own_error(path: bytes, error: FreeholdError) -> tuple[int, bytes]:
+    """Status and body of an error, for a caller of `path` (what follows /v1)."""
+    body = error_body(error)
+    if not path.startswith(ANTHROPIC):
+        return error.http_status, body
+    from freehold.upstreams.translate import error_to_anthropic
+
+    told = error_to_anthropic(error.http_status, body)
+    return told.status, told.body
