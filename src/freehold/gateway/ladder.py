@@ -37,7 +37,7 @@ async def answer_by_ladder(ask: Ask, request: ChatRequest, decision: Decision) -
                 return True
     except _Failed as failure:  # what a failing model would have answered is in no fair sample
         decision.reason, decision.audit_probability = failure.reason, 0.0
-        if climb.rung is not None and failure.reason != "rung-resting":
+        if climb.rung is not None and failure.reason not in ("rung-resting", "drill"):
             climb.tried.append(climb.rung.name)
     decision.signal, decision.audit = climb.expected_loss, False
     ask.exchange.signal, ask.exchange.tried = climb.expected_loss, climb.tried
