@@ -211,6 +211,11 @@ class Runtime:
             found.append(f"The settings from before stay in force: {self.file.error}")
         if self.file is not None and self.file.waiting:
             found.append(f"Changed settings that need a new start: {', '.join(self.file.waiting)}.")
+        found += (
+            f"Upstream {health.upstream} rests at one of its addresses after {health.failures} failures in a row."
+            for health in self.upstreams.health()
+            if health.state == "open"
+        )
         if self.recorder.last_error is not None:
             found.append(f"Recording is shed ({self.recorder.shed} so far): {self.recorder.last_error}")
         return found
