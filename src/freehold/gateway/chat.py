@@ -17,6 +17,7 @@ from freehold.domain.chat import ChatRequest, parse_chat
 from freehold.domain.errors import FreeholdError, RequestError
 from freehold.gateway.audits import Question
 from freehold.gateway.dialect import own_answer
+from freehold.gateway.drill import drilled
 from freehold.gateway.http import Reply, Request
 from freehold.gateway.ladder import answer_by_ladder
 from freehold.gateway.owned import owned_answer
@@ -71,12 +72,16 @@ def _answer(turn: Turn, read: Read) -> None:
     exchange.policy = view.policy.version
     if not isinstance(request, ChatRequest):
         exchange.reason = "unsupported"
+        if runtime.watch.drill is not None and drilled(turn, upstream):
+            return
         if not given_again(turn, upstream):
             pass_on(turn, upstream)
         return
     name = task_name(request, header_task_name(caller.task) if caller.task else "")
     identity = runtime.identifier.identify(request, name, view.index)
     exchange.task, exchange.task_name, exchange.fingerprint = identity.task, identity.name, identity.fingerprint
+    if runtime.watch.drill is not None and drilled(turn, upstream, request, identity):
+        return
     if given_again(turn, upstream):
         return
     chat_turn = _Chat(turn, request, body, upstream, identity)

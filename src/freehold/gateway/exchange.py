@@ -132,7 +132,14 @@ class Exchange:
             duration_us=int(seconds * 1e6),
             attempts=tuple(self.attempts) if len(self.attempts) > 1 else (),
         )
-        if self.certificate is None and self.of is None and self.episode is None and self.parent is None and not self.cached:
+        if (
+            self.certificate is None
+            and self.of is None
+            and self.episode is None
+            and self.parent is None
+            and not self.cached
+            and not self.owned
+        ):
             return trace
         return self._with_rest(trace)
 

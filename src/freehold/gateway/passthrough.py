@@ -1,10 +1,13 @@
-"""Any other `/v1/*` path: passed through untouched, recorded, never a task."""
+"""Any other `/v1/*` path: passed through untouched, recorded, never a task. The trace says which API it is, so that
+what it cost is known."""
 
 from __future__ import annotations
 
 import msgspec
 
 from freehold.domain.errors import FreeholdError, ModelNotFound, NotFound
+from freehold.gateway.dialect import ANTHROPIC, api_of
+from freehold.gateway.drill import drilled
 from freehold.gateway.http import Reply, Request
 from freehold.gateway.relay import pass_on
 from freehold.gateway.repeat import given_again
@@ -12,11 +15,12 @@ from freehold.gateway.runtime import Runtime
 from freehold.gateway.turn import Turn
 
 
-class _Model(msgspec.Struct):
+class _Asked(msgspec.Struct):
     model: str = ""
+    stream: bool | None = None
 
 
-_decoder = msgspec.json.Decoder(_Model)
+_decoder = msgspec.json.Decoder(_Asked)
 
 
 def passthrough(runtime: Runtime, request: Request, reply: Reply) -> None:
@@ -24,36 +28,45 @@ def passthrough(runtime: Runtime, request: Request, reply: Reply) -> None:
     turn = Turn(runtime, request, reply)
     exchange = turn.exchange
     exchange.reason = "passthrough"
+    exchange.api = api_of(request)
     exchange.policy = runtime.watch.view.policy.version
     try:
         if b".." in request.raw_path.replace(b"%2e", b".").replace(b"%2E", b".").split(b"/"):
             raise NotFound("The path leaves the API.", "Send a path below /v1 without `..`.")
         if turn.body and not turn.caller.content_type.startswith(b"application/json"):
             exchange.request, exchange.truncated = b"", True  # an upload: not for the record
-        exchange.model = _model(turn.body)
-        upstream = _upstream(runtime, exchange.model)
+        asked = _read(turn.body)
+        exchange.model, exchange.stream = asked.model, bool(asked.stream)
+        upstream = _upstream(runtime, asked.model, turn.caller.upstream_path)
+        if runtime.watch.drill is not None and drilled(turn, upstream):
+            return
         if not given_again(turn, upstream):
             pass_on(turn, upstream)
     except FreeholdError as error:
         turn.refuse(error)
 
 
-def _model(body: bytes) -> str:
+def _read(body: bytes) -> _Asked:
     try:
-        return _decoder.decode(body).model if body else ""
+        return _decoder.decode(body) if body else _Asked()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""  # not ours to judge
+        return _Asked()  # not ours to judge
 
 
-def _upstream(runtime: Runtime, model: str) -> str:
+def _upstream(runtime: Runtime, model: str, path: bytes) -> str:
+    """Of the model; without one that is known the default, else the only upstream that speaks the path's protocol."""
     if model:
         try:
             return runtime.upstreams.find(model)
         except ModelNotFound:
             pass  # the default upstream may know it under another path
-    if runtime.upstreams.default is None:
+    if runtime.upstreams.default is not None:
+        return runtime.upstreams.default
+    protocol = "anthropic" if path.startswith(ANTHROPIC) else "openai"
+    found = [name for name, entry in runtime.upstreams.entries.items() if entry.upstream.protocol == protocol]
+    if len(found) != 1:
         raise NotFound(
             "No upstream takes requests of this kind.",
             "Send a known `model`, or configure an upstream without `models`.",
         )
-    return runtime.upstreams.default
+    return found[0]
