@@ -8,6 +8,7 @@ import structlog
 
 from freehold.domain.errors import FreeholdError, NotFound
 from freehold.gateway.chat import chat
+from freehold.gateway.dialect import api_of, own_error
 from freehold.gateway.feedback import feedback
 from freehold.gateway.health import healthz, metrics, readyz
 from freehold.gateway.http import Reply, Request, serve_asgi
@@ -81,16 +82,18 @@ class Gateway:
             elif self._fallback is not None:
                 Waiting(reply, self._serve_fallback(self._fallback, request, reply))
         except FreeholdError as error:
-            _tell(error, reply)
+            _tell(error, reply, request)
         except Exception as error:  # noqa: BLE001 - the edge: the log says what, the caller only that
             self._broke(error, request, reply)
 
     def refuse(self, error: FreeholdError, request: Request | None, reply: Reply) -> None:
         """Tell the caller; there is a trace of it if the caller's key was right."""
         if request is not None and request.handler in RECORDED:
-            Turn(self.runtime, request, reply).refuse(error)
+            turn = Turn(self.runtime, request, reply)
+            turn.exchange.api = api_of(request)
+            turn.refuse(error)
         else:
-            _tell(error, reply)
+            _tell(error, reply, request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI lifespan: open on startup, drain and close on shutdown."""
@@ -118,12 +121,12 @@ class Gateway:
 
     def _broke(self, error: Exception, request: Request, reply: Reply) -> None:
         _log.error("request-failed", path=request.path, exc_info=error)
-        _tell(FreeholdError("The gateway failed.", "Its log says why; try again."), reply)
+        _tell(FreeholdError("The gateway failed.", "Its log says why; try again."), reply, request)
 
 
-def _tell(error: FreeholdError, reply: Reply) -> None:
+def _tell(error: FreeholdError, reply: Reply, request: Request | None) -> None:
     """Answer with an error; an answer that has begun is cut."""
     if reply.started:
         reply.cut()
     else:
-        reply_error(reply, error)
+        reply_error(reply, error, told=own_error(request.raw_path, error) if request is not None else None)

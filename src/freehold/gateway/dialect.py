@@ -10,11 +10,25 @@ from freehold.upstreams.base import Headers, Sink
 
 if TYPE_CHECKING:
     from freehold.domain.traces import Api
+    from freehold.gateway.http import Request
 
 ANTHROPIC = b"/messages"
 """How the paths begin (after /v1) that only Anthropic's protocol has."""
 
+_APIS: dict[str, Api] = {
+    "/v1/chat/completions": "chat",
+    "/v1/messages": "messages",
+    "/v1/responses": "responses",
+    "/v1/completions": "completions",
+    "/v1/embeddings": "embeddings",
+}
+
 # The translation is imported where it is used: most gateways never need it.
+
+
+def api_of(request: Request) -> Api:
+    """Which API a request is by. What asks for nothing new (a stored response, say) is by another: it costs nothing."""
+    return _APIS.get(request.path, "other") if request.method == b"POST" else "other"
 
 
 def own_answer(api: Api, headers: Headers, body: bytes) -> tuple[Headers, bytes]:
@@ -44,9 +58,9 @@ def own_sink(api: Api, sink: Sink) -> Sink:
 
 
 def own_error(path: bytes, error: FreeholdError) -> tuple[int, bytes]:
-    """Status and body of an error, for a caller of `path` (what follows /v1)."""
+    """Status and body of an error, for a caller of `path` (with or without /v1)."""
     body = error_body(error)
-    if not path.startswith(ANTHROPIC):
+    if not path.removeprefix(b"/v1").startswith(ANTHROPIC):
         return error.http_status, body
     from freehold.upstreams.translate import error_to_anthropic
 
