@@ -319,3 +319,31 @@ def test_silence_ends_in_time_unless_the_caller_is_the_slow_one() -> None:
     idle = Wire()
     idle.connection.check(KEEP_IDLE_SECONDS)
     assert idle.closed and not idle.connection.usable
+
+
+@pytest.mark.parametrize(
+    ("before", "trickle", "says"),
+    [
+        (b"HTTP/1.1 200 OK\r\nx: ", b"a", "begin its answer within 120"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "begin its answer within 120"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5;", b"e", "continue its answer within 60"),
+    ],
+)
+def test_a_trickle_that_leads_nowhere_ends_in_time(before: bytes, trickle: bytes, says: str) -> None:
+    wire = Wire()
+    wire.ask()
+    wire.feed(before)
+    while not wire.ends:
+        wire.now += 1.0
+        wire.feed(trickle)
+        wire.connection.check(wire.now)
+        assert wire.now <= 120.0
+    assert isinstance(wire.error, UpstreamTimeout) and says in str(wire.error)
+    slow = Wire()
+    slow.ask()
+    slow.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 300\r\n\r\n")
+    for _ in range(300):
+        slow.now += 1.0
+        slow.feed(b"x")
+        slow.connection.check(slow.now)
+    assert slow.ends == 1 and slow.error is None, "a body may come as slowly as it likes"

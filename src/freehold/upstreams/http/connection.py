@@ -166,7 +166,7 @@ class Connection(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.close()
             return
-        what, limit = ("continue", self._timeouts.idle) if self._replied else ("begin", self._timeouts.first_byte)
+        what, limit = ("continue", self._timeouts.idle) if self._told else ("begin", self._timeouts.first_byte)
         self._fail(
             UpstreamTimeout(
                 f"Upstream {self._owner.name!r} did not {what} its answer within {limit:g} seconds.",
@@ -189,7 +189,6 @@ class Connection(asyncio.Protocol):
             self.drop()
             return
         self._replied = True
-        self._deadline = self._loop.time() + self._timeouts.idle
         self._silent_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -199,8 +198,9 @@ class Connection(asyncio.Protocol):
             self._refused = self._refused or f"it sent what is not HTTP ({error})"
         parts = self._parts
         begins = self._status and not self._told
-        if parts or begins:
+        if parts or begins:  # bytes that bring neither are no progress: a head that trickles ends in time, too
             self._silent_bytes = 0
+            self._deadline = self._loop.time() + self._timeouts.idle
         elif self._silent_bytes > MAX_HEADER_BYTES and not self._complete:  # an endless head, trailer or chunk header
             self._refused = self._refused or f"its headers are over {MAX_HEADER_BYTES} bytes"
         if begins:
