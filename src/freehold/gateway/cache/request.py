@@ -78,6 +78,7 @@ NOTHING = Wish(look=False, keep=False)
 _ANEW = Wish(look=False)
 
 
+@lru_cache(maxsize=4096)
 def tenant_of(key_id: str | None, authorization: bytes | None = None, x_api_key: bytes | None = None) -> bytes:
     """Whose answers: those of a virtual key, else of a caller's own credentials, else of all who send none.
 
