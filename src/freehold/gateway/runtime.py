@@ -58,12 +58,12 @@ class Runtime:
             raise ConfigError("No upstream is configured.", "Add a table [upstreams.NAME] with a base_url.")
         gateway = settings.gateway
         worker = new_id("wk")
-        self.settings = settings
+        self.settings: Settings = settings
         self.metrics = Metrics(worker)
         self.journal = JournalWriter(settings.data / "journal" / worker)
         self.recorder = Recorder(self.journal)
         self.identifier = Identifier()
-        self.upstreams = build_directory(settings.upstreams)
+        self.upstreams: UpstreamDirectory = build_directory(settings.upstreams)
         self.cache = ResponseCache(settings.data, settings.cache) if settings.cache.enabled else None
         self.prices = PriceList(settings.upstreams)
         self.resting = Resting()
