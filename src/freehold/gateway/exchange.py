@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Api, Kind, Trace
 from freehold.gateway.metrics import Metrics
+from freehold.gateway.telemetry.trace_context import SpanContext
+from freehold.gateway.usage import tokens_of
 from freehold.record import Recorder
 from freehold.upstreams.base import Headers
+
+if TYPE_CHECKING:
+    from freehold.gateway.telemetry.telemetry import Telemetry
 
 
 class Exchange:
@@ -48,11 +54,23 @@ class Exchange:
     cached = False
     more_headers: Headers = []  # noqa: RUF012 - never changed, only replaced
     """What else the response's head says."""
+    span: SpanContext | None = None
+    """Its place in an OpenTelemetry trace, if it has one."""
     _first_byte = 0.0
 
-    def __init__(self, recorder: Recorder, metrics: Metrics, kind: Kind = "request", of: str | None = None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        metrics: Metrics,
+        kind: Kind = "request",
+        of: str | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self._recorder = recorder
         self._metrics = metrics
+        self._telemetry = telemetry
+        if kind == "request":
+            metrics.in_flight += 1
         self._began = time.perf_counter()
         self.trace_id = new_id("tr")
         self.at_ns = time.time_ns()
@@ -61,6 +79,8 @@ class Exchange:
 
     def began_answering(self) -> None:
         """The first byte of the answer is there."""
+        if self.stream and not self._first_byte and self.kind == "request":
+            self._metrics.streams += 1
         self._first_byte = time.perf_counter()
 
     def belongs_to(self, asked: Exchange) -> None:
@@ -72,6 +92,8 @@ class Exchange:
             asked.novelty if self.kind == "rung" else None,
         )
         self.episode, self.parent = asked.episode, asked.trace_id
+        if asked.span is not None:
+            self.span = asked.span.child()
 
     def failed(self, code: str, message: str) -> None:
         """Note what went wrong; the first failure stands."""
@@ -100,11 +122,41 @@ class Exchange:
             return
         self.finished = True
         seconds = time.perf_counter() - self._began
-        if self.kind == "request":
-            self._metrics.request(self.reason, self.status, self.error, seconds, owned=self.owned)
-        if self.recorded:
-            self._recorder.record(self._trace(seconds))
+        telemetry = self._telemetry
+        if self.recorded or (telemetry is not None and telemetry.wants(self.status, self.error)):
+            trace = self._trace(seconds)
+            if self.recorded:
+                self._metrics.recorded(self._recorder.record(trace))
+            if telemetry is not None:
+                telemetry.finished(trace, self.span, recorded=self.recorded, ends=getattr(self.attempts, "ends", ()))
+        self._count(seconds)
         self.response = b""  # an audit may hold on to the exchange for a while
+
+    def _count(self, seconds: float) -> None:
+        metrics = self._metrics
+        if self.kind == "request":
+            metrics.in_flight -= 1
+            first = 0.0
+            if self.stream and self._first_byte:
+                metrics.streams -= 1
+                first = self._first_byte - self._began
+            metrics.request(
+                self.reason,
+                self.status,
+                self.error,
+                seconds,
+                owned=self.owned,
+                api=self.api,
+                model=self.model,
+                answered_by=self.answered_by,
+                first_byte=first,
+            )
+        if self.attempts:
+            metrics.tried(self.attempts)
+        if self.status == 200 and not self.cached:
+            tokens = tokens_of(self.response, self.api)
+            if tokens is not None:
+                metrics.used(self.answered_by, self.owned, *tokens)
 
     def _trace(self, seconds: float) -> Trace:
         first = self._first_byte - self._began if self._first_byte else 0.0
@@ -131,6 +183,7 @@ class Exchange:
             first_byte_us=int(first * 1e6),
             duration_us=int(seconds * 1e6),
             attempts=tuple(self.attempts) if len(self.attempts) > 1 else (),
+            traceparent=self.span and f"{self.span.trace_id}-{self.span.span_id}",
         )
         if (
             self.certificate is None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from freehold.gateway.http import Reply, Request
 from freehold.gateway.replies import reply_json
 from freehold.gateway.runtime import Runtime
+from freehold.gateway.telemetry.exposition import CONTENT_TYPE
+from freehold.gateway.turn import Waiting
 
 
 def healthz(runtime: Runtime, request: Request, reply: Reply) -> None:
@@ -20,8 +24,11 @@ def readyz(runtime: Runtime, request: Request, reply: Reply) -> None:
 
 
 def metrics(runtime: Runtime, request: Request, reply: Reply) -> None:
-    """Prometheus text."""
-    text = runtime.metrics.text(
-        shed=runtime.recorder.shed, stale=runtime.watch.stale, policy=runtime.watch.view.policy.version
-    )
-    reply.whole(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], text.encode())
+    """Prometheus text about all workers of the data folder."""
+    runtime.metrics.refresh()
+    Waiting(reply, _metrics(runtime, reply))
+
+
+async def _metrics(runtime: Runtime, reply: Reply) -> None:
+    text = await asyncio.to_thread(runtime.metrics.text)  # reads files
+    reply.whole(200, [(b"content-type", CONTENT_TYPE)], text.encode(errors="replace"))

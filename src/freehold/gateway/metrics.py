@@ -58,7 +58,7 @@ class UpstreamState(NamedTuple):
     upstream: str
     deployment: str
     state: int
-    """0: asked; 1: one request tries it; 2: left alone."""
+    """0: asked; 1: one request tries it; 2: left alone after failures; 3: it said 429, others go first."""
     in_flight: int
 
 
@@ -71,13 +71,19 @@ class Metrics:
         self._counts = counts = Counts()
         self._folder: Path | None = None
         self._price = price
-        self._models = {model for model in models if not is_glob(model)} | {""}
+        self._models = {""}
+        self.know(models)
         self._room = MAX_MODELS
         self._rows: dict[tuple[str, str, str, int, str, bool], Slots] = {}
         self._tokens: dict[tuple[str, bool], Slots] = {}
         self._tries: dict[str, Slots] = {}
         self._gauges: dict[str, Gauge] = {}
         self._states: Callable[[], Iterable[UpstreamState]] = tuple
+        self._known_states: set[tuple[str, str]] = set()
+        self.in_flight = 0
+        """Callers' requests being answered; those who answer count."""
+        self.streams = 0
+        """Of these, streams that have begun."""
         self._records = counts.slots("records", ())
         self._shed = counts.slots("records_shed", ())
         self._student_failures = counts.slots("student_failures", ())
@@ -100,6 +106,8 @@ class Metrics:
         self.shadows["unaffordable"] = 0
         for what in ("spans", "lines"):
             self.dropped[what] = 0
+        self.gauge("requests_in_flight", lambda: self.in_flight)
+        self.gauge("streams_open", lambda: self.streams)
         self.gauge("metrics_private", lambda: counts.private)
         self.gauge("metrics_full", lambda: counts.full)
         self.gauge("resident_bytes", _resident_bytes)
@@ -119,6 +127,10 @@ class Metrics:
     def close(self) -> None:
         """This worker's gauges are not shown any more; what it counted is, until the gateway starts anew."""
         self._counts.close()
+
+    def know(self, models: Iterable[str]) -> None:
+        """Names and globs that are configured now: they have labels of their own."""
+        self._models.update(model for model in models if not is_glob(model))
 
     # Counting.
 
@@ -223,20 +235,26 @@ class Metrics:
         for name, read in self._gauges.items():
             slots = self._counts.slots(name, ())
             slots.view[slots.at] = int(read())
+        gone = set(self._known_states)
         for upstream, deployment, state, in_flight in self._states():
-            labels = (upstream, deployment)
-            for name, value in (("upstream_state", state), ("upstream_in_flight", in_flight)):
-                slots = self._counts.slots(name, labels)
-                slots.view[slots.at] = value
+            self._show_state((upstream, deployment), state, in_flight)
+            self._known_states.add((upstream, deployment))
+            gone.discard((upstream, deployment))
+        for labels in gone:  # no deployment of the settings any more
+            self._show_state(labels, 0, 0)
+
+    def _show_state(self, labels: tuple[str, str], state: int, in_flight: int) -> None:
+        for name, value in (("upstream_state", state), ("upstream_in_flight", in_flight)):
+            slots = self._counts.slots(name, labels)
+            slots.view[slots.at] = value
 
     # The page.
 
-    def text(self, *, shed: int = 0, stale: bool = False, policy: int = 0) -> str:
-        """Prometheus' text about all workers of the data folder. Reads files: milliseconds, better in a thread."""
-        if shed or stale or policy or "policy_version" not in self._gauges:
-            self._shed.view[self._shed.at] = shed
-            self._gauges["policy_version"], self._gauges["policy_stale"] = lambda: policy, lambda: stale
-        self.refresh()
+    def text(self) -> str:
+        """Prometheus' text about all workers of the data folder, this one's gauges as `refresh` found them.
+
+        It reads files, which takes milliseconds: call it in a thread.
+        """
         if self._folder is not None and not self._counts.private:
             try:
                 return page(*gather(self._folder), self._price)
@@ -244,7 +262,7 @@ class Metrics:
                 _log.warning("metrics-not-gathered", folder=str(self._folder), error=error.strerror)
         return page([WorkerCounts(self.worker, True, self._counts.snapshot())], {}, self._price)
 
-    # Below: what happens the first time.
+    # What happens the first time.
 
     def _row(self, api: str, model: str, answered_by: str, status: int, reason: str, owned: bool) -> Slots:
         label = self._label(model, 200 <= status < 300)

@@ -23,6 +23,8 @@ from freehold.gateway.metrics import Metrics
 from freehold.gateway.resting import Resting
 from freehold.gateway.shadows import Shadows
 from freehold.gateway.students import load_ladder, load_student
+from freehold.gateway.telemetry.gauges import Tick, show_state
+from freehold.gateway.telemetry.telemetry import Telemetry, price_of
 from freehold.record import Recorder
 from freehold.record.prices import PriceList
 from freehold.route import DrillView, Identifier, PolicyWatch
@@ -43,6 +45,7 @@ class Ready(NamedTuple):
     retired: list[Upstream]
     """Upstreams that are in force now and then no more."""
     check: KeyCheck | None
+    telemetry: Telemetry
 
 
 class Runtime:
@@ -59,7 +62,9 @@ class Runtime:
         gateway = settings.gateway
         worker = new_id("wk")
         self.settings: Settings = settings
-        self.metrics = Metrics(worker)
+        self.metrics = Metrics(worker, models=_models(settings), price=self._price)
+        self.telemetry = Telemetry(settings, self.metrics)
+        self._tick = Tick(self.metrics)
         self.journal = JournalWriter(settings.data / "journal" / worker)
         self.recorder = Recorder(self.journal)
         self.identifier = Identifier()
@@ -87,6 +92,10 @@ class Runtime:
         """What `drill` saw last, and by which settings."""
         self._leaving: list[Audits] = []
         """Queues of former settings."""
+        show_state(self.metrics, self)
+
+    def _price(self, upstream: str, model: str, given: int, cached: int, said: int) -> float | None:
+        return price_of(self.prices, upstream, model, given, cached, said)
 
     def _audits(self) -> Audits:
         gateway = self.settings.gateway
@@ -120,6 +129,8 @@ class Runtime:
     async def start(self) -> None:
         """Start the policy watch and wait, not for long, for its first look."""
         self.settings.data.mkdir(parents=True, exist_ok=True)
+        self.metrics.open(self.settings.data / "metrics")
+        self._tick.start()
         self.watch.start()
         await asyncio.to_thread(self.watch.wait_polled, FIRST_POLL_SECONDS)
         if self.shadows is not None:
@@ -132,6 +143,9 @@ class Runtime:
         await asyncio.gather(*(upstream.aclose() for upstream in tuple(self._retired)))
         await asyncio.to_thread(self.watch.stop)
         await asyncio.to_thread(self.journal.close)
+        await asyncio.to_thread(self.telemetry.close)
+        self._tick.stop()
+        self.metrics.close()
         if self.cache is not None:
             await asyncio.to_thread(self.cache.close)
 
@@ -147,7 +161,7 @@ class Runtime:
         if not settings.upstreams:
             raise ConfigError("No upstream is configured.", "Add a table [upstreams.NAME] with a base_url.")
         upstreams, retired = rebuilt(self.upstreams, self.settings.upstreams, settings.upstreams)
-        return Ready(settings, upstreams, retired, _key_check(settings))
+        return Ready(settings, upstreams, retired, _key_check(settings), Telemetry(settings, self.metrics))
 
     async def adopt(self, ready: Ready) -> None:
         """Put other settings in force for new requests; those under way end as they began."""
@@ -159,12 +173,15 @@ class Runtime:
             self.cache = ResponseCache(settings.data, settings.cache) if settings.cache.enabled else None
         self.settings, self.upstreams, self._check = settings, ready.upstreams, ready.check
         self.prices = PriceList(settings.upstreams)
+        former, self.telemetry = self.telemetry, ready.telemetry
+        self.metrics.know(_models(settings))
         self._owned = frozenset(name for name, upstream in settings.upstreams.items() if upstream.owned)
         self.audits, self.shadows = self._audits(), self._shadows()
         self.watch.use(functools.partial(load_ladder, settings, self.prices))
         self._retired.update(ready.retired)
         for upstream in ready.retired:
             await upstream.retire()
+        await asyncio.to_thread(former.close)
 
     def caller(self, request: Request) -> Caller:
         """Read a request's headers and check its key, before anything else of it is looked at.
@@ -197,7 +214,7 @@ class Runtime:
 
     def begin(self, kind: Kind = "request", of: str | None = None) -> Exchange:
         """A new exchange; it is recorded when it finishes."""
-        return Exchange(self.recorder, self.metrics, kind, of)
+        return Exchange(self.recorder, self.metrics, kind, of, self.telemetry)
 
     def degraded(self) -> list[str]:
         """What does not work, in sentences; traffic flows all the same."""
@@ -219,6 +236,12 @@ class Runtime:
         if self.recorder.last_error is not None:
             found.append(f"Recording is shed ({self.recorder.shed} so far): {self.recorder.last_error}")
         return found
+
+
+def _models(settings: Settings) -> list[str]:
+    """Names that callers do not invent: they are labels of metrics."""
+    served = [model for upstream in settings.upstreams.values() for model in upstream.models]
+    return [*served, *settings.candidates.models]
 
 
 def _key_check(settings: Settings) -> KeyCheck | None:

@@ -69,7 +69,7 @@ FAMILIES: dict[str, Family] = {
     "connections_open": Family("gauge", "Callers' connections.", ()),
     "upstream_state": Family(
         "gauge",
-        "0: it is asked; 1: half-open, one request tries it; 2: left alone after failures.",
+        "0: it is asked; 1: half-open, one request tries it; 2: left alone after failures; 3: it said 429.",
         ("upstream", "deployment"),
     ),
     "upstream_in_flight": Family("gauge", "Requests under way at a deployment.", ("upstream", "deployment")),

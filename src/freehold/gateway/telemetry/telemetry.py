@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -14,6 +15,7 @@ from freehold.gateway.telemetry.access_log import is_problem, write_lines
 from freehold.gateway.telemetry.outbox import Outbox
 from freehold.gateway.telemetry.spans import FinishedSpan, SpanExporter
 from freehold.gateway.telemetry.trace_context import SpanContext, begin_span
+from freehold.record.prices import PriceList
 from freehold.upstreams.base import Headers
 
 LINE_SECONDS = 0.2
@@ -94,6 +96,12 @@ class Telemetry:
     def _lost(self, what: str, count: int) -> None:
         with self._guard:  # the event loop and two threads come here, each rarely
             self._metrics.dropped[what] += count
+
+
+def price_of(prices: PriceList, upstream: str, model: str, given: int, cached: int, said: int) -> float | None:
+    """Dollars of so many tokens at today's prices; None if no price is known. The first call may take a second."""
+    cost, source = prices.cost(upstream, (model,), input=given, cached=cached, output=said, at_ns=time.time_ns())
+    return None if source == "none" else cost / 1e9
 
 
 def _providers(settings: Settings) -> Mapping[str, str]:
