@@ -70,6 +70,7 @@ def test_histograms_add_up_and_gauges_stand_side_by_side_while_their_worker_live
     for metrics, seconds in ((one, 0.002), (one, 7.0), (two, 1000.0)):
         metrics.request("accepted", 200, None, seconds, owned=True, model="m", answered_by="student/s", first_byte=0.5)
     two.request("incumbent", 502, "upstream_timeout: too slow", 0.2, model="m", answered_by="")
+    one.refresh()
     two.refresh()
     text = one.text()
     bucket, where = "freehold_request_seconds_bucket", {"api": "chat", "upstream": "student"}
@@ -159,6 +160,7 @@ def test_a_full_file_still_counts_for_nobody_and_says_so(tmp_path: Path, monkeyp
     one = worker(tmp_path, "wk_1")
     for number in range(5_000):
         one.rungs[f"model-{number}", "accepted"] += 1
+    one.refresh()
     text = one.text()
     assert total(text, "freehold_metrics_full") == 1 and 500 < total(text, "freehold_rungs_total") < 5_000
     assert (tmp_path / "wk_1.counts").stat().st_size == 2 * SEGMENT_BYTES
@@ -173,6 +175,7 @@ def test_a_full_disk_makes_the_counts_private(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     one = worker(tmp_path, "wk_1", requests=3)
+    one.refresh()
     assert total(one.text(), "freehold_requests_total") == 3 and total(one.text(), "freehold_metrics_private") == 1
     assert total(other.text(), "freehold_requests_total") == 2
     blocked = tmp_path / "a-file"
