@@ -193,7 +193,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["model", "messages", "x", '"']), json_values, max_size=4),
     st.text(max_size=8),
