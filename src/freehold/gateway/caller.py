@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
-
-from freehold.domain.errors import AuthError, RequestError
+from freehold.access import Grant
+from freehold.domain.errors import RequestError
 from freehold.domain.ids import is_id
 from freehold.gateway.http import Request
 from freehold.upstreams.base import HOP_BY_HOP, Headers
@@ -13,7 +12,7 @@ PREFIX = b"x-freehold-"
 _NOT_FORWARDED = HOP_BY_HOP | {
     b"host",  # the upstream's own is sent
     b"content-length",  # set from the body that is sent
-    b"accept-encoding",  # see `freehold.upstreams.openai.upstream`
+    b"accept-encoding",  # see `freehold.upstreams.http.deployment`
     b"expect",  # answered here
 }
 
@@ -22,6 +21,7 @@ class Caller:
     """A request's headers, read once."""
 
     __slots__ = (
+        "_orders",
         "api_key",
         "authorization",
         "buffered",
@@ -29,6 +29,7 @@ class Caller:
         "content_type",
         "episode",
         "forward",
+        "grant",
         "method",
         "parent",
         "pinned",
@@ -38,11 +39,7 @@ class Caller:
     )
 
     def __init__(self, request: Request) -> None:
-        """Read a request's line and headers.
-
-        Raises:
-            RequestError: a freehold header has a value that is not one of its values.
-        """
+        """Read a request's line and headers; what the caller orders by them is for `admitted`."""
         self.method = request.method
         rest = request.raw_path.removeprefix(b"/v1")
         self.upstream_path = rest + b"?" + request.query if request.query else rest
@@ -60,6 +57,9 @@ class Caller:
         """A kept answer may be given, and this one kept, where the cache is on."""
         self.recorded = True
         self.task = b""
+        self.grant: Grant
+        """What its key allows."""
+        self._orders: Headers = []
         self.forward: Headers = []
         """What goes upstream; keys are kept apart."""
         hop_names: list[bytes] = []
@@ -72,7 +72,7 @@ class Caller:
             elif name == b"connection":
                 hop_names += (part.strip().lower() for part in value.split(b","))
             elif name.startswith(PREFIX):
-                self._order(name[len(PREFIX) :], value.strip())
+                self._orders.append(header)
             elif name not in _NOT_FORWARDED:
                 self.forward.append(header)
                 if name == b"content-type":
@@ -80,9 +80,17 @@ class Caller:
         if hop_names and hop_names not in ([b"keep-alive"], [b"close"]):
             self.forward = [header for header in self.forward if header[0] not in hop_names]
 
-    def keep_keys(self) -> None:
-        """The keys are the gateway's: they go nowhere."""
-        self.authorization = self.api_key = None
+    def admitted(self, grant: Grant) -> None:
+        """The key is good: look at the rest.
+
+        Raises:
+            RequestError: a freehold header has a value that is not one of its values.
+        """
+        self.grant = grant
+        if grant.own:  # then the key is the gateway's, and goes nowhere
+            self.authorization = self.api_key = None
+        for name, value in self._orders:
+            self._order(name[len(PREFIX) :], value.strip())
 
     def _order(self, name: bytes, value: bytes) -> None:
         if name == b"task":
@@ -99,28 +107,6 @@ class Caller:
             self.episode = _identifier(name, value)
         elif name == b"parent":
             self.parent = _identifier(name, value)
-
-
-class KeyCheck:
-    """Asks callers for the gateway's own key."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key.encode()
-
-    def check(self, caller: Caller) -> None:
-        """Compare the key of either header in constant time.
-
-        Raises:
-            AuthError: there is no key, or it is another.
-        """
-        scheme, _, given = (caller.authorization or b"").partition(b" ")
-        if caller.authorization is None and caller.api_key is not None:
-            scheme, given = b"bearer", caller.api_key
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._key):
-            raise AuthError(
-                "The API key is missing or wrong.",
-                "Send `Authorization: Bearer KEY` (or `x-api-key: KEY`) with this gateway's key.",
-            )
 
 
 def _choice(name: bytes, value: bytes, choices: dict[bytes, bool]) -> bool:
