@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from freehold.domain.errors import UpstreamError
 from freehold.gateway.dialect import own_sink
+from freehold.gateway.repeat import keep
 from freehold.gateway.turn import Turn
 from freehold.upstreams.base import Call, Headers, UpstreamRequest, UpstreamResponse
 
@@ -52,6 +53,7 @@ class Relay:
     """
 
     __slots__ = (
+        "_asked",
         "_call",
         "_copy",
         "_exchange",
@@ -65,8 +67,16 @@ class Relay:
         "_turn",
     )
 
-    def __init__(self, turn: Turn, model: str, then: Callable[[], None] | None = None) -> None:
-        """`model`: the one that is asked; `then` is called after an answer that went out whole."""
+    def __init__(
+        self,
+        turn: Turn,
+        model: str,
+        then: Callable[[], None] | None = None,
+        asked: UpstreamRequest | None = None,
+    ) -> None:
+        """`model`: the one that is asked, unless `asked` comes to say that a fallback was asked for another; `then` is
+        called after an answer that went out whole."""
+        self._asked = asked
         self._turn = turn
         self._exchange = turn.exchange
         self._messages = turn.exchange.api == "messages"
@@ -91,6 +101,9 @@ class Relay:
         """See `Sink`."""
         exchange = self._exchange
         exchange.began_answering()
+        asked = self._asked
+        if asked is not None and asked.asked_model:
+            self._model, exchange.reason = asked.asked_model, "fallback"
         exchange.answered_by = f"{upstream}/{self._model}"
         exchange.status = self._status = status
         self._headers = headers
@@ -153,6 +166,8 @@ class Relay:
             if exchange.stream:
                 self._check_ending(copy)
             exchange.response, exchange.truncated = copy.kept, copy.truncated
+            if self._turn.look is not None and self._asked is not None:
+                keep(self._turn, self._turn.look, self._headers)
             exchange.finish()
 
     def _check_ending(self, copy: Copy) -> None:
@@ -181,7 +196,7 @@ def pass_on(turn: Turn, upstream: str, then: Callable[[], None] | None = None) -
         api_key=caller.api_key,
     )
     exchange.attempts = request.attempts
-    turn.reply.listener = relay = Relay(turn, exchange.model, then)
+    turn.reply.listener = relay = Relay(turn, exchange.model, then, request)
     relay.carry(turn.runtime.upstreams.start(upstream, request, relay))
 
 
