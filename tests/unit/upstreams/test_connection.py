@@ -296,6 +296,13 @@ def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
     assert not wire.connection.usable and wire.closed and wire.ends == 1
 
 
+def test_a_broken_transport_is_seen_before_its_loss_is_told() -> None:
+    wire = Wire()
+    assert wire.connection.alive()
+    wire.closed = 1
+    assert wire.connection.usable and not wire.connection.alive()
+
+
 def test_silence_ends_in_time_unless_the_caller_is_the_slow_one() -> None:
     wire = Wire()
     wire.ask()

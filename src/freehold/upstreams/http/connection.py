@@ -120,6 +120,10 @@ class Connection(asyncio.Protocol):
 
     # What the upstream calls.
 
+    def alive(self) -> bool:
+        """Whether it can carry an exchange now: a broken transport says so before the loop tells of its loss."""
+        return self.usable and self._transport is not None and not self._transport.is_closing()
+
     def exchange(self, head: bytes, body: bytes, sink: Sink, *, bodiless: bool = False) -> None:
         """Send a request; its answer goes to `sink`, in later turns of the loop. `bodiless`: it has no body (HEAD)."""
         assert self._transport is not None and self._sink is None

@@ -55,7 +55,7 @@ class Pool:
         """A kept connection, if there is one."""
         while self._idle:
             connection, _ = self._idle.popitem()
-            if connection.usable:
+            if connection.alive():
                 return connection
         return None
 
@@ -149,7 +149,7 @@ class Pool:
         try:
             async with asyncio.timeout(self._timeouts.connect):
                 connection = await self._connector.connect(lambda: Connection(self, self._timeouts, loop))
-            if not connection.usable:
+            if not connection.alive():
                 raise OSError("it closed the connection at once")
         except TimeoutError:
             pass  # those who wait have their own timers, with the same limit
