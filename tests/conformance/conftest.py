@@ -15,7 +15,7 @@ from installed import litellm_path, node_folder
 from provider import Provider
 from running import running_gateway
 
-ANTHROPIC_WIRED = False
+ANTHROPIC_WIRED = True
 CONFIG = """
 data_dir = "data"
 [gateway]

@@ -4,6 +4,8 @@ import readline from "node:readline";
 import { openaiClients } from "./openai.mjs";
 import { vercelClients } from "./vercel.mjs";
 
+console.log = console.info = console.warn = console.error; // standard output is for answers; libraries warn on it
+
 let clients;
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const told = JSON.parse(line);

@@ -45,6 +45,7 @@ def ask_of(body: Json) -> Ask:
         if message.get("role") == "user":
             text, media = _content(message.get("content"))
     system = [m for m in messages if m.get("role") in ("system", "developer")]
+    tools = tuple(_tool(tool) for tool in items_of(body.get("tools") or [], "tools"))
     kind = object_of(body.get("response_format") or {}, "response_format").get("type")
     if kind == "json_schema":
         given = object_of(body["response_format"].get("json_schema"), "response_format.json_schema")
@@ -54,7 +55,8 @@ def ask_of(body: Json) -> Ask:
         instructions="".join(f"[{_content(m.get('content'))[0]}] " for m in system),
         media=media,
         results=_results(messages),
-        tools=tuple(_tool(tool) for tool in items_of(body.get("tools") or [], "tools")),
+        tools=tools,
+        forced=_forced(body.get("tool_choice"), tools),
         parallel=body.get("parallel_tool_calls") is not False,
         structured=kind == "json_schema",
         number=number_of(body.get("n") or 1, "n"),
@@ -147,6 +149,12 @@ def _content(content: object) -> tuple[str, tuple[str, ...]]:
 
 def _tool(tool: object) -> str:
     return text_of(object_of(object_of(tool, "tools").get("function"), "function").get("name"), "name")
+
+
+def _forced(choice: object, tools: tuple[str, ...]) -> str:
+    if isinstance(choice, dict):
+        return text_of(object_of(choice.get("function"), "tool_choice").get("name"), "tool_choice")
+    return tools[0] if tools and choice == "required" else ""
 
 
 def _results(messages: list[Json]) -> tuple[str, ...]:

@@ -41,12 +41,15 @@ def ask_of(body: Json, counting: bool = False) -> Ask:
     system = "".join(text_of(block.get("text"), "system") for block in _blocks(body.get("system") or ""))
     form = object_of(object_of(body.get("output_config") or {}, "output_config").get("format") or {}, "format")
     choice = object_of(body.get("tool_choice") or {}, "tool_choice")
+    tools = tuple(text_of(object_of(tool, "tools").get("name"), "name") for tool in body.get("tools") or ())
+    forced = {"tool": choice.get("name"), "any": tools[:1] and tools[0]}.get(str(choice.get("type")))
     return Ask(
         text="".join(text_of(block.get("text"), "text") for block in said if block.get("type") == "text"),
         instructions=f"[{system}] " if system else "",
         media=tuple(_picture(block) for block in said if block.get("type") == "image"),
         results=_results([block for _, block in blocks], last),
-        tools=tuple(text_of(object_of(tool, "tools").get("name"), "name") for tool in body.get("tools") or ()),
+        tools=tools,
+        forced=text_of(forced or "", "tool_choice"),
         parallel=choice.get("disable_parallel_tool_use") is not True,
         structured=form.get("type") == "json_schema",
         thinking=object_of(body.get("thinking") or {}, "thinking").get("type") in ("enabled", "adaptive"),
@@ -90,12 +93,11 @@ def events(body: Json, said: Said) -> list[Json | str]:
         parts = [{"type": "input_json_delta", "partial_json": piece} for piece in ("", *pieces(call.arguments))]
         block({"type": "tool_use", "id": call.id, "name": call.name, "input": {}}, parts)
     delta = {"stop_reason": "tool_use" if said.calls else "end_turn", "stop_sequence": None}
-    found.append({"type": "message_delta", "delta": delta, "usage": {"output_tokens": OUT_TOKENS}})
+    found.append({"type": "message_delta", "delta": delta, "usage": _usage(OUT_TOKENS)})
     return [*found, {"type": "message_stop"}]
 
 
 def _message(body: Json, content: list[Json], stop: str | None, tokens: int) -> Json:
-    usage = {"input_tokens": IN_TOKENS, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
     return {
         "id": "msg_1",
         "type": "message",
@@ -104,8 +106,13 @@ def _message(body: Json, content: list[Json], stop: str | None, tokens: int) -> 
         "content": content,
         "stop_reason": stop,
         "stop_sequence": None,
-        "usage": {**usage, "output_tokens": tokens},
+        "usage": _usage(tokens),
     }
+
+
+def _usage(tokens: int) -> Json:
+    cached = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
+    return {"input_tokens": IN_TOKENS, **cached, "output_tokens": tokens}
 
 
 def _blocks(content: object) -> list[Json]:

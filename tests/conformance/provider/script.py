@@ -38,6 +38,8 @@ class Ask:
     results: tuple[str, ...] = ()
     """What tools gave, where the conversation ends with that."""
     tools: tuple[str, ...] = ()
+    forced: str = ""
+    """The tool that must be called."""
     parallel: bool = True
     structured: bool = False
     number: int = 1
@@ -78,6 +80,8 @@ def answer(ask: Ask) -> Said:
         asked = cities if ask.parallel else cities[:1]
         calls = [Call(f"call_{n}", ask.tools[0], _compact({"city": city})) for n, city in enumerate(asked)]
         return Said((), tuple(calls), thinking)
+    if ask.forced:
+        return Said((), (Call("call_0", ask.forced, FORECAST),), thinking)
     if ask.structured:
         return Said((FORECAST,) * ask.number, thinking=thinking)
     about = f" with {', '.join(ask.media)}" if ask.media else ""
