@@ -51,6 +51,8 @@ class Gateway:
     def __init__(self, runtime: Runtime, fallback: ASGIApp | None = None, follower: Follower | None = None) -> None:
         self.runtime = runtime
         self._follower = follower
+        self.connections = 0
+        runtime.metrics.gauge("connections_open", lambda: self.connections)
         self.adopted(fallback)
 
     def adopted(self, fallback: ASGIApp | None) -> None:

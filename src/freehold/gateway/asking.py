@@ -16,7 +16,7 @@ PATHS: dict[Api, bytes] = {"chat": CHAT, "messages": b"/messages"}
 """What follows an upstream's base URL, of the APIs whose requests are asked again."""
 _UNREPEATABLE = frozenset((b"idempotency-key", b"content-encoding"))
 """A provider answers a repeated idempotency key from its memory: that would be no second answer."""
-_HARMLESS = frozenset((b"content-type", b"accept", b"user-agent"))
+_HARMLESS = frozenset((b"content-type", b"accept", b"user-agent", b"traceparent"))
 """What may go to an upstream that the caller did not ask for: anything else could be a secret of the one asked for."""
 
 

@@ -18,13 +18,15 @@ import structlog
 
 from freehold.gateway.telemetry.counts import Counts, Slots
 from freehold.gateway.telemetry.families import BUCKETS, FIRST_BYTE_SLOT, REQUEST_SLOTS
-from freehold.gateway.telemetry.gather import WorkerCounts, fold_dead, gather
+from freehold.gateway.telemetry.gather import WorkerCounts, fold_dead, gather, start_anew
 from freehold.gateway.telemetry.page import Price, page
 from freehold.upstreams.matching import is_glob
 
 MAX_MODELS = 200
 """Model names of callers that get a label of their own, besides configured ones: callers can invent any number."""
 MAX_LABEL = 128
+FOLDER = "metrics"
+"""In the data folder."""
 OTHER = "other"
 _MAX_ROWS = 8192
 _LIMITS = frozenset(("rate_limit_exceeded", "budget_exceeded"))
@@ -287,6 +289,14 @@ class Metrics:
         self.errors[code] += 1
         if code in _LIMITS:
             self.limited[code] += 1
+
+
+def forget_former(data: Path) -> None:
+    """Called before the first worker starts: counters begin anew, unless another gateway's worker lives."""
+    try:
+        start_anew(data / FOLDER)
+    except OSError as error:
+        _log.warning("metrics-not-cleared", folder=str(data / FOLDER), error=error.strerror)
 
 
 def _resident_bytes() -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from freehold.domain.errors import UpstreamError
 from freehold.gateway.dialect import own_sink
 from freehold.gateway.repeat import keep
+from freehold.gateway.telemetry.spans import TimedAttempts
 from freehold.gateway.turn import Turn
 from freehold.upstreams.base import Call, Headers, UpstreamRequest, UpstreamResponse
 
@@ -195,6 +196,8 @@ def pass_on(turn: Turn, upstream: str, then: Callable[[], None] | None = None) -
         authorization=caller.authorization,
         api_key=caller.api_key,
     )
+    if exchange.span is not None:
+        request.attempts = TimedAttempts()
     exchange.attempts = request.attempts
     turn.reply.listener = relay = Relay(turn, exchange.model, then, request)
     relay.carry(turn.runtime.upstreams.start(upstream, request, relay))

@@ -19,7 +19,7 @@ from freehold.gateway.caller import Caller, KeyCheck
 from freehold.gateway.directory import build_directory, key_from, rebuilt
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.http import Request
-from freehold.gateway.metrics import Metrics
+from freehold.gateway.metrics import FOLDER, Metrics
 from freehold.gateway.resting import Resting
 from freehold.gateway.shadows import Shadows
 from freehold.gateway.students import load_ladder, load_student
@@ -129,7 +129,7 @@ class Runtime:
     async def start(self) -> None:
         """Start the policy watch and wait, not for long, for its first look."""
         self.settings.data.mkdir(parents=True, exist_ok=True)
-        self.metrics.open(self.settings.data / "metrics")
+        self.metrics.open(self.settings.data / FOLDER)
         self._tick.start()
         self.watch.start()
         await asyncio.to_thread(self.watch.wait_polled, FIRST_POLL_SECONDS)

@@ -24,6 +24,7 @@ from freehold.domain.errors import FreeholdError
 from freehold.gateway.app import Gateway
 from freehold.gateway.http import HttpProtocol
 from freehold.gateway.http.asgi import ASGIApp
+from freehold.gateway.metrics import forget_former
 from freehold.gateway.reload import Follower
 from freehold.gateway.runtime import Runtime
 from freehold.gateway.supervisor import Supervisor
@@ -57,6 +58,7 @@ def serve(
     """
     settings = load_settings(config_path)
     Runtime(settings)  # what is wrong with the settings is said here, once, not by every worker
+    forget_former(settings.data)
     count = workers or settings.gateway.workers
     # The end of a terminal ends what runs in it; elsewhere SIGHUP means to read the file again.
     on_hangup = sys.stdin is None or not sys.stdin.isatty()  # pyright: ignore[reportUnnecessaryComparison]
@@ -96,7 +98,7 @@ def worker_app(options: WorkerOptions, settings: Settings) -> Gateway:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), name="parent-watch", daemon=True).start()
-    configure_logs(options.log_level)
+    configure_logs(options.log_level, settings.telemetry.log_format)
     _raise_open_files()
     factory = options.fallback_factory
     follower = Follower(options.config_path, on_hangup=options.on_hangup, fallback_of=factory)
@@ -184,6 +186,7 @@ def serve_in_thread(settings: Settings, *, fallback: ASGIApp | None = None) -> R
         FreeholdError: it did not start; the log says why.
     """
     runtime = Runtime(settings)
+    forget_former(settings.data)
     listener = bind(settings.gateway.host, settings.gateway.port)
     ready = threading.Event()
     server = _Server(uvicorn_config(Gateway(runtime, fallback), factory=False), ready)

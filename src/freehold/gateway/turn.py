@@ -14,6 +14,7 @@ from freehold.gateway.dialect import own_error
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.http import Reply, Request
 from freehold.gateway.replies import reply_error
+from freehold.gateway.telemetry.trace_context import replace_headers
 
 if TYPE_CHECKING:
     from freehold.gateway.cache import Look
@@ -38,6 +39,9 @@ class Turn:
         self.exchange: Exchange = runtime.begin()
         self.exchange.request = request.body
         self.exchange.recorded = self.caller.recorded
+        if runtime.telemetry.spans:
+            self.exchange.span = span = runtime.telemetry.begin(self.caller.forward, self.exchange.trace_id)
+            self.caller.forward = replace_headers(self.caller.forward, span)
 
     def refuse(self, error: FreeholdError) -> None:
         """Record what went wrong, and tell the caller if no answer has begun; one that has is cut."""

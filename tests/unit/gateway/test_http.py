@@ -56,6 +56,7 @@ class App:
     """Answers by a function; refuses `/secret` by its head."""
 
     max_body_bytes = LIMIT
+    connections = 0
 
     def __init__(self, answer: Callable[[Request, Reply], None]) -> None:
         self._answer = answer

@@ -58,6 +58,8 @@ class Application(Protocol):
     """What answers."""
 
     max_body_bytes: int
+    connections: int
+    """Callers' connections that are open; the protocol counts."""
 
     def head(self, request: Request) -> None:
         """The head has come.
@@ -128,6 +130,7 @@ class HttpProtocol(asyncio.Protocol):
         peer: tuple[Any, ...] = transport.get_extra_info("peername") or ()
         self._client = (str(peer[0]), int(peer[1])) if len(peer) > 1 else None
         self._connections.add(self)
+        self._app.connections += 1
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
 
     def data_received(self, data: bytes) -> None:
@@ -162,6 +165,7 @@ class HttpProtocol(asyncio.Protocol):
         """See `asyncio.Protocol`."""
         self._transport = None
         self._connections.discard(self)
+        self._app.connections -= 1
         if self._timer is not None:
             self._timer.cancel()
         self._waiting.clear()
