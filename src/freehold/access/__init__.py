@@ -12,7 +12,7 @@ estimate: they never exceed it. The bound does not hold for the time that the co
 
 from freehold.access.admin import AdminAPI
 from freehold.access.desk import KeyDesk
-from freehold.access.gate import Access
+from freehold.access.gate import Access, own_key
 from freehold.access.grants import Grant, Ticket
 
-__all__ = ["Access", "AdminAPI", "Grant", "KeyDesk", "Ticket"]
+__all__ = ["Access", "AdminAPI", "Grant", "KeyDesk", "Ticket", "own_key"]

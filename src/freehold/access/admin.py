@@ -14,12 +14,13 @@ from urllib.parse import parse_qs, unquote
 
 import msgspec
 
-from freehold.access.credentials import key_from_environment
 from freehold.access.desk import KeyDesk
 from freehold.access.documents import day_of, key_document, team_document, usage_documents
 from freehold.access.fields import KeyFields, TeamFields, parse
+from freehold.access.gate import own_key
 from freehold.access.windows import DAY
 from freehold.config import Settings
+from freehold.config.environment import key_from
 from freehold.domain.errors import AuthError, ConfigError, NotFound, RequestError
 from freehold.store import ControlStore
 
@@ -54,13 +55,13 @@ class AdminAPI:
 
     def __init__(self, settings: Settings, open_store: Callable[[], ControlStore]) -> None:
         """Raises ConfigError: the variable that should hold the admin key holds none, or the gateway's own key."""
-        variable, gateway = settings.access.admin_key_env, settings.gateway.api_key_env
+        variable = settings.access.admin_key_env
         self._settings = settings
         self._open_store = open_store
         self._store: ControlStore | None = None
         self._opening = asyncio.Lock()
-        self._key = key_from_environment(variable, "access.admin_key_env") if variable else None
-        if self._key is not None and gateway and key_from_environment(gateway, "gateway.api_key_env") == self._key:
+        self._key = key_from(variable, "access.admin_key_env").encode() if variable else None
+        if self._key is not None and self._key == own_key(settings):
             raise ConfigError(
                 "The admin API's key is the same as the gateway's.",
                 f"Put another key into {variable}: callers know that.",
@@ -83,7 +84,7 @@ class AdminAPI:
             Conflict: the change does not go with what is there.
             StoreError: the control store cannot be used.
         """
-        self._check(authorization)
+        self.check(authorization)
         handler, item = _route(method, path)
         if len(body) > MAX_BODY_BYTES:
             raise RequestError(f"The document is longer than {MAX_BODY_BYTES} bytes.", "Send less.")
@@ -97,19 +98,17 @@ class AdminAPI:
         if self._store is not None:
             await asyncio.to_thread(self._store.close)
 
-    def check_configured(self) -> None:
-        """Whether there is an admin API, so that nothing of a request need be read where there is none.
+    def check(self, authorization: bytes | None) -> None:
+        """Whether this is the admin key, compared in constant time.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is no admin API.
+            AuthError: it is not.
         """
         if self._key is None:
             raise NotFound("There is no admin API here.", "access.admin_key_env turns it on.")
-
-    def _check(self, authorization: bytes | None) -> None:
-        self.check_configured()
         scheme, _, given = (authorization or b"").partition(b" ")
-        if self._key is None or scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._key):
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._key):
             raise AuthError("The admin key is missing or wrong.", "Send `Authorization: Bearer ADMIN-KEY`.")
 
     async def _opened(self) -> ControlStore:
@@ -202,10 +201,11 @@ def _route(method: str, path: str) -> tuple[_Handler, str]:
     """Who answers, and which item it is about (empty: the collection)."""
     kind, below, rest = path.removeprefix(PREFIX).partition("/")
     item, _, action = rest.partition("/")
+    handler: _Handler | None = None
     if item:
         handler = _ITEMS.get((method, kind, action))
-    else:
-        handler = None if below else _COLLECTIONS.get((method, kind))
+    elif not below:
+        handler = _COLLECTIONS.get((method, kind))
     if handler is None or not path.startswith(PREFIX):
         raise NotFound(f"There is no {method[:20]} {path[:200]} here.", "See the admin API's page for what there is.")
     return handler, unquote(item)

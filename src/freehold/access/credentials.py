@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
 from freehold.config import Settings
+from freehold.config.environment import key_from
 from freehold.domain.errors import ConfigError, StoreError
 from freehold.store.secret_file import make_secret, read_secret
 
@@ -80,23 +80,8 @@ def pepper_path(settings: Settings) -> Path:
     return settings.data / "keys" / "pepper"
 
 
-def key_from_environment(variable: str, setting: str) -> bytes:
-    """A key that an environment variable holds.
-
-    Raises:
-        ConfigError: it holds none.
-    """
-    key = os.environ.get(variable, "").strip()
-    if not key or not key.isascii() or not key.isprintable():
-        raise ConfigError(
-            f"The environment variable {variable}, named by {setting}, holds no key.",
-            f"Run `export {variable}=…` first.",
-        )
-    return key.encode()
-
-
 def _from_environment(variable: str) -> bytes:
-    secret = key_from_environment(variable, "access.pepper_env")
+    secret = key_from(variable, "access.pepper_env").encode()
     if len(secret) < _MIN_PEPPER:
         raise ConfigError(
             f"The pepper in {variable} is shorter than {_MIN_PEPPER} characters.",

@@ -95,13 +95,13 @@ def parse(kind: type[T], body: bytes) -> T:
 
 
 def convert(kind: type[T], values: dict[str, Any]) -> T:
-    """The fields in plain values; those that are None are left out.
+    """The fields in plain values.
 
     Raises:
         RequestError: a field is out of range (the message names it).
     """
     try:
-        return msgspec.convert({name: value for name, value in values.items() if value is not None}, kind)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         raise RequestError(f"This cannot be used: {error}.", "See --help.") from error
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 import structlog
 
 from freehold.access.courier import Courier
-from freehold.access.credentials import Pepper, key_from_environment, pepper_path
+from freehold.access.credentials import Pepper, pepper_path
 from freehold.access.directory import Directory, Found
 from freehold.access.grants import Account, Grant, Ticket
 from freehold.access.leases import Leases, Then
 from freehold.config import Settings
+from freehold.config.environment import key_from
 from freehold.domain.access import Limits, Team, VirtualKey
 from freehold.domain.errors import AuthError, FreeholdError, StoreError
 from freehold.store import ControlStore
@@ -35,10 +36,10 @@ class Access:
         self, settings: Settings, open_store: Callable[[], ControlStore], clock: Callable[[], float] = time.time
     ) -> None:
         """See `open`."""
-        access, own = settings.access, settings.gateway.api_key_env
+        access = settings.access
         self._settings = settings
         self._clock = clock
-        self._own_key = key_from_environment(own, "gateway.api_key_env") if own else None
+        self._own_key = own_key(settings)
         self._pepper: Pepper | None = None
         self._directory: Directory | None = None
         self._accounts: dict[str, Account] = {}
@@ -131,9 +132,18 @@ class Access:
         self._leases.take(grant, tokens, nanousd, then)
         return await future
 
+    def use(self, own_key: bytes | None) -> None:
+        """Take another key of the gateway's own from now on, or none."""
+        self._own_key = own_key
+        self._forget()
+        self._everyone = self._directory is not None and self._open_to_all()
+
     def trouble(self) -> str | None:
-        """What does not work, in a sentence; None if all does."""
+        """What does not work, in a sentence; None if all does, or nobody has a key here."""
         if self._leases.reachable and self._directory is not None:
+            return None
+        keys = self._directory.keys if self._directory is not None else pepper_path(self._settings).exists()
+        if not keys:
             return None
         return "Keys and limits are those last read: the control store does not answer."
 
@@ -234,6 +244,16 @@ class Access:
         self._bearers.clear()
         self._keys.clear()
         self._next_end = math.inf
+
+
+def own_key(settings: Settings) -> bytes | None:
+    """The gateway's own key, which is not limited; None if none is configured.
+
+    Raises:
+        ConfigError: the environment variable that should hold it holds none.
+    """
+    variable = settings.gateway.api_key_env
+    return key_from(variable, "gateway.api_key_env").encode() if variable else None
 
 
 def _credential(authorization: bytes | None, x_api_key: bytes | None) -> tuple[bytes | None, bool]:

@@ -17,6 +17,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("freehold.cli.serve", "Run everything: gateway, loop and dashboard."),
     "serve": ("freehold.cli.serve", "Run the gateway only."),
     "loop": ("freehold.cli.serve", "Run the loop only: find tasks, train, certify, promote, watch."),
+    "keys": ("freehold.cli.keys", "Make, list, change and revoke virtual keys, and show what they used."),
+    "teams": ("freehold.cli.keys", "Make, list and change teams: keys that share limits."),
     "tasks": ("freehold.cli.tasks", "List the tasks found in the traffic, or show one."),
     "plan": ("freehold.cli.plan", "Say what could move: by recorded outcomes in a file, or by the traffic so far."),
     "scorer": ("freehold.cli.scorers", "Say how good a task's answers are: guess, show, try, set."),

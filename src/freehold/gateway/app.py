@@ -7,6 +7,8 @@ from collections.abc import Callable
 import structlog
 
 from freehold.domain.errors import FreeholdError, NotFound
+from freehold.gateway.admin import PREFIX as ADMIN
+from freehold.gateway.admin import admin, check_admin
 from freehold.gateway.chat import chat
 from freehold.gateway.dialect import api_of, own_error
 from freehold.gateway.feedback import feedback
@@ -63,6 +65,10 @@ class Gateway:
     def head(self, request: Request) -> None:
         """Choose who answers, and check the caller's key before anything else of the request is looked at."""
         route = (request.method, request.path)
+        if request.path.startswith(ADMIN):
+            check_admin(self.runtime, request)
+            request.handler = admin
+            return
         handler = API.get(route)
         if handler is None and request.path.startswith("/v1/") and request.path not in _OURS:
             handler = passthrough

@@ -15,6 +15,7 @@ import structlog
 
 from freehold.domain.chat import ChatRequest, parse_chat
 from freehold.domain.errors import FreeholdError, RequestError
+from freehold.gateway.admission import admit
 from freehold.gateway.audits import Question
 from freehold.gateway.dialect import own_answer
 from freehold.gateway.drill import drilled
@@ -72,24 +73,19 @@ def _answer(turn: Turn, read: Read) -> None:
     exchange.policy = view.policy.version
     if not isinstance(request, ChatRequest):
         exchange.reason = "unsupported"
-        if runtime.watch.drill is not None and drilled(turn, upstream):
-            return
-        if not given_again(turn, upstream):
-            pass_on(turn, upstream)
+        admit(turn, upstream, partial(_pass_unread, turn, upstream))
         return
     name = task_name(request, header_task_name(caller.task) if caller.task else "")
     identity = runtime.identifier.identify(request, name, view.index)
     exchange.task, exchange.task_name, exchange.fingerprint = identity.task, identity.name, identity.fingerprint
-    if runtime.watch.drill is not None and drilled(turn, upstream, request, identity):
+    admit(turn, upstream, partial(_Chat(turn, request, body, upstream, identity).begin, view))
+
+
+def _pass_unread(turn: Turn, upstream: str) -> None:
+    if turn.runtime.watch.drill is not None and drilled(turn, upstream):
         return
-    if given_again(turn, upstream):
-        return
-    chat_turn = _Chat(turn, request, body, upstream, identity)
-    loaded = view.ladders.get(identity.task)
-    if loaded is None:
-        chat_turn.follow(chat_turn.decide(view))
-    else:
-        turn.wait_for(chat_turn.climb(view, slow=loaded.slow))
+    if not given_again(turn, upstream):
+        pass_on(turn, upstream)
 
 
 def _read(body: bytes) -> tuple[ChatRequest | Passing, bytes]:
@@ -123,6 +119,19 @@ class _Chat:
         """The request's as a chat completion's."""
         self._upstream = upstream
         self._identity = identity
+
+    def begin(self, view: PolicyView) -> None:
+        """Whoever it is to be, let them answer."""
+        turn, upstream = self._turn, self._upstream
+        if turn.runtime.watch.drill is not None and drilled(turn, upstream, self._request, self._identity):
+            return
+        if given_again(turn, upstream):
+            return
+        loaded = view.ladders.get(self._identity.task)
+        if loaded is None:
+            self.follow(self.decide(view))
+        else:
+            turn.wait_for(self.climb(view, slow=loaded.slow))
 
     def decide(self, view: PolicyView) -> Decision:
         """Who answers, if it is not for a ladder's models to say."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from freehold.config import UpstreamSettings
-from freehold.domain.errors import ConfigError
+from freehold.config.environment import key_from
 from freehold.upstreams.base import Upstream
 from freehold.upstreams.directory import Entry, UpstreamDirectory
 from freehold.upstreams.http import HttpUpstream, Options, Place
@@ -35,21 +34,6 @@ def rebuilt(
     same = {name for name, settings in after.items() if before.get(name) == settings} if before != after else set[str]()
     entries = [old.entries[name] if name in same else _entry(name, settings) for name, settings in after.items()]
     return UpstreamDirectory(entries), [entry.upstream for name, entry in old.entries.items() if name not in same]
-
-
-def key_from(variable: str, setting: str) -> str:
-    """The key in an environment variable that `setting` names.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    key = os.environ.get(variable, "").strip()
-    if not key or not key.isascii() or not key.isprintable():
-        raise ConfigError(
-            f"The environment variable {variable}, named by {setting}, holds no key.",
-            f"Run `export {variable}=…` first.",
-        )
-    return key
 
 
 def _entry(name: str, settings: UpstreamSettings) -> Entry:

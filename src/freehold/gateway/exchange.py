@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -52,6 +52,10 @@ class Exchange:
     tried: Sequence[str] = ()
     """Models of a ladder that were asked in vain."""
     cached = False
+    key: str | None = None
+    """Id of the caller's virtual key."""
+    on_finish: Callable[[Exchange], None] | None = None
+    """Told when it is known what was answered, and before it is recorded; must not raise."""
     more_headers: Headers = []  # noqa: RUF012 - never changed, only replaced
     """What else the response's head says."""
     span: SpanContext | None = None
@@ -121,6 +125,8 @@ class Exchange:
         if self.finished:
             return
         self.finished = True
+        if self.on_finish is not None:
+            self.on_finish(self)
         seconds = time.perf_counter() - self._began
         telemetry = self._telemetry
         if self.recorded or (telemetry is not None and telemetry.wants(self.status, self.error)):
@@ -183,6 +189,7 @@ class Exchange:
             first_byte_us=int(first * 1e6),
             duration_us=int(seconds * 1e6),
             attempts=tuple(self.attempts) if len(self.attempts) > 1 else (),
+            key=self.key,
             traceparent=self.span and f"{self.span.trace_id}-{self.span.span_id}",
         )
         if (

@@ -42,6 +42,7 @@ def feedback(runtime: Runtime, request: Request, reply: Reply) -> None:
         label=given.label,
         edit=given.edit,
         comment=given.comment,
+        key=request.caller.grant.key_id,
     )
     runtime.journal.append(kept)
     reply_json(reply, 200, {"object": "feedback", "id": kept.feedback_id, "trace_id": kept.trace_id})

@@ -40,7 +40,9 @@ async def _answer(runtime: Runtime, caller: Caller, reply: Reply) -> None:
     except FreeholdError as error:
         reply_error(reply, error)
     else:
-        reply_json(reply, 200, {"object": "list", "data": found})
+        grant = caller.grant
+        seen = [model for model in found if grant.allows_model(str(model.get("id")))] if grant.scoped else found
+        reply_json(reply, 200, {"object": "list", "data": seen})
 
 
 async def _over_all(runtime: Runtime, caller: Caller) -> list[dict[str, Any]]:

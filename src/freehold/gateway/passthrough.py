@@ -3,9 +3,12 @@ what it cost is known."""
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 
 from freehold.domain.errors import FreeholdError, ModelNotFound, NotFound
+from freehold.gateway.admission import admit
 from freehold.gateway.dialect import ANTHROPIC, api_of
 from freehold.gateway.drill import drilled
 from freehold.gateway.http import Reply, Request
@@ -38,12 +41,16 @@ def passthrough(runtime: Runtime, request: Request, reply: Reply) -> None:
         asked = _read(turn.body)
         exchange.model, exchange.stream = asked.model, bool(asked.stream)
         upstream = _upstream(runtime, asked.model, turn.caller.upstream_path)
-        if runtime.watch.drill is not None and drilled(turn, upstream):
-            return
-        if not given_again(turn, upstream):
-            pass_on(turn, upstream)
+        admit(turn, upstream, partial(_go_on, turn, upstream))
     except FreeholdError as error:
         turn.refuse(error)
+
+
+def _go_on(turn: Turn, upstream: str) -> None:
+    if turn.runtime.watch.drill is not None and drilled(turn, upstream):
+        return
+    if not given_again(turn, upstream):
+        pass_on(turn, upstream)
 
 
 def _read(body: bytes) -> _Asked:

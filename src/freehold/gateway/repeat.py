@@ -19,7 +19,7 @@ def given_again(turn: Turn, upstream: str) -> bool:
     if cache is None:
         return False
     look = turn.look = cache.ask(
-        tenant_of(None, caller.authorization, caller.api_key),
+        tenant_of(caller.grant.key_id, caller.authorization, caller.api_key),
         upstream,
         runtime.upstreams.entries[upstream].upstream.origin,
         caller.method,

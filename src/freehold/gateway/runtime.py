@@ -7,6 +7,7 @@ import functools
 import weakref
 from typing import NamedTuple
 
+from freehold.access import Access, AdminAPI, own_key
 from freehold.config import Settings
 from freehold.config.watch import ConfigWatch
 from freehold.domain.errors import ConfigError
@@ -15,11 +16,12 @@ from freehold.domain.traces import Kind
 from freehold.gateway.audits import Audits
 from freehold.gateway.budget import DailyBudget
 from freehold.gateway.cache import ResponseCache
-from freehold.gateway.caller import Caller, KeyCheck
-from freehold.gateway.directory import build_directory, key_from, rebuilt
+from freehold.gateway.caller import Caller
+from freehold.gateway.directory import build_directory, rebuilt
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.http import Request
 from freehold.gateway.metrics import FOLDER, Metrics
+from freehold.gateway.rates import Rates
 from freehold.gateway.resting import Resting
 from freehold.gateway.shadows import Shadows
 from freehold.gateway.students import load_ladder, load_student
@@ -44,7 +46,7 @@ class Ready(NamedTuple):
     upstreams: UpstreamDirectory
     retired: list[Upstream]
     """Upstreams that are in force now and then no more."""
-    check: KeyCheck | None
+    own_key: bytes | None
     telemetry: Telemetry
 
 
@@ -73,8 +75,11 @@ class Runtime:
         self.prices = PriceList(settings.upstreams)
         self.resting = Resting()
         self._owned = frozenset(name for name, upstream in settings.upstreams.items() if upstream.owned)
+        self.rates = Rates(self.prices, self._owned)
+        self.access = Access.open(settings, self._open_control)
+        self.admin = AdminAPI(settings, self._open_control)
         self.watch = PolicyWatch(
-            lambda: ControlStore.open(settings.control_url),
+            self._open_control,
             settings.data,
             load_student,
             functools.partial(load_ladder, settings, self.prices),
@@ -85,7 +90,6 @@ class Runtime:
         self.shadows = self._shadows()
         self.file: ConfigWatch | None = None
         """What follows the configuration file, if anything does."""
-        self._check = _key_check(settings)
         self._retired = weakref.WeakSet[Upstream]()
         """Of former settings; exchanges under way hold on to them."""
         self._drill: tuple[DrillView | None, Settings] = (None, settings)
@@ -132,7 +136,7 @@ class Runtime:
         self.metrics.open(self.settings.data / FOLDER)
         self._tick.start()
         self.watch.start()
-        await asyncio.to_thread(self.watch.wait_polled, FIRST_POLL_SECONDS)
+        await asyncio.gather(asyncio.to_thread(self.watch.wait_polled, FIRST_POLL_SECONDS), self.access.start())
         if self.shadows is not None:
             await asyncio.to_thread(self.shadows.warm_up)
 
@@ -141,7 +145,7 @@ class Runtime:
         await asyncio.gather(*(queue.drain(DRAIN_SECONDS) for queue in (*self._queues(), *self._leaving)))
         await self.upstreams.aclose()
         await asyncio.gather(*(upstream.aclose() for upstream in tuple(self._retired)))
-        await asyncio.to_thread(self.watch.stop)
+        await asyncio.gather(asyncio.to_thread(self.watch.stop), self.access.stop(), self.admin.close())
         await asyncio.to_thread(self.journal.close)
         await asyncio.to_thread(self.telemetry.close)
         self._tick.stop()
@@ -161,7 +165,7 @@ class Runtime:
         if not settings.upstreams:
             raise ConfigError("No upstream is configured.", "Add a table [upstreams.NAME] with a base_url.")
         upstreams, retired = rebuilt(self.upstreams, self.settings.upstreams, settings.upstreams)
-        return Ready(settings, upstreams, retired, _key_check(settings), Telemetry(settings, self.metrics))
+        return Ready(settings, upstreams, retired, own_key(settings), Telemetry(settings, self.metrics))
 
     async def adopt(self, ready: Ready) -> None:
         """Put other settings in force for new requests; those under way end as they began."""
@@ -171,11 +175,13 @@ class Runtime:
             if self.cache is not None:
                 self.cache.close(wait=False)
             self.cache = ResponseCache(settings.data, settings.cache) if settings.cache.enabled else None
-        self.settings, self.upstreams, self._check = settings, ready.upstreams, ready.check
+        self.settings, self.upstreams = settings, ready.upstreams
+        self.access.use(ready.own_key)
         self.prices = PriceList(settings.upstreams)
         former, self.telemetry = self.telemetry, ready.telemetry
         self.metrics.know(_models(settings))
         self._owned = frozenset(name for name, upstream in settings.upstreams.items() if upstream.owned)
+        self.rates = Rates(self.prices, self._owned)
         self.audits, self.shadows = self._audits(), self._shadows()
         self.watch.use(functools.partial(load_ladder, settings, self.prices))
         self._retired.update(ready.retired)
@@ -187,13 +193,12 @@ class Runtime:
         """Read a request's headers and check its key, before anything else of it is looked at.
 
         Raises:
-            AuthError: the gateway asks for a key and this is not it.
+            AuthError: the gateway asks for a key, and this is none that is valid.
+            StoreError: keys cannot be checked at present.
             RequestError: a freehold header cannot be understood.
         """
         caller = Caller(request)
-        if self._check is not None:
-            self._check.check(caller)
-            caller.keep_keys()
+        caller.admitted(self.access.admit(caller.authorization, caller.api_key))
         return caller
 
     @property
@@ -207,6 +212,9 @@ class Runtime:
             seen = DrillView(found, self.settings.upstreams, self.settings.drill.stand_in)
             self._drill = (seen, self.settings)
         return seen
+
+    def _open_control(self) -> ControlStore:
+        return ControlStore.open(self.settings.control_url)
 
     def is_owned(self, upstream: str) -> bool:
         """Whether the weights of the models at `upstream` are the organisation's."""
@@ -233,6 +241,9 @@ class Runtime:
             for health in self.upstreams.health()
             if health.state == "open"
         )
+        trouble = self.access.trouble()
+        if trouble is not None:
+            found.append(trouble)
         if self.recorder.last_error is not None:
             found.append(f"Recording is shed ({self.recorder.shed} so far): {self.recorder.last_error}")
         return found
@@ -242,8 +253,3 @@ def _models(settings: Settings) -> list[str]:
     """Names that callers do not invent: they are labels of metrics."""
     served = [model for upstream in settings.upstreams.values() for model in upstream.models]
     return [*served, *settings.candidates.models]
-
-
-def _key_check(settings: Settings) -> KeyCheck | None:
-    variable = settings.gateway.api_key_env
-    return KeyCheck(key_from(variable, "gateway.api_key_env")) if variable else None

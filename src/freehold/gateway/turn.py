@@ -42,6 +42,7 @@ class Turn:
         if runtime.telemetry.spans:
             self.exchange.span = span = runtime.telemetry.begin(self.caller.forward, self.exchange.trace_id)
             self.caller.forward = replace_headers(self.caller.forward, span)
+        self.exchange.key = self.caller.grant.key_id
 
     def refuse(self, error: FreeholdError) -> None:
         """Record what went wrong, and tell the caller if no answer has begun; one that has is cut."""
