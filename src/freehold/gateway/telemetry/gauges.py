@@ -1,4 +1,4 @@
-"""What a worker shows of its state, read about once a second so that other workers' pages have it too."""
+"""What a worker shows of its state, read twice a second so that other workers' pages have it too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from freehold.gateway.metrics import Metrics, UpstreamState
 if TYPE_CHECKING:
     from freehold.gateway.runtime import Runtime
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 0.5
 _STATES = {"closed": 0, "half-open": 1, "open": 2, "limited": 3}
 
 
@@ -35,7 +35,7 @@ class Tick:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Refresh now, and every second."""
+        """Refresh now, and from now on."""
         self._metrics.refresh()
         self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self.start)
 
