@@ -29,8 +29,11 @@ from gateway_fixtures import (
     wait_for,
 )
 
+from freehold.access import KeyDesk
+from freehold.access.fields import KeyFields
 from freehold.config import CacheSettings, CandidateSettings, Settings
 from freehold.gateway import RunningGateway, serve_in_thread
+from freehold.store import ControlStore
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
 STREAM = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}'
@@ -181,3 +184,27 @@ def test_off_by_default(tmp_path: Path) -> None:
             assert status == 200 and "x-freehold-cache" not in headers
         assert len(provider.requests) == 2
         assert not (tmp_path / "cache").exists()
+
+
+def test_keys_never_share_and_hits_use_no_tokens(tmp_path: Path) -> None:
+    usage = b'{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":10,"total_tokens":20}}'
+    with Scripted(answering(plain(usage))) as provider:
+        made = cached(tmp_path, provider.base_url)
+        desk = KeyDesk(made, ControlStore.open(made.control_url), "command")
+        limited = desk.create(KeyFields(name="limited", tokens_per_minute=100)).text
+        other = desk.create(KeyFields(name="other")).text
+        body = b'{"model":"m","max_tokens":10,"messages":[]}'
+        with serve_in_thread(made) as gateway:
+
+            def outcome(key: str, headers: str = "") -> str:
+                given = post(body, headers=f"authorization: Bearer {key}\r\n{headers}")
+                status, found, _ = split(raw(gateway.url, given))
+                settle(gateway)
+                return found["x-freehold-cache"] if status == 200 else str(status)
+
+            assert [outcome(limited) for _ in range(20)] == ["miss"] + ["hit"] * 19
+            assert [outcome(other) for _ in range(2)] == ["miss", "hit"]
+            asked_anew = [outcome(limited, "cache-control: no-store\r\n") for _ in range(12)]
+            assert asked_anew[0] == "bypass" and "429" in asked_anew
+            assert outcome("fh-unknown") == "401"
+        assert len({trace.key for trace in traces(tmp_path) if trace.cached}) == 2
