@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import msgspec
 import openai
 import pytest
@@ -208,3 +209,27 @@ def test_keys_never_share_and_hits_use_no_tokens(tmp_path: Path) -> None:
             assert asked_anew[0] == "bypass" and "429" in asked_anew
             assert outcome("fh-unknown") == "401"
         assert len({trace.key for trace in traces(tmp_path) if trace.cached}) == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_translated_answers_are_given_again_as_the_caller_got_them(tmp_path: Path, stream: bool) -> None:
+    whole = answering(plain())
+    events = answering(SSE_HEAD, *(chunk(event) for event in EVENTS), b"0\r\n\r\n")
+    with (
+        Scripted(events if stream else whole) as provider,
+        serve_in_thread(cached(tmp_path, provider.base_url)) as gateway,
+    ):
+        client = anthropic.Anthropic(base_url=gateway.url, api_key="sk", max_retries=0)
+        heads: list[str | None] = []
+        said: list[str] = []
+        for _ in range(2):
+            asked = client.messages.with_raw_response.create(
+                model="m", max_tokens=9, messages=[{"role": "user", "content": "hi"}], stream=stream
+            )
+            heads.append(asked.headers.get("x-freehold-cache"))
+            said.append(asked.http_response.read().decode())
+            settle(gateway)
+        assert heads == ["miss", "hit"]
+        assert said[0] == said[1]
+        assert ("message_stop" in said[0]) == stream and '"end_turn"' in said[0]
+        assert len(provider.requests) == 1
