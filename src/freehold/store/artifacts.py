@@ -75,7 +75,10 @@ def _read_model(folder: Path, expected_sha256: str, what: str) -> tuple[dict[str
         raise StudentError(f"{folder / MANIFEST} is not a {what}'s manifest: {error}.", _RETRAIN) from error
     if TENSORS not in files:
         raise StudentError(f"{folder / MANIFEST} names no {TENSORS}.", _RETRAIN)
-    contents = {name: _read_checked(folder / Path(name).name, digest, what) for name, digest in files.items()}
+    for name in files:
+        if not name.isprintable() or Path(name).name != name:
+            raise StudentError(f"{folder / MANIFEST} names {name!r}, which is no file of its folder.", _RETRAIN)
+    contents = {name: _read_checked(folder / name, digest, what) for name, digest in files.items()}
     return manifest, _load_tensors(folder / TENSORS, contents[TENSORS])
 
 

@@ -75,6 +75,9 @@ def get_trace(store: Store, trace_id: str) -> Trace | None:
 def read_feedback(store: Store, *, trace_ids: Sequence[str] | None = None) -> pl.DataFrame:
     """Feedback (on these traces), sealed or not, oldest first; every judgement once.
 
+    What came with a virtual key counts only on traces of the same key: a trace's id is no secret, and one tenant must
+    not judge another's answers. What came without one is the organisation's own.
+
     Raises:
         StoreError: the table or a journal cannot be read.
     """
@@ -82,7 +85,21 @@ def read_feedback(store: Store, *, trace_ids: Sequence[str] | None = None) -> pl
     tail = _unsealed(store)
     table = store.feedback.snapshot()
     fresh = [record for record in _beyond(table, tail) if isinstance(record, Feedback)]
-    return pl.concat([collect(table.scan()), feedback_frame(fresh)]).filter(wanted).sort("at_ns", maintain_order=True)
+    found = pl.concat([collect(table.scan()), feedback_frame(fresh)]).filter(wanted)
+    return found.filter(_may_judge(store, found, tail)).sort("at_ns", maintain_order=True)
+
+
+def _may_judge(store: Store, feedback: pl.DataFrame, tail: Sequence[tuple[str, int, Record]]) -> pl.Series:
+    """For each row whether its key may judge its trace."""
+    keys, ids = feedback.get_column("key").to_list(), feedback.get_column("trace_id").to_list()
+    judged = {trace_id for trace_id, key in zip(ids, keys, strict=True) if key is not None}
+    if not judged:
+        return pl.Series([True] * feedback.height, dtype=pl.Boolean)
+    sealed = store.traces.scan().filter(pl.col("trace_id").is_in(list(judged)), pl.col("key").is_not_null())
+    owners = {(trace_id, key) for trace_id, key in collect(sealed.select("trace_id", "key")).iter_rows()}
+    owners |= {(record.trace_id, record.key) for _, _, record in tail if isinstance(record, Trace)}
+    allowed = [key is None or (trace_id, key) in owners for trace_id, key in zip(ids, keys, strict=True)]
+    return pl.Series(allowed, dtype=pl.Boolean)
 
 
 def _unsealed(store: Store) -> list[tuple[str, int, Record]]:
