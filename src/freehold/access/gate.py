@@ -238,7 +238,8 @@ class Access:
             if account is not None:
                 account.label = label
                 self._leases.release(account.limit(limits))
-        _log.info("keys-adopted", version=directory.version, keys=len(directory.keys))
+        if directory.keys:
+            _log.info("keys-adopted", version=directory.version, keys=len(directory.keys))
 
     def _forget(self) -> None:
         self._bearers.clear()

@@ -14,7 +14,7 @@ from freehold.domain.errors import Forbidden, FreeholdError
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.rates import Rate, Rates
 from freehold.gateway.turn import Turn
-from freehold.gateway.usage import tokens_of
+from freehold.gateway.usage import Tokens
 
 Go = Callable[[], None]
 _LARGE_BODY = 16_384
@@ -151,7 +151,7 @@ class _Entry:
         """See `Listener`."""
 
 
-def _settle(rates: Rates, ticket: Ticket, expected: _Expected, exchange: Exchange) -> None:
+def _settle(rates: Rates, ticket: Ticket, expected: _Expected, exchange: Exchange, used: Tokens | None) -> None:
     """Correct what was taken to what was used.
 
     An answer that does not say its tokens counts as expected for the prompt, and a token for each event of a stream or
@@ -160,7 +160,6 @@ def _settle(rates: Rates, ticket: Ticket, expected: _Expected, exchange: Exchang
     if exchange.cached or not exchange.answered_by or exchange.status >= 400:
         ticket.settle(0, 0)
         return
-    used = tokens_of(exchange.response, exchange.api)
     if used is not None:
         given, cached, said = used
     else:

@@ -12,7 +12,7 @@ from freehold.domain.ids import new_id
 from freehold.domain.traces import Api, Kind, Trace
 from freehold.gateway.metrics import Metrics
 from freehold.gateway.telemetry.trace_context import SpanContext
-from freehold.gateway.usage import tokens_of
+from freehold.gateway.usage import Tokens, tokens_of
 from freehold.record import Recorder
 from freehold.upstreams.base import Headers
 
@@ -54,8 +54,8 @@ class Exchange:
     cached = False
     key: str | None = None
     """Id of the caller's virtual key."""
-    on_finish: Callable[[Exchange], None] | None = None
-    """Told when it is known what was answered, and before it is recorded; must not raise."""
+    on_finish: Callable[[Exchange, Tokens | None], None] | None = None
+    """Told what was answered, with its tokens if it says them, before it is recorded; must not raise."""
     more_headers: Headers = []  # noqa: RUF012 - never changed, only replaced
     """What else the response's head says."""
     span: SpanContext | None = None
@@ -125,8 +125,9 @@ class Exchange:
         if self.finished:
             return
         self.finished = True
+        tokens = tokens_of(self.response, self.api) if self.status == 200 and not self.cached else None
         if self.on_finish is not None:
-            self.on_finish(self)
+            self.on_finish(self, tokens)
         seconds = time.perf_counter() - self._began
         telemetry = self._telemetry
         if self.recorded or (telemetry is not None and telemetry.wants(self.status, self.error)):
@@ -135,10 +136,10 @@ class Exchange:
                 self._metrics.recorded(self._recorder.record(trace))
             if telemetry is not None:
                 telemetry.finished(trace, self.span, recorded=self.recorded, ends=getattr(self.attempts, "ends", ()))
-        self._count(seconds)
+        self._count(seconds, tokens)
         self.response = b""  # an audit may hold on to the exchange for a while
 
-    def _count(self, seconds: float) -> None:
+    def _count(self, seconds: float, tokens: Tokens | None) -> None:
         metrics = self._metrics
         if self.kind == "request":
             metrics.in_flight -= 1
@@ -159,10 +160,8 @@ class Exchange:
             )
         if self.attempts:
             metrics.tried(self.attempts)
-        if self.status == 200 and not self.cached:
-            tokens = tokens_of(self.response, self.api)
-            if tokens is not None:
-                metrics.used(self.answered_by, self.owned, *tokens)
+        if tokens is not None:
+            metrics.used(self.answered_by, self.owned, *tokens)
 
     def _trace(self, seconds: float) -> Trace:
         first = self._first_byte - self._began if self._first_byte else 0.0
