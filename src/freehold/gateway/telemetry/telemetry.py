@@ -20,7 +20,7 @@ from freehold.upstreams.base import Headers
 
 LINE_SECONDS = 0.2
 SPAN_SECONDS = 1.0
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 3.0
 
 
 class Telemetry:
