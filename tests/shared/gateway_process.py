@@ -31,6 +31,21 @@ def wait_for(condition: Callable[[], Any], seconds: float = 20.0, what: str = ""
     return found
 
 
+def last_not(condition: Callable[[], bool], times: int = 24, seconds: float = 30.0) -> float:
+    """Wait until `condition` holds so many times in a row, as when every worker has changed; returns after how many
+    seconds it last did not hold, however long a busy machine takes to ask."""
+    began = time.monotonic()
+    last, held = began, 0
+    while held < times:
+        asked = time.monotonic()
+        assert asked - began < seconds, f"did not come about in {seconds:g} s: {condition}"
+        if condition():
+            held += 1
+        else:
+            last, held = asked, 0
+    return last - began
+
+
 class GatewayProcess:
     """The gateway over `folder`/freehold.toml, whose `data_dir` is `data` beside it. A context manager that ends it."""
 
