@@ -208,7 +208,7 @@ class Leases:
 
     def heard(self, error: FreeholdError | None) -> None:
         """The store has answered, or could not be asked."""
-        if (error is None) != self.reachable:
+        if (error is None) != self.reachable and not self._stopped:
             self.reachable = error is None
             if error is not None:
                 _log.warning("access-store-out-of-reach", error=str(error), serve=self._serve)
