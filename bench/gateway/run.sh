@@ -17,6 +17,7 @@ around=nginx-tls,freehold-tls,freehold-proxy
 
 [ -f "$bench/bench.py" ] || { echo "There is no gateway bench at $bench: set GATEWAY_BENCH." >&2; exit 2; }
 "$PYTHON" -c 'import freehold' || { echo "$PYTHON has no freehold: set PYTHON." >&2; exit 2; }
+"$PYTHON" -m compileall -q "$PROJECT/src"  # as an installed package is
 [ "${SETUP:-yes}" = no ] || "$bench/setup.sh"
 
 # The front of the mock upstream, with TLS and as a proxy, on the load's core: what it costs is not the gateway's.
