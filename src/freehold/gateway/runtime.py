@@ -167,8 +167,12 @@ class Runtime:
         upstreams, retired = rebuilt(self.upstreams, self.settings.upstreams, settings.upstreams)
         return Ready(settings, upstreams, retired, own_key(settings), Telemetry(settings, self.metrics))
 
-    async def adopt(self, ready: Ready) -> None:
-        """Put other settings in force for new requests; those under way end as they began."""
+    def adopt(self, ready: Ready) -> Telemetry:
+        """Put other settings in force for new requests; those under way end as they began.
+
+        Returns:
+            What was in force before, for `let_go`.
+        """
         settings = ready.settings
         self._leaving = [queue for queue in (*self._leaving, *self._queues()) if queue.busy]
         if settings.cache != self.settings.cache:
@@ -185,6 +189,10 @@ class Runtime:
         self.audits, self.shadows = self._audits(), self._shadows()
         self.watch.use(functools.partial(load_ladder, settings, self.prices))
         self._retired.update(ready.retired)
+        return former
+
+    async def let_go(self, ready: Ready, former: Telemetry) -> None:
+        """Close what `adopt` has put out of force, as its last exchanges end."""
         for upstream in ready.retired:
             await upstream.retire()
         await asyncio.to_thread(former.close)
