@@ -51,8 +51,9 @@ class Follower:
             fallback = None if self._fallback_of is None else self._fallback_of(settings)
 
             async def change() -> None:
-                await runtime.adopt(ready)
+                former = runtime.adopt(ready)
                 gateway.adopted(fallback)
+                await runtime.let_go(ready, former)
 
             asyncio.run_coroutine_threadsafe(change(), loop).result(ADOPT_SECONDS)
 
