@@ -18,8 +18,6 @@ FIXED = (
     "gateway.policy_poll_seconds",
     "gateway.policy_lease_seconds",
     "access",
-    "cache",
-    "telemetry",
 )
 """Settings, or whole tables, that a running process cannot change: sockets, files and threads hang on them."""
 
