@@ -130,7 +130,9 @@ class Exchange:
             self.on_finish(self, tokens)
         seconds = time.perf_counter() - self._began
         telemetry = self._telemetry
-        if self.recorded or (telemetry is not None and telemetry.wants(self.status, self.error)):
+        if telemetry is not None and not telemetry.wants(self.status, self.error):
+            telemetry = None
+        if self.recorded or telemetry is not None:
             trace = self._trace(seconds)
             if self.recorded:
                 self._metrics.recorded(self._recorder.record(trace))
