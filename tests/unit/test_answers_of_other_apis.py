@@ -247,7 +247,8 @@ def test_written_tokens_have_the_settings_price_and_cached_answers_none() -> Non
     trace = _trace("messages", MESSAGE, "claude-sonnet-4-5", "anthropic")
     assert derive(trace).cost_nanousd == 100 * 2000 + 40 * 500 + 30 * 3000 + 7 * 10_000
     hit = derive(msgspec.structs.replace(trace, cached=True))
-    assert (hit.cost_nanousd, hit.price_source, hit.input_tokens) == (0, "cached", 170)
+    assert (hit.cost_nanousd, hit.price_source, hit.input_tokens, hit.tokens_source) == (0, "cached", 0, "")
+    assert hit.answer == "It is ☃."
 
 
 def test_what_was_not_counted_is_estimated_from_what_was_said() -> None:

@@ -40,6 +40,11 @@ def question(body: bytes, caller: Caller, *, elsewhere: bool, path: bytes = CHAT
     )
 
 
+def gives_logprobs(upstreams: UpstreamDirectory, name: str) -> bool:
+    """Whether the protocol of an upstream has log-probabilities to ask for."""
+    return upstreams.entries[name].upstream.protocol == "openai"
+
+
 def rewritten(body: bytes, *, model: str | None = None, whole: bool = True, logprobs: bool = False) -> bytes:
     """The same request, every field that is not named here byte for byte.
 

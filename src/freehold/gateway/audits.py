@@ -12,7 +12,7 @@ import structlog
 
 from freehold.domain.errors import FreeholdError
 from freehold.domain.traces import Api
-from freehold.gateway.asking import PATHS, ask_whole, question, rewritten
+from freehold.gateway.asking import PATHS, ask_whole, gives_logprobs, question, rewritten
 from freehold.gateway.caller import Caller
 from freehold.gateway.exchange import Exchange
 from freehold.upstreams.directory import UpstreamDirectory
@@ -106,7 +106,8 @@ class Audits:
         exchange.api, exchange.audit_probability = asked.api, asked.probability
         outcome = "failed"
         try:
-            exchange.request = rewritten(asked.body, model=asked.model, logprobs=asked.logprobs)
+            logprobs = asked.logprobs and gives_logprobs(self._upstreams, asked.upstream)
+            exchange.request = rewritten(asked.body, model=asked.model, logprobs=logprobs)
             request = question(exchange.request, asked.caller, elsewhere=asked.elsewhere, path=PATHS[asked.api])
             model = asked.model or exchange.model
             await ask_whole(self._upstreams, exchange, asked.upstream, model, request, self._limit)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import structlog
 
 from freehold.domain.chat import ChatRequest, calls_so_far
-from freehold.domain.errors import UpstreamError
+from freehold.domain.errors import RequestError, UpstreamError
 from freehold.domain.policy import Reason
 from freehold.gateway.dialect import own_answer
 from freehold.gateway.owned import as_document, as_events, owned_answer
@@ -92,6 +92,10 @@ class _Ascent:
                 taken = await self._streamed(rung)
             else:
                 taken = await self._whole(rung)
+        except RequestError as error:  # its upstream's protocol cannot say what the caller asks for
+            _log.warning("rung-not-asked", model=rung.name, trace_id=self._ask.exchange.trace_id, error=str(error))
+            runtime.metrics.rungs[rung.name, "not-asked"] += 1
+            raise _Failed("unsupported") from error
         except UpstreamError as error:
             _log.warning("rung-failed", model=rung.name, trace_id=self._ask.exchange.trace_id, error=str(error))
             runtime.metrics.rungs[rung.name, "failed"] += 1

@@ -1,8 +1,9 @@
-"""`GET /v1/models`: what can be asked for, over all upstreams."""
+"""`GET /v1/models`: what can be asked for, over all upstreams, in the words of the caller's protocol."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,6 +23,8 @@ from freehold.upstreams.matching import is_glob
 SECONDS = 10.0
 """An upstream that takes longer to list its models is left out."""
 MAX_BYTES = 8_000_000
+_LATEST = 253_402_300_799
+"""The last second of the year 9999."""
 _log = structlog.get_logger()
 
 
@@ -42,7 +45,42 @@ async def _answer(runtime: Runtime, caller: Caller, reply: Reply) -> None:
     else:
         grant = caller.grant
         seen = [model for model in found if grant.allows_model(str(model.get("id")))] if grant.scoped else found
-        reply_json(reply, 200, {"object": "list", "data": seen})
+        reply_json(reply, 200, _as_anthropic(seen) if _speaks_anthropic(caller) else _as_openai(seen))
+
+
+def _speaks_anthropic(caller: Caller) -> bool:
+    return any(name == b"anthropic-version" for name, _ in caller.forward)
+
+
+def _as_openai(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Models of OpenAI's upstreams are listed as these list them."""
+    data: list[dict[str, Any]] = []
+    for model in found:
+        named = {"id": model.get("id"), "object": "model", "created": _seconds(model), "owned_by": "anthropic"}
+        data.append(model if "object" in model else named)
+    return {"object": "list", "data": data}
+
+
+def _as_anthropic(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """All on one page."""
+    data: list[dict[str, Any]] = []
+    for model in found:
+        at = datetime.fromtimestamp(_seconds(model), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        named = {"type": "model", "id": model.get("id"), "display_name": model.get("id"), "created_at": at}
+        data.append(model if model.get("type") == "model" else named)
+    ends = {"first_id": data[0]["id"], "last_id": data[-1]["id"]} if data else {"first_id": None, "last_id": None}
+    return {"data": data, "has_more": False, **ends}
+
+
+def _seconds(model: dict[str, Any]) -> int:
+    """When it was made, in seconds since 1970, as either protocol says it; 0 where it does not."""
+    created, at = model.get("created"), model.get("created_at")
+    if isinstance(created, int):
+        return min(max(created, 0), _LATEST)
+    try:
+        return int(datetime.fromisoformat(at).timestamp()) if isinstance(at, str) else 0
+    except (ValueError, OverflowError):
+        return 0
 
 
 async def _over_all(runtime: Runtime, caller: Caller) -> list[dict[str, Any]]:
@@ -90,7 +128,7 @@ async def _fetch(entry: Entry, caller: Caller) -> list[dict[str, Any]]:
     name = entry.upstream.name
     request = UpstreamRequest(
         method=b"GET",
-        path=b"/models",
+        path=b"/models?limit=1000" if entry.upstream.protocol == "anthropic" else b"/models",
         headers=[],
         body=b"",
         authorization=caller.authorization,

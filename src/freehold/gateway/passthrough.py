@@ -23,6 +23,7 @@ class _Asked(msgspec.Struct):
     stream: bool | None = None
 
 
+_ONE_MODEL = "/v1/models/"
 _decoder = msgspec.json.Decoder(_Asked)
 
 
@@ -39,6 +40,8 @@ def passthrough(runtime: Runtime, request: Request, reply: Reply) -> None:
         if turn.body and not turn.caller.content_type.startswith(b"application/json"):
             exchange.request, exchange.truncated = b"", True  # an upload: not for the record
         asked = _read(turn.body)
+        if not asked.model and request.path.startswith(_ONE_MODEL):
+            asked.model = request.path[len(_ONE_MODEL) :]
         exchange.model, exchange.stream = asked.model, bool(asked.stream)
         upstream = _upstream(runtime, asked.model, turn.caller.upstream_path)
         admit(turn, upstream, partial(_go_on, turn, upstream))

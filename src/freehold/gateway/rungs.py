@@ -9,7 +9,7 @@ import msgspec
 
 from freehold.domain.answers import mean_logprob
 from freehold.domain.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout
-from freehold.gateway.asking import CHAT, ask_whole, question, rewritten
+from freehold.gateway.asking import CHAT, ask_whole, gives_logprobs, question, rewritten
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.runtime import Runtime
 from freehold.gateway.turn import Turn
@@ -92,9 +92,11 @@ async def ask_rung(ask: Ask, rung: LadderRung, *, logprobs: bool) -> Reply:
     """Ask a rung for a whole answer.
 
     Raises:
+        RequestError: its upstream's protocol cannot say what the caller asks for; nobody was asked.
         UpstreamError: it failed, was too slow, or gave what is no chat completion; the call is recorded.
     """
     runtime, call = ask.runtime, begin_call(ask)
+    logprobs = logprobs and gives_logprobs(runtime.upstreams, rung.upstream)
     call.request = rewritten(ask.body, model=rung.name, logprobs=logprobs)
     call.owned = runtime.is_owned(rung.upstream)
     limit = runtime.settings.gateway.max_recorded_response_bytes
@@ -117,6 +119,7 @@ async def begin_stream(ask: Ask, rung: LadderRung) -> tuple[Exchange, str, Upstr
     From there on it is passed on as it comes, and a failure is the caller's as an incumbent's would be.
 
     Raises:
+        RequestError: its upstream's protocol cannot say what the caller asks for; nobody was asked.
         UpstreamError: it failed, was too slow to begin, or does not begin a chat completion; the call is recorded.
     """
     runtime, call = ask.runtime, begin_call(ask)

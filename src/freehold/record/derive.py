@@ -49,11 +49,11 @@ class Deriver:
             upstream=upstream,
             answer_model=answer_model,
         )
+        if trace.cached:  # no tokens were used for it
+            return msgspec.structs.replace(derived, price_source="cached")
         return self._with_cost(_with_tokens(derived, trace, answer), trace, model, answer.usage)
 
     def _with_cost(self, derived: Derived, trace: Trace, model: str, usage: Usage | None) -> Derived:
-        if trace.cached:
-            return msgspec.structs.replace(derived, price_source="cached")
         if trace.owned:
             return self._with_incumbent_cost(msgspec.structs.replace(derived, price_source="owned"), trace)
         if not derived.tokens_source:

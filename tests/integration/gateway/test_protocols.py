@@ -13,6 +13,7 @@ from typing import Any
 import anthropic
 import openai
 import pytest
+import rung_fixtures
 from gateway_fixtures import (
     SSE_HEAD,
     Scripted,
@@ -373,6 +374,42 @@ def test_responses_completions_and_embeddings_are_recorded_and_never_tasks(
     assert [one.tokens_source for one in derived] == ["measured"] * 4 + [""] * 2
     assert all(one.input_tokens > 0 for one in derived[:4])
     assert derived[0].answer == derived[1].answer and "hi" in (derived[0].answer or "")
+
+
+def test_models_are_listed_in_the_callers_words(running: tuple[RunningGateway, Path], provider: Provider) -> None:
+    gateway, _ = running
+    ours = _openai(gateway).models.list().data
+    theirs = _anthropic(gateway).models.list().data
+    assert [model.id for model in ours] == [model.id for model in theirs] and len(ours) >= 2
+    assert {model.object for model in ours} == {"model"} and {model.type for model in theirs} == {"model"}
+    assert all(model.display_name and model.created_at for model in theirs)
+    assert _openai(gateway).models.retrieve("claude-test").id == "claude-test"
+    assert provider.seen[-1].header("anthropic-version") == "2023-06-01", "it was asked of the upstream that serves it"
+
+
+def test_an_anthropic_upstreams_own_list_is_told_to_both(tmp_path: Path) -> None:
+    theirs = {"type": "model", "id": "claude-x", "display_name": "Claude X", "created_at": "2025-02-19T00:00:00Z"}
+    listing = json.dumps({"data": [theirs], "has_more": False}).encode()
+    with Scripted(answering(plain(listing))) as provider:
+        one = {"claude": upstream(provider.base_url, protocol="anthropic"), "gpt": upstream("http://x/v1", ["gpt-x"])}
+        with serve_in_thread(settings(tmp_path, one)) as gateway:
+            found = {model.id: model for model in _openai(gateway).models.list()}
+            told = {model.id: model for model in _anthropic(gateway).models.list()}
+    assert found.keys() == told.keys() == {"claude-x", "gpt-x"}
+    assert (found["claude-x"].created, found["claude-x"].object) == (1_739_923_200, "model")
+    assert (told["claude-x"].display_name, told["gpt-x"].type) == ("Claude X", "model")
+    assert provider.requests[0].line == "GET /v1/models?limit=1000 HTTP/1.1"
+
+
+def test_a_rung_whose_protocol_cannot_say_it_leaves_the_request_to_the_incumbent(tmp_path: Path) -> None:
+    with Scripted(answering(plain())) as big, Scripted(answering(plain())) as small:
+        cheap: dict[str, object] = {"protocol": "anthropic"}
+        with rung_fixtures.running(tmp_path, big.base_url, small.base_url, cheap=cheap) as run:
+            run.publish("prompt")
+            headers, _ = run.ask(rung_fixtures.SUM, seed=7)
+            assert headers["x-freehold-answered-by"] == "main/big" and small.requests == []
+    (trace,) = traces(tmp_path)
+    assert (trace.reason, trace.error, trace.audit_probability) == ("unsupported", None, 0.0)
 
 
 def test_a_slow_caller_of_a_translated_stream_holds_the_upstream_back(tmp_path: Path) -> None:
