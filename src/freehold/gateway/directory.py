@@ -21,17 +21,21 @@ def build_directory(upstreams: Mapping[str, UpstreamSettings]) -> UpstreamDirect
 
 
 def rebuilt(
-    old: UpstreamDirectory, before: Mapping[str, UpstreamSettings], after: Mapping[str, UpstreamSettings]
+    old: UpstreamDirectory,
+    before: Mapping[str, UpstreamSettings],
+    after: Mapping[str, UpstreamSettings],
+    *,
+    anew: bool,
 ) -> tuple[UpstreamDirectory, list[Upstream]]:
     """The directory of changed settings, and the upstreams of `old` that are not in it any more.
 
-    What did not change keeps its connections and its health. If nothing did, everything is made anew: what the settings
+    What did not change keeps its connections and its health, unless everything is to be made `anew`: what the settings
     name (keys in the environment, files of certificates) may have changed.
 
     Raises:
         ConfigError: as `build_directory`.
     """
-    same = {name for name, settings in after.items() if before.get(name) == settings} if before != after else set[str]()
+    same = set[str]() if anew else {name for name, settings in after.items() if before.get(name) == settings}
     entries = [old.entries[name] if name in same else _entry(name, settings) for name, settings in after.items()]
     return UpstreamDirectory(entries), [entry.upstream for name, entry in old.entries.items() if name not in same]
 
