@@ -164,7 +164,8 @@ class Runtime:
         """
         if not settings.upstreams:
             raise ConfigError("No upstream is configured.", "Add a table [upstreams.NAME] with a base_url.")
-        upstreams, retired = rebuilt(self.upstreams, self.settings.upstreams, settings.upstreams)
+        anew = settings == self.settings  # somebody asked for it: what the settings name may have changed
+        upstreams, retired = rebuilt(self.upstreams, self.settings.upstreams, settings.upstreams, anew=anew)
         return Ready(settings, upstreams, retired, own_key(settings), Telemetry(settings, self.metrics))
 
     def adopt(self, ready: Ready) -> Telemetry:
