@@ -83,6 +83,7 @@ def drill_command(
     Answers carry `x-freehold-drill`; callers that send `x-freehold-pin: incumbent` are let through.
     """
     if context.invoked_subcommand is not None:
+        context.default_map = {context.invoked_subcommand: {"config": config}}
         return
     if not without:
         raise click.UsageError("Say what to do without: freehold drill --without NAME --for 10m.")
