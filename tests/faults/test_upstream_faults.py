@@ -119,7 +119,7 @@ def test_all_faults_at_once_mix_up_nothing_and_leave_nothing_behind(stand: Stand
     sockets, memory = stand.gateway.sockets(), stand.gateway.memory_mb()
     for _ in range(3):
         round_of_all()
-    # Kept connections to well-behaved upstreams may be a few more or less, those of faults are all gone.
-    wait_for(lambda: stand.gateway.sockets() <= sockets + 8, 10, "sockets come back")
+    # Kept connections may be as many more as there are callers at once; 3 rounds have had over 400 faults.
+    wait_for(lambda: stand.gateway.sockets() <= sockets + 40, 10, "sockets come back")
     assert stand.gateway.memory_mb() - memory < 3 * len(LONG_LINE) / 1e6
     assert all(" rests at " in sentence for sentence in stand.gateway.degraded())
