@@ -108,7 +108,7 @@ def events_command(task: str | None, limit: int, config: str | None, as_json: bo
 @click.command("ledger")
 @click.option("--since", metavar="DATE", help="From this day on (YYYY-MM-DD, UTC).")
 @click.option(
-    "--by", type=click.Choice(["task", "day", "model"]), default="task", show_default=True, help="One line each."
+    "--by", type=click.Choice(["task", "day", "model", "key"]), default="task", show_default=True, help="One line each."
 )
 @config_option
 @json_option
@@ -125,7 +125,7 @@ def ledger_command(since: str | None, by: str, config: str | None, as_json: bool
         return
     figures = ("requests", "owned", "spent", "would have cost", "audits", "repeats", "saved")
     made = table("Ledger", by, *figures, right=figures)
-    lines = {"task": accounts.tasks, "day": accounts.days, "model": accounts.models}[by]
+    lines = {"task": accounts.tasks, "day": accounts.days, "model": accounts.models, "key": accounts.keys}[by]
     for line in (*lines, accounts.total):
         amounts = (line.spent, line.would_have, line.audits, line.repeats, line.saved)
         made.add_row(
@@ -162,7 +162,7 @@ def _as_document(accounts: Ledger) -> dict[str, Any]:
         shares = {"owned_share": line.owned_share, "saved_usd": line.saved.total / NANO}
         return {**msgspec.to_builtins(line), **figures, **shares}
 
-    lines = {name: [line_of(line) for line in getattr(accounts, name)] for name in ("tasks", "days", "models")}
+    lines = {name: [line_of(line) for line in getattr(accounts, name)] for name in ("tasks", "days", "models", "keys")}
     return {**msgspec.to_builtins(accounts), **lines, "total": line_of(accounts.total)}
 
 

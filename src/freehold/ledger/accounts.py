@@ -31,6 +31,7 @@ COLUMNS = (
     "price_source",
     "incumbent_cost_nanousd",
     "incumbent_price_source",
+    "key",
 )
 _BASES = ("measured", "quoted", "assumed")
 _COUNTS = ("requests", "failed", "owned", "input_tokens", "output_tokens", "owned_tokens", "unpriced")
@@ -58,13 +59,19 @@ def ledger(
     """
     traces = read_traces(store, since_ns=since_ns, until_ns=until_ns, columns=COLUMNS, derive=derive)
     names = {task.task_id: task.name for task in store.control.tasks.list()}
-    return add_up(traces, names, since_ns, until_ns)
+    keys = {key.key_id: key.name for key in store.control.access.keys.list()}
+    return add_up(traces, names, since_ns, until_ns, key_names=keys)
 
 
 def add_up(
-    traces: pl.DataFrame, task_names: Mapping[str, str], since_ns: int | None = None, until_ns: int | None = None
+    traces: pl.DataFrame,
+    task_names: Mapping[str, str],
+    since_ns: int | None = None,
+    until_ns: int | None = None,
+    *,
+    key_names: Mapping[str, str] | None = None,
 ) -> Ledger:
-    """The ledger of these rows (`COLUMNS`); `task_names` says what people call a task id."""
+    """The ledger of these rows (`COLUMNS`); `task_names` and `key_names` say what people call an id."""
     rows = _with_accounts(traces)
     day = pl.from_epoch(pl.col("at_ns"), time_unit="ns").dt.strftime("%Y-%m-%d").alias("day")
     return Ledger(
@@ -73,6 +80,7 @@ def add_up(
         total=_line("total", "Total", rows.select(_sums()).row(0, named=True)),
         tasks=_by_requests(_lines(rows, pl.col("task"), task_names)),
         days=_lines(rows, day, {}),
+        keys=_by_requests(_lines(rows, pl.col("key").fill_null(""), {"": "(no key)", **(key_names or {})})),
         models=_by_requests(_lines(rows, pl.col("model"), {})),
         check=_check(traces),
     )

@@ -33,8 +33,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the ledger: of a task, a day, a model, or all."""
 
     key: str
-    """Task id, UTC date (`2026-03-02`), model that was asked for (a judge's calls: its own), or `total`; empty where a
-    trace has none."""
+    """Task id, UTC date (`2026-03-02`), model that was asked for (a judge's calls: its own), virtual key's id, or
+    `total`; empty where a trace has none."""
     name: str
     """The key as people read it."""
     requests: int = 0
@@ -114,6 +114,9 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """Oldest first; only days with traffic."""
     models: tuple[Line, ...]
     """Most requests first."""
+    keys: tuple[Line, ...] = ()
+    """By the virtual key that callers sent, most requests first; what came without one, and what was asked in the
+    background, under an empty key."""
     check: EstimateCheck
 
 
