@@ -63,7 +63,7 @@ def _records(data: bytes, at: int, end: int) -> Iterator[tuple[Name, list[int]]]
         text = data[at + RECORD.size : at + RECORD.size + length]
         values = at + RECORD.size + -(-length // _WORD) * _WORD
         at = values + slots * _WORD
-        if at > end or crc32(text) != checksum:
+        if not length or at > end or crc32(text) != checksum:
             return
         yield _name.decode(text), memoryview(data)[values:at].cast("q").tolist()
 
