@@ -19,7 +19,10 @@ def healthz(runtime: Runtime, request: Request, reply: Reply) -> None:
 def readyz(runtime: Runtime, request: Request, reply: Reply) -> None:
     """200 once the policy has been looked for; what is degraded is listed, because traffic flows all the same."""
     ready, degraded = runtime.watch.polled, runtime.degraded()
-    document = {"ready": ready, "policy": runtime.watch.view.policy.version, "degraded": degraded}
+    document: dict[str, object] = {"ready": ready, "policy": runtime.watch.view.policy.version, "degraded": degraded}
+    drill = runtime.watch.drill_now
+    if drill is not None:
+        document["drill"] = drill.drill_id
     reply_json(reply, 200 if ready else 503, document)
 
 
