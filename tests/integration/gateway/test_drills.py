@@ -105,6 +105,7 @@ def run(tmp_path: Path) -> Iterator[Running]:
 def test_requests_go_to_what_is_owned_and_come_back(run: Running) -> None:
     assert run.ask().body == JSON_ANSWER
     drill = run.begin()
+    assert json.loads(run.gateway.get("/readyz")[1])["drill"] == drill.drill_id
     asked = len(run.provider.requests)
     answer = run.ask()
     assert (answer.status, answer.body) == (200, OWNED)
@@ -118,6 +119,7 @@ def test_requests_go_to_what_is_owned_and_come_back(run: Running) -> None:
     assert len(run.provider.requests) == asked
     report = run.stop().report
     assert run.ask().body == JSON_ANSWER and len(run.provider.requests) > asked
+    assert "drill" not in json.loads(run.gateway.get("/readyz")[1])
     assert report is not None and report.outcomes["stand-in"] == report.kept >= 26
     assert not report.outcomes.get("failed") and report.during is not None and report.before is not None
     drilled = [trace for trace in run.gateway.traces() if trace.reason == "drill"]
