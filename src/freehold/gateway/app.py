@@ -90,6 +90,7 @@ class Gateway:
             elif self._fallback is not None:
                 Waiting(reply, self._serve_fallback(self._fallback, request, reply))
         except FreeholdError as error:
+            self.runtime.telemetry.refused(error, request.path)
             _tell(error, reply, request)
         except Exception as error:  # noqa: BLE001 - the edge: the log says what, the caller only that
             self._broke(error, request, reply)
@@ -101,6 +102,7 @@ class Gateway:
             turn.exchange.api = api_of(request)
             turn.refuse(error)
         else:
+            self.runtime.telemetry.refused(error, request.path if request is not None else "")
             _tell(error, reply, request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -163,6 +163,8 @@ def test_access_lines_cannot_be_forged_and_tell_no_secret(tmp_path: Path) -> Non
     assert all(line.isprintable() for line in text.splitlines()) and "SECRET" not in text
     assert not any("forged" in line for line in lines)
     requests = [line for line in lines if line["event"] == "request"]
+    refused = [line for line in lines if line["event"] == "refused"]
+    assert [line["error"] for line in refused] == ["invalid_api_key", "invalid_request"]
     assert len(requests) == 5 and {line["status"] for line in requests} >= {200, 400, 502}
     assert {line["level"] for line in requests if line["status"] == 502} == {"warning"}
     assert all(line["trace_id"].startswith("tr_") for line in requests)

@@ -7,7 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import structlog
+
 from freehold.config import Settings
+from freehold.domain.errors import FreeholdError
 from freehold.domain.traces import Trace
 from freehold.gateway.metrics import Metrics
 from freehold.gateway.telemetry import genai
@@ -21,6 +24,8 @@ from freehold.upstreams.base import Headers
 LINE_SECONDS = 0.2
 SPAN_SECONDS = 1.0
 CLOSE_SECONDS = 3.0
+
+_log = structlog.get_logger()
 
 
 class Telemetry:
@@ -81,6 +86,12 @@ class Telemetry:
             self._spans.put(FinishedSpan(trace, span, recorded, ends), held)
         if self.lines or is_problem(trace.status, trace.error):
             self._lines.put(trace, len(trace.request) + len(trace.response))
+
+    def refused(self, error: FreeholdError, path: str) -> None:
+        """Count, and in a line tell of, a request for which no exchange began: its key was wrong, for instance."""
+        self._metrics.errors[error.code] += 1
+        if self.lines:
+            _log.info("refused", error=error.code, status=error.http_status, path=path[:200])
 
     def close(self) -> None:
         """Send and write what is left, for some seconds at most."""
