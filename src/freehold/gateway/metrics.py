@@ -94,7 +94,7 @@ class Metrics:
         self.limited: Tally[str] = Tally(counts, "rate_limited")
         """Code of the limit → requests refused."""
         self.cache: Tally[str] = Tally(counts, "cache")
-        """hit, miss, bypass, stored → requests."""
+        """hit, miss, bypass → requests."""
         self.audits: Tally[str] = Tally(counts, "audits")
         """queued, dropped, done, failed."""
         self.shadows: Tally[str] = Tally(counts, "shadows")

@@ -28,6 +28,7 @@ def given_again(turn: Turn, upstream: str) -> bool:
         turn.body,
         allowed=caller.cached and caller.recorded,  # what must not be recorded must not be kept either
     )
+    runtime.metrics.cache[look.outcome] += 1
     exchange.more_headers = [*exchange.more_headers, *look.headers()]
     entry = look.entry
     if entry is None:

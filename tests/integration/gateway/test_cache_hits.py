@@ -86,6 +86,9 @@ def test_a_hit_gives_the_same_bytes_and_says_so(tmp_path: Path) -> None:
         assert (hit.request, hit.response, hit.status, hit.task_name) == (BODY, one, 200, "triage")
         assert hit.attempts == () and not hit.audited and hit.audit_probability == 0.0
         assert len(provider.requests) == 1
+        page = raw(gateway.url, b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").decode()
+        for outcome in ("hit", "miss"):
+            assert f'freehold_cache_total{{outcome="{outcome}"}} 1\n' in page
 
 
 def test_streams_are_given_again_whole(tmp_path: Path) -> None:

