@@ -62,6 +62,8 @@ class Writer:
 
     def close(self, *, wait: bool = True) -> None:
         """Write what is waiting, then end; from now on nothing more is taken. Closing twice is fine."""
+        if self._closed:
+            return
         self._closed = True
         self._stop.set()
         if self._thread is not None:
