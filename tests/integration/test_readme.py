@@ -1,9 +1,10 @@
-"""What the README shows is run: its Python against a real gateway, its commands against a real folder."""
+"""What the README and the gateway's page show is run: Python against a real gateway, commands against a real folder."""
 
 from __future__ import annotations
 
 import io
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -17,11 +18,23 @@ from freehold.gateway import serve_in_thread
 from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers
 from freehold.upstreams.recorded import serve_in_thread as serve_recorded
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+GATEWAY = (ROOT / "docs" / "gateway.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.M | re.S)
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "freehold.cli.main", *shlex.split(command)[1:]],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def test_python_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,17 +63,28 @@ def test_commands_run(tmp_path: Path) -> None:
     ours = [command for command in commands if command.startswith("freehold ") and command != "freehold up"]
     assert len(ours) >= 6
     for command in ours:
-        ran = subprocess.run(
-            [sys.executable, "-m", "freehold.cli.main", *command.split()[1:]],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        ran = run(command, tmp_path)
         expected = 1 if "doctor" in command else 0
         assert ran.returncode == expected, f"{command}: {ran.stdout}{ran.stderr}"
 
 
+def test_the_gateways_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settings are sound, and its commands do what they say."""
+    (settings,) = blocks("toml", GATEWAY)
+    (tmp_path / "freehold.toml").write_text(settings)
+    for variable in re.findall(r'api_key_env = "(\w+)"', settings):
+        monkeypatch.setenv(variable, "sk-test")
+    checked = run("freehold config check freehold.toml", tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    commands = [line[2:] for line in blocks("console", GATEWAY)[0].splitlines()]
+    assert len(commands) >= 6
+    for command in commands:
+        ran = run(command, tmp_path)
+        assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
+    assert "revoked" in run("freehold keys show notebook", tmp_path).stdout
+
+
 def test_every_command_is_documented() -> None:
-    missing = [name for name in COMMANDS if not re.search(rf"`freehold {name}\b|\$ freehold {name}\b|`{name}`", README)]
-    assert not missing, f"The README does not name: {', '.join(missing)}."
+    pages = README + GATEWAY
+    missing = [name for name in COMMANDS if not re.search(rf"`freehold {name}\b|\$ freehold {name}\b|`{name}`", pages)]
+    assert not missing, f"Neither the README nor the gateway's page names: {', '.join(missing)}."
