@@ -160,6 +160,50 @@ def test_a_key_for_one_model_asks_no_other(tenants: Tenants, path: str) -> None:
     assert tenants.chat(key) == 200 and tenants.chat(key, "other") == 403
 
 
+KEPT_FOR_ALL = [
+    ("GET", "files"),
+    ("GET", "files/file-abc/content"),
+    ("DELETE", "files/file-abc"),
+    ("POST", "files"),
+    ("GET", "//files"),
+    ("GET", "./files"),
+    ("GET", "%66iles"),
+    ("GET", "Files"),
+    ("GET", "files;x=1"),
+    ("GET", "files?model=good"),
+    ("GET", "\\\\files"),
+    ("GET", "v1/files"),
+    ("GET", "batches"),
+    ("GET", "messages/batches"),
+    ("GET", "fine_tuning/jobs"),
+    ("GET", "organization/admin_api_keys"),
+    ("GET", "threads/thread_abc/messages"),
+    ("GET", "vector_stores"),
+    ("GET", "chat/completions"),
+    ("GET", "chat/completions/chatcmpl-abc/messages"),
+    ("DELETE", "models/good"),
+    ("GET", "responses"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), KEPT_FOR_ALL)
+def test_tenants_do_not_see_each_others_files_and_threads(tenants: Tenants, method: str, path: str) -> None:
+    """At the provider all virtual keys are one: what it keeps is for holders of the gateway's own key."""
+    keys = [tenants.new_key()[0], tenants.new_key(models=["good"])[0]]
+    before = sum(map(len, tenants.upstream.asked.values()))
+    for key in keys:
+        request = get(f"/v1/{path}", authorization=f"Bearer {key}").replace(b"GET", method.encode(), 1)
+        assert tenants.ask(request).status in (400, 403, 404)
+    assert sum(map(len, tenants.upstream.asked.values())) == before
+
+
+def test_the_gateways_own_key_reaches_all_that_the_provider_keeps(tenants: Tenants) -> None:
+    for path in ("models/good", "files?model=good"):
+        assert tenants.ask(get(f"/v1/{path}", authorization=f"Bearer {OWN_KEY}")).status in (200, 404)
+    key, _ = tenants.new_key()
+    assert tenants.ask(get("/v1/models/good", authorization=f"Bearer {key}")).status == 200
+
+
 def test_a_key_ends_when_it_is_revoked(tenants: Tenants) -> None:
     key, key_id = tenants.new_key()
     assert tenants.chat(key) == 200

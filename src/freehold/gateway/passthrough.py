@@ -15,6 +15,7 @@ from freehold.gateway.http import Reply, Request
 from freehold.gateway.relay import pass_on
 from freehold.gateway.repeat import given_again
 from freehold.gateway.runtime import Runtime
+from freehold.gateway.tenancy import check_shared
 from freehold.gateway.turn import Turn
 
 
@@ -35,8 +36,11 @@ def passthrough(runtime: Runtime, request: Request, reply: Reply) -> None:
     exchange.api = api_of(request)
     exchange.policy = runtime.watch.view.policy.version
     try:
-        if b".." in request.raw_path.replace(b"%2e", b".").replace(b"%2E", b".").split(b"/"):
+        if ".." in request.path.replace("\\", "/").split("/"):
             raise NotFound("The path leaves the API.", "Send a path below /v1 without `..`.")
+        grant = turn.caller.grant
+        if grant.key_id is not None:
+            check_shared(request.method, request.path, grant.name)
         if turn.body and not turn.caller.content_type.startswith(b"application/json"):
             exchange.request, exchange.truncated = b"", True  # an upload: not for the record
         asked = _read(turn.body)
