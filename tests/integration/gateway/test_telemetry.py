@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -168,3 +169,34 @@ def test_access_lines_cannot_be_forged_and_tell_no_secret(tmp_path: Path) -> Non
     assert len(requests) == 5 and {line["status"] for line in requests} >= {200, 400, 502}
     assert {line["level"] for line in requests if line["status"] == 502} == {"warning"}
     assert all(line["trace_id"].startswith("tr_") for line in requests)
+
+
+def test_lines_and_spans_begin_and_end_with_the_settings(tmp_path: Path) -> None:
+    with Scripted(answering(plain(ANSWER))) as provider, Receiver() as receiver:
+
+        def configured(telemetry: str) -> None:
+            new = tmp_path / "new.toml"
+            new.write_text(
+                'data_dir = "data"\n[gateway]\nport = 0\n'
+                f'[upstreams.main]\nbase_url = "{provider.base_url}"\n{telemetry}'
+            )
+            new.rename(tmp_path / "freehold.toml")
+
+        configured("")
+        with GatewayProcess(tmp_path) as gateway:
+
+            def asked_until(condition: Callable[[], object]) -> None:
+                def once() -> object:
+                    assert split(raw(gateway.url, post(BODY)))[0] == 200
+                    return condition()
+
+                wait_for(once, 20)
+
+            asked_until(lambda: len(provider.requests) > 2)
+            assert not receiver.spans and '"event": "request"' not in gateway.log.read_text()
+            configured(f'[telemetry]\nlog = "requests"\notlp_endpoint = "{receiver.endpoint}"\n')
+            asked_until(lambda: receiver.spans and '"event": "request"' in gateway.log.read_text())
+            configured("")
+            asked_until(lambda: "traceparent" not in provider.requests[-1].headers)
+            sent = sum("traceparent" in request.headers for request in provider.requests)
+            assert len(receiver.wait_for(sent)) == sent
