@@ -37,6 +37,7 @@ _COLUMNS = (
     "kind",
     "api",
     "task",
+    "task_name",
     "model",
     "answered_by",
     "owned",
@@ -76,7 +77,7 @@ def report(store: Store, settings: Settings, drill: Drill, *, derive: Derive | N
         requests = requests.filter(pl.col("task") == drill.task)
     within = pl.col("at_ns").is_between(drill.since_ns, drill.until_ns, closed="left")
     rows = requests.filter(within).with_columns(outcome=_outcome(settings.drill.stand_in, drill.upstreams))
-    names = {task.task_id: task.name for task in store.control.tasks.list()}
+    names = task_names(store, rows)
     kept = rows.filter(pl.col("outcome").is_in(["certified", "uncertified", "stand-in"]))
     before = requests.filter((pl.col("at_ns") < drill.since_ns) & _by(drill.upstreams) & _fine())
     asked = frame.filter((pl.col("kind") == "drill") & pl.col("of").is_in(kept.get_column("trace_id").implode()))
@@ -106,6 +107,12 @@ def of_upstreams(
     models = frame.get_column("model").unique().to_list()
     theirs = [model for model in models if ((where.find(model) if model else None) or default) in wanted]
     return frame.filter(pl.col("model").is_in(theirs))
+
+
+def task_names(store: Store, rows: pl.DataFrame) -> dict[str, str]:
+    """Task → what people call it: as it is stored, else as callers name it."""
+    called = rows.filter(pl.col("task_name") != "").group_by("task").agg(pl.col("task_name").last())
+    return dict(called.iter_rows()) | {task.task_id: task.name for task in store.control.tasks.list()}
 
 
 def _fine() -> pl.Expr:
