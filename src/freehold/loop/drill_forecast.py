@@ -16,7 +16,7 @@ from freehold.domain.traces import TASK_APIS
 from freehold.loop.drills import SECOND_NS
 from freehold.monitor.drill_advice import next_steps
 from freehold.monitor.drill_needs import needs_of
-from freehold.monitor.drill_report import of_upstreams
+from freehold.monitor.drill_report import of_upstreams, task_names
 from freehold.record.derive import Deriver
 from freehold.route.drill import DrillView, able
 from freehold.store.read_traces import read_traces
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MOST = 5_000
 """Most recent requests that are looked at."""
-_COLUMNS = ("at_ns", "api", "task", "fingerprint", "model", "owned", "certificate", "reason", "cached", "request")
+_COLUMNS = ("at_ns", "api", "task", "task_name", "fingerprint", "model", "owned", "certificate", "reason", "cached", "request")
 
 
 def forecast(store: Store, settings: Settings, drill: Drill, since_ns: int) -> DrillReport:
@@ -55,7 +55,7 @@ def forecast(store: Store, settings: Settings, drill: Drill, since_ns: int) -> D
         told.append((row["task"], row["api"], outcome))
         if outcome in ("failed", "spared"):
             unable.update(needs_of(row["api"], row["request"]))
-    names = {task.task_id: task.name for task in store.control.tasks.list()}
+    names = task_names(store, rows)
     made = DrillReport(
         seconds=(drill.since_ns - since_ns) / SECOND_NS,
         requests=len(told),
