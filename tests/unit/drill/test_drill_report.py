@@ -92,7 +92,7 @@ def test_a_report_counts_every_request_that_the_provider_would_have_answered_onc
     at = SINCE + SECOND
     owned: dict[str, Any] = {"owned": True}
     traffic.put(at, "no-rung", "inc/gpt")
-    traffic.put(at, "pinned", "inc/gpt")
+    traffic.put(at, "pinned", "inc/gpt", task="task_2", task_name="mail")
     traffic.put(at, "drill", "student/st_1", certificate="ce_1", **owned)
     traffic.put(at, "drill", "student/st_1", **owned)
     first = traffic.put(at, "drill", "own/llama", answer="yes!", task="", **owned)
@@ -114,7 +114,7 @@ def test_a_report_counts_every_request_that_the_provider_would_have_answered_onc
         "outside": 1, "pinned": 1, "certified": 1, "uncertified": 1, "stand-in": 2, "failed": 3, "spared": 1,
     }  # fmt: skip
     assert (report.requests, report.drilled, report.kept) == (10, 8, 4)
-    assert {line.name: line.requests for line in report.tasks} == {"triage": 8, "": 2}
+    assert {line.name: line.requests for line in report.tasks} == {"triage": 7, "mail": 1, "": 2}
     assert {line.key: line.outcomes.get("failed", 0) for line in report.apis} == {"chat": 2, "embeddings": 1}
     assert report.before is not None and (report.before.answers, report.before.p50) == (3, 10.0)
     assert report.during is not None and report.during.answers == 4
