@@ -93,9 +93,9 @@ def _key(request: ChatRequest) -> object:
     text = instructions(request)
     first = None if text else request.messages[0].content
     extras = (request.tools, request.functions, request.response_format)
-    rest = None if extras == (None, None, None) else _digest(msgspec.msgpack.encode(extras))
+    rest = None if extras == (None, None, None) else _digest(msgspec.json.encode(extras))
     if isinstance(first, list):
-        first = _digest(msgspec.msgpack.encode(first))
+        first = _digest(msgspec.json.encode(first))
     elif first is not None and len(first) > LONGEST_KEY:
         first = _digest(first.encode(errors="surrogatepass"))
     held = text if len(text) <= LONGEST_KEY else _digest(text.encode(errors="surrogatepass"))

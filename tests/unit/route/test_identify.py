@@ -79,3 +79,11 @@ def test_names_are_checked() -> None:
     assert task_name(request("s", metadata={"task": "m"}), "") == "m"
     for metadata in (None, {}, {"task": 1}, {"task": "x" * 500}, {"task": ""}):
         assert task_name(request("s", metadata=metadata), "") == ""
+
+
+def test_numbers_of_any_length_have_a_shape() -> None:
+    """JSON's numbers have no bounds: a schema with a long one is passed through like any other."""
+    schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "integer", "maximum": 10**30}}}
+    body = {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "hi", "n": 10**30}]}]}
+    asked = parse_chat(json.dumps({**body, "response_format": schema}).encode())
+    assert Identifier().identify(asked, "", NONE).fingerprint == shape_of(asked).fingerprint
