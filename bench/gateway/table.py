@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 BEGIN, END = "<!-- gateway bench: written by bench/gateway/run.sh -->", "<!-- end of the gateway bench -->"
 JSON, STREAM = "json16", "sse64"
+KEYS = "freehold-keys"
 HEAD = (
     "gateway",
     "CPU µs/request, c=16",
@@ -95,6 +96,11 @@ LIMITS = (
     Limit("CPU per request / TensorZero", 0.5, lambda r: ratio(r, "freehold", "tensorzero", JSON, "us_req")),
     Limit("CPU per request / nginx", 3.2, lambda r: ratio(r, "freehold", "nginx", JSON, "us_req")),
     Limit("CPU per event / TensorZero", 0.8, lambda r: ratio(r, "freehold", "tensorzero", STREAM, "us_event")),
+    Limit(
+        "… with a key and limits, per request / TensorZero", 0.5, lambda r: ratio(r, KEYS, "tensorzero", JSON, "us_req")
+    ),
+    Limit("… per request / nginx", 3.2, lambda r: ratio(r, KEYS, "nginx", JSON, "us_req")),
+    Limit("… per event / TensorZero", 0.8, lambda r: ratio(r, KEYS, "tensorzero", STREAM, "us_event")),
     Limit("added p50 at c=1, ms", 0.3, lambda r: added(r, "freehold")),
     Limit("idle MB", 80.0, lambda r: r.boot("freehold")[0]),
 )
