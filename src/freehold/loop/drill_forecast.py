@@ -27,7 +27,19 @@ if TYPE_CHECKING:
 
 MOST = 5_000
 """Most recent requests that are looked at."""
-_COLUMNS = ("at_ns", "api", "task", "task_name", "fingerprint", "model", "owned", "certificate", "reason", "cached", "request")
+_COLUMNS = (
+    "at_ns",
+    "api",
+    "task",
+    "task_name",
+    "fingerprint",
+    "model",
+    "owned",
+    "certificate",
+    "reason",
+    "cached",
+    "request",
+)
 
 
 def forecast(store: Store, settings: Settings, drill: Drill, since_ns: int) -> DrillReport:
