@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from freehold.domain.errors import ModelNotFound, UpstreamUnreachable
 from freehold.upstreams.base import Call, Sink, Upstream, UpstreamRequest, UpstreamResponse
@@ -33,6 +33,8 @@ class UpstreamDirectory:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = {entry.upstream.name: entry for entry in entries}
+        self.without: Callable[[], frozenset[str]] = frozenset
+        """Says which upstreams nothing falls back to at present."""
         self._map = ModelMap({name: entry.models for name, entry in self.entries.items()})
 
     @property
@@ -65,9 +67,7 @@ class UpstreamDirectory:
             RequestError: the upstream's protocol has not what the request asks for.
             UpstreamUnreachable: there is no such upstream any more.
         """
-        entry = self.entries.get(name)
-        if entry is None:  # whoever asks holds on to a name from before the settings changed
-            raise UpstreamUnreachable(f"Upstream {name!r} is not configured any more.", "Try again.")
+        entry = self._entry(name)
         if not entry.fallbacks:
             return entry.upstream.start(request, sink)
         return self._falling(entry, request, sink, other_models=True)
@@ -83,18 +83,24 @@ class UpstreamDirectory:
             UpstreamError: the last upstream did not begin an answer.
         """
         answer = Answer()
-        call = self._falling(self.entries[name], request, answer, other_models=False)
+        call = self._falling(self._entry(name), request, answer, other_models=False)
         await answer.head(call)
         return answer.upstream, answer
+
+    def _entry(self, name: str) -> Entry:
+        entry = self.entries.get(name)
+        if entry is None:  # whoever asks holds on to a name from before the settings changed
+            raise UpstreamUnreachable(f"Upstream {name!r} is not configured any more.", "Try again.")
+        return entry
 
     def health(self) -> list[Health]:
         """How each deployment of each upstream does, as this worker sees it."""
         return [health for entry in self.entries.values() for health in entry.upstream.health()]
 
     def _falling(self, entry: Entry, request: UpstreamRequest, sink: Sink, *, other_models: bool) -> Call:
-        steps = [(entry.upstream, "")]
+        steps, cut = [(entry.upstream, "")], self.without()
         for fallback, model in entry.fallbacks:
-            if other_models or not model:
+            if (other_models or not model) and fallback not in cut:
                 steps.append((self.entries[fallback].upstream, model))
         return Falling(steps, request, sink)
 
