@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 import weakref
 from typing import NamedTuple
 
@@ -94,6 +95,7 @@ class Runtime:
         """Of former settings; exchanges under way hold on to them."""
         self._drill: tuple[DrillView | None, Settings] = (None, settings)
         """What `drill` saw last, and by which settings."""
+        self.upstreams.without = self._cut
         self._leaving: list[Audits] = []
         """Queues of former settings."""
         show_state(self.metrics, self)
@@ -181,6 +183,7 @@ class Runtime:
                 self.cache.close(wait=False)
             self.cache = ResponseCache(settings.data, settings.cache) if settings.cache.enabled else None
         self.settings, self.upstreams = settings, ready.upstreams
+        self.upstreams.without = self._cut
         self.access.use(ready.own_key)
         self.prices = PriceList(settings.upstreams)
         former, self.telemetry = self.telemetry, ready.telemetry
@@ -224,6 +227,13 @@ class Runtime:
 
     def _open_control(self) -> ControlStore:
         return ControlStore.open(self.settings.control_url)
+
+    def _cut(self) -> frozenset[str]:
+        """The upstreams that an exit drill does without for all requests."""
+        drill = self.drill if self.watch.drill is not None else None
+        if drill is None or drill.drill.task or drill.drill.share < 1.0 or not drill.drill.in_force(time.time_ns()):
+            return frozenset()
+        return drill.cut
 
     def is_owned(self, upstream: str) -> bool:
         """Whether the weights of the models at `upstream` are the organisation's."""
