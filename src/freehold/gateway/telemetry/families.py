@@ -75,6 +75,7 @@ FAMILIES: dict[str, Family] = {
     "upstream_in_flight": Family("gauge", "Requests under way at a deployment.", ("upstream", "deployment")),
     "policy_version": Family("gauge", "The policy in force.", ()),
     "policy_stale": Family("gauge", "1 while the control store is out of reach.", ()),
+    "keys_stale": Family("gauge", "1 while virtual keys and limits cannot be looked up anew.", ()),
     "metrics_private": Family("gauge", "1 if this worker's counts cannot be seen by other workers.", ()),
     "metrics_full": Family("gauge", "1 if some series found no room and are not shown.", ()),
     "resident_bytes": Family("gauge", "Memory that the worker holds.", ()),

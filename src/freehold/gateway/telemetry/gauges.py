@@ -19,6 +19,7 @@ def show_state(metrics: Metrics, runtime: Runtime) -> None:
     """Let `metrics` show the state of `runtime`."""
     metrics.gauge("policy_version", lambda: runtime.watch.view.policy.version)
     metrics.gauge("policy_stale", lambda: runtime.watch.stale)
+    metrics.gauge("keys_stale", lambda: runtime.access.trouble() is not None)
     metrics.upstream_states(lambda: _upstreams(runtime))
 
 
