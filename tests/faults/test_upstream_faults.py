@@ -7,12 +7,13 @@ import json
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from chaos import LONG_LINE
+from chaos import LONG_LINE, Chaos, plain, says
 from fault_cases import CASES, Case
 from fault_fixtures import Stand
-from gateway_process import wait_for
+from gateway_process import GatewayProcess, configure, wait_for
 from wire import Answer, Wire, ask, body_for, new_nonce, post
 
 AT_ONCE = 8.0
@@ -97,6 +98,18 @@ def test_a_storm_of_429_is_passed_on_at_once_and_not_multiplied(stand: Stand, po
     assert all(1 <= int(answer.headers["retry-after"]) <= 7 for answer in answers)
     assert time.monotonic() - began < AT_ONCE
     assert len(stand.chaos.asked["too-many-requests"]) - before <= 200
+
+
+@pytest.mark.parametrize("status", ["503 Service Unavailable", "429 Too Many Requests"])
+def test_retries_do_not_multiply_an_outage(tmp_path: Path, pool: ThreadPoolExecutor, status: str) -> None:
+    """Each request may be tried three times; all of them together only by a fifth more often than there are."""
+    requests = 200
+    with Chaos({"down": says(plain(b"{}", status, "retry-after: 0\r\n"))}) as chaos:
+        configure(tmp_path, {"down": chaos.base_url("down")}, retries=2)
+        with GatewayProcess(tmp_path) as gateway:
+            asked = [pool.submit(ask, gateway.url, post(body_for("down", new_nonce()))) for _ in range(requests)]
+            assert {future.result().status for future in asked} <= {int(status[:3]), 503}
+        assert len(chaos.asked["down"]) <= 1.2 * requests + 20
 
 
 def test_all_faults_at_once_mix_up_nothing_and_leave_nothing_behind(stand: Stand, pool: ThreadPoolExecutor) -> None:

@@ -48,6 +48,8 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
             urls = {name: upstream.base_url(name) for name in upstream.scripts}
             gateway = 'api_key_env = "ATTACK_KEY"\nmax_body_bytes = 2_000_000'
             configure(folder, urls, gateway=gateway, api_key_env="PROVIDER_KEY")
+            config = folder / "freehold.toml"
+            config.write_text(f'{config.read_text()}\n[telemetry]\nlog = "requests"\n')
             env = {"ATTACK_KEY": KEY, "PROVIDER_KEY": PROVIDER_KEY}
             with GatewayProcess(folder, env=env) as process:
                 yield Target(process, upstream, canary)

@@ -126,13 +126,13 @@ def new_nonce() -> str:
     return uuid.uuid4().hex
 
 
-def body_for(model: str, nonce: str, *, stream: bool = False, size: int = 0) -> bytes:
+def body_for(model: str, nonce: str, *, stream: bool = False, size: int = 0, prompt: str = "hi") -> bytes:
     """A chat request that can be told from all others."""
     request = {
         "model": model,
         "user": nonce,
         "stream": stream,
-        "messages": [{"role": "user", "content": "hi" + "x" * size}],
+        "messages": [{"role": "user", "content": prompt + "x" * size}],
     }
     return json.dumps(request).encode()
 
