@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event
 
 from freehold.config import CacheSettings
-from freehold.gateway.cache import Asked, ResponseCache, tenant_of
+from freehold.gateway.cache import Look, ResponseCache, tenant_of
 from freehold.gateway.cache.sweep import LEFT_BEHIND_SECONDS, sweep
 
 KEYS = 40
@@ -36,7 +36,7 @@ def open_cache(data: Path) -> ResponseCache:
     return ResponseCache(data, CacheSettings(enabled=True, max_bytes=KEYS * 32_768))
 
 
-def ask(cache: ResponseCache, number: int) -> Asked:
+def ask(cache: ResponseCache, number: int) -> Look:
     return cache.ask(tenant_of(f"key-{number % 3}"), "up", "o", b"POST", b"/completions", [], b"%d" % number)
 
 
