@@ -188,6 +188,14 @@ def test_keys_change_their_header_and_are_sent_once() -> None:
     assert (both.api_key, both.authorization) == (None, b"Bearer sk-4")
 
 
+def test_left_out_features_are_named() -> None:
+    heard = _Head()
+    request = _request(b"/messages", MESSAGES, [(b"anthropic-beta", b"x"), (b"anthropic-version", b"2023-06-01")])
+    _, sink = translated("gpt", "openai", request, heard, Options())
+    sink.begin("gpt", 200, [(b"content-type", b"text/event-stream")])
+    assert heard.headers[b"x-freehold-dropped"] == b"anthropic-beta"
+
+
 def test_headers_that_only_the_callers_provider_knows_stay_here() -> None:
     common: Headers = [(b"content-type", b"application/json"), (b"traceparent", b"00-1")]
     asked = _to_anthropic(headers=[*common, (b"openai-organization", b"org"), (b"openai-beta", b"x")])

@@ -10,6 +10,8 @@ from freehold.upstreams.anthropic.sinks import ToAnthropic, ToOpenAI, Translatin
 from freehold.upstreams.base import Headers, Sink, UpstreamRequest
 from freehold.upstreams.translate import Options, TranslatedRequest, request_to_anthropic, request_to_openai
 
+_FEATURES = frozenset((b"anthropic-beta", b"openai-beta"))
+"""Ask for what only the caller's provider has; what comes of it in the body is refused by its name."""
 _NEITHER = frozenset((b"content-encoding", b"content-md5", b"digest", b"content-digest"))
 """Speak of the body's bytes, which change."""
 
@@ -36,7 +38,7 @@ def translated(
         asked = _asked(request, MESSAGES, made, _without(request.headers, b"openai-"))
         asked.api_key, asked.authorization = request.api_key or _bearer(request.authorization), None
         answered: Translating = ToOpenAI(
-            sink, created=int(time.time()), include_usage=made.include_usage, dropped=tuple(made.dropped)
+            sink, created=int(time.time()), include_usage=made.include_usage, dropped=_dropped(made, request)
         )
         return asked, answered
     if request.method == b"POST" and path == MESSAGES and protocol == "openai":
@@ -44,7 +46,7 @@ def translated(
         asked = _asked(request, CHAT, made, _without(request.headers, b"anthropic-"))
         if asked.authorization is None and request.api_key is not None:
             asked.authorization = b"Bearer " + request.api_key
-        return asked, ToAnthropic(sink, dropped=tuple(made.dropped))
+        return asked, ToAnthropic(sink, dropped=_dropped(made, request))
     raise _nothing_like(upstream, protocol, path)
 
 
@@ -63,6 +65,11 @@ def _asked(request: UpstreamRequest, path: bytes, made: TranslatedRequest, heade
     )
     asked.attempts = request.attempts
     return asked
+
+
+def _dropped(made: TranslatedRequest, request: UpstreamRequest) -> tuple[str, ...]:
+    """What the caller asked for and is told was left out: fields, and headers that ask for features."""
+    return (*made.dropped, *(name.decode() for name, _ in request.headers if name in _FEATURES))
 
 
 def _without(headers: Headers, prefix: bytes) -> Headers:
