@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from gateway_fixtures import Scripted, answering, plain, post, raw, settings, split, traces, upstream, wait_for
+from gateway_fixtures import Scripted, answering, hang_up, plain, post, raw, settings, split, traces, upstream, wait_for
 from rung_fixtures import PROOF, SUM, recorded, running, text_of
 
 from freehold.config import DrillSettings
@@ -140,3 +140,18 @@ def test_a_ladder_does_not_ask_what_is_cut(tmp_path: Path) -> None:
         assert traces(tmp_path)[-1].reason == "drill" and traces(tmp_path)[-1].audit_probability == 0.0
         assert run.ask(PROOF)[0]["x-freehold-answered-by"] == "main/big"
         store.close()
+
+
+def test_nothing_falls_back_to_what_is_cut(tmp_path: Path) -> None:
+    with Scripted(hang_up) as broken, Scripted(answering(plain())) as backup:
+        first = upstream(broken.base_url, ["m"], fallbacks=("backup",))
+        chosen = settings(tmp_path, {"main": first, "backup": upstream(backup.base_url, ["n"], owned=True)})
+        with serve_in_thread(chosen) as gateway:
+            assert split(raw(gateway.url, post(body("x"))))[1]["x-freehold-answered-by"] == "backup/m"
+            store = Store(tmp_path, ControlStore.open(chosen.control_url))
+            begin_drill(store, chosen, ("backup",), 60, time.time_ns(), anyway=True)
+            wait_for(lambda: gateway.runtime.watch.drill is not None)
+            status, headers, _ = split(raw(gateway.url, post(body("x"))))
+            assert status == 502 and "x-freehold-drill" not in headers
+            store.close()
+    assert len(backup.requests) == 1
