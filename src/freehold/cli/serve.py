@@ -63,7 +63,11 @@ def up_command(config: str | None, workers: int | None, as_json: bool, log_level
 @json_option
 @_log_level
 def serve_command(config: str | None, workers: int | None, as_json: bool, log_level: str) -> None:
-    """Run the gateway only: it passes through, records, and follows the policy in force."""
+    """Run the gateway only: it passes through, records, and follows the policy in force.
+
+    A changed configuration file is in force within two seconds, without a connection dropped; SIGHUP makes it so at
+    once. A file that cannot be used changes nothing.
+    """
     from freehold.gateway import serve
 
     path, _ = settings_at(config)
@@ -79,7 +83,10 @@ def serve_command(config: str | None, workers: int | None, as_json: bool, log_le
 @json_option
 @_log_level
 def loop_command(config: str | None, once: bool, with_parent: bool, as_json: bool, log_level: str) -> None:
-    """Run the loop: seal, find tasks, train, certify, promote, watch audits, roll back."""
+    """Run the loop: seal, find tasks, train, certify, promote, watch audits, roll back.
+
+    A changed configuration file is in force from the next turn but one.
+    """
     if as_json and not once:
         raise click.UsageError("--json goes with --once: a loop without end has no result to print.")
     path, settings = settings_at(config)
@@ -96,6 +103,8 @@ def loop_command(config: str | None, once: bool, with_parent: bool, as_json: boo
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+    if not sys.stdin.isatty():  # it looks at its file every turn: there is nothing to be told
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if with_parent:
         threading.Thread(target=_end_with_parent, args=(stop,), name="parent-watch", daemon=True).start()
     run_loop(settings, path, stop, log_level=log_level)
