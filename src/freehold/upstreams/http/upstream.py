@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Literal
 
 from freehold.domain.errors import ConfigError, UpstreamError, UpstreamResting
@@ -105,6 +106,8 @@ class HttpUpstream:
         self.protocol: str = options.protocol
         self._options = options
         self._foreign = FOREIGN[options.protocol]
+        if options.protocol == "anthropic":
+            import_module("freehold.upstreams.anthropic.requests")  # needed soon: not first while callers wait
         self.hedge_after = options.hedge_after
         self.deployments = tuple(_deployment(name, place, options, clock) for place in places)
         self.origin = " ".join(sorted({deployment.origin for deployment in self.deployments}))
