@@ -103,7 +103,8 @@ def loop_command(config: str | None, once: bool, with_parent: bool, as_json: boo
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
-    if not sys.stdin.isatty():  # it looks at its file every turn: there is nothing to be told
+    if sys.stdin is None or not sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
+        # It looks at its file every turn: there is nothing to be told
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if with_parent:
         threading.Thread(target=_end_with_parent, args=(stop,), name="parent-watch", daemon=True).start()
