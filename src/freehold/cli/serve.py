@@ -104,7 +104,7 @@ def loop_command(config: str | None, once: bool, with_parent: bool, as_json: boo
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     if sys.stdin is None or not sys.stdin.isatty():  # pyright: ignore[reportUnnecessaryComparison]
-        # It looks at its file every turn: there is nothing to be told
+        # It looks at its file every turn: there is nothing that it must be told.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if with_parent:
         threading.Thread(target=_end_with_parent, args=(stop,), name="parent-watch", daemon=True).start()
