@@ -25,13 +25,13 @@ CLASSES = {
 }
 """What both providers' libraries call their errors; LiteLLM took over the names."""
 STRANDED = """
-[gateway]
-port = 0
-[upstreams.dead]
+[upstreams.{name}]
 base_url = "{nobody}"
-models = ["gpt-dead"]
+models = ["{name}"]
 retries = 0
 """
+DEAD = ("gpt-dead-False", "gpt-dead-True", "claude-dead")
+"""Models of an upstream each: after some failures one rests, and says so instead."""
 
 
 def cases(rows: Sequence[Row]) -> list[object]:
@@ -40,7 +40,9 @@ def cases(rows: Sequence[Row]) -> list[object]:
         for row in rows
         for status in CLASSES
         for stream in (False, True)
-        if (row.name != "llm" or status == 429)  # a process each, and it says no more than the message
+        if (
+            row.name != "llm" or status == 404
+        )  # a process each, it says no more than the message, and tries others again
         and (row.name, status) != ("litellm-messages", 403)  # which it takes for a lost connection
     ]
 
@@ -94,7 +96,8 @@ def stranded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A gateway whose only upstreams are not there."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
-    with running_gateway(tmp_path_factory.mktemp("stranded"), STRANDED.format(nobody=nobody)) as url:
+    upstreams = [STRANDED.format(name=name, nobody=nobody) for name in DEAD]
+    with running_gateway(tmp_path_factory.mktemp("stranded"), "\n".join(["[gateway]\nport = 0", *upstreams])) as url:
         yield url
 
 
@@ -111,14 +114,17 @@ def test_the_gateways_own_errors_are_openai_errors(stranded: str, stream: bool) 
         assert (unknown.value.type, unknown.value.code) == ("invalid_request_error", "model_not_found")
         for ask in asks:
             with pytest.raises(openai.InternalServerError) as dead:
-                ask("gpt-dead")
+                ask(f"gpt-dead-{stream}")
             assert (dead.value.status_code, dead.value.code) == (502, "upstream_unreachable")
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_gateways_own_errors_are_anthropic_errors(stranded: str, stream: bool) -> None:
     with anthropic.Anthropic(base_url=stranded, api_key="sk-test", max_retries=0) as client:
-        for model, kind, status in (("strange", anthropic.NotFoundError, 404), ("gpt-dead", anthropic.APIError, 502)):
+        for model, kind, status in (
+            ("strange", anthropic.NotFoundError, 404),
+            ("claude-dead", anthropic.APIError, 502),
+        ):
             with pytest.raises(kind) as refused:
                 client.messages.create(model=model, max_tokens=9, messages=HELLO, stream=stream)
             error = refused.value
