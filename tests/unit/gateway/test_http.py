@@ -227,6 +227,17 @@ def test_what_is_kept_and_what_is_refused(request_: bytes, status: bytes, kept: 
         assert wire.sent.endswith(b"\r\n\r\n") and b"content-length: " in wire.sent
 
 
+@pytest.mark.parametrize("cut", range(0, 140, 7))
+@pytest.mark.parametrize("request_", [POST, CHUNKED])
+def test_an_offer_to_change_protocols_costs_no_body(request_: bytes, cut: int) -> None:
+    offer = b"Host: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAE"
+    whole = request_.replace(b"Host: a", offer)
+    wire = conversation(echo, *filter(None, (whole[:cut], whole[cut:])))
+    [[_, _, _, headers, body]] = bodies(wire)
+    assert (headers, body) == (3, "hello") and wire.closed  # host, framing, connection: close
+    assert conversation(echo, request_.replace(b"Host: a", b"Host: a\r\nUpgrade: h2c")).closed
+
+
 def test_an_announced_body_over_the_limit_is_refused_before_it_comes() -> None:
     wire = conversation(echo, b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (LIMIT + 1))
     assert wire.sent.startswith(b"HTTP/1.1 413 ")

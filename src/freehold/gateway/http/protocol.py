@@ -36,6 +36,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _NOTED = frozenset((b"content-length", b"expect", b"upgrade"))
 """Headers that the connection itself must look at."""
+_OFFER = frozenset((b"connection", b"upgrade", b"http2-settings"))
 _lower: dict[bytes, bytes] = {}
 """Header names as callers write them → lower case; there are few."""
 
@@ -121,6 +122,8 @@ class HttpProtocol(asyncio.Protocol):
         self._expects = False
         self._announced = b""
         self._upgrades = False
+        self._offered = False
+        """The request that is being read offers to change protocols, and is read again."""
 
     # What the event loop calls.
 
@@ -143,12 +146,7 @@ class HttpProtocol(asyncio.Protocol):
             self._head_bytes = len(data)
             self._since = self._loop.time()
         body_bytes = self._body_bytes
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._last_request()
-        except httptools.HttpParserError:
-            self._refused = self._refused or RequestError("This is not HTTP/1.1.", "Speak HTTP/1.1 to this port.")
+        self._feed(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refused = self._refused or _head_too_large()
         elif self._arriving is not None:
@@ -224,6 +222,9 @@ class HttpProtocol(asyncio.Protocol):
         if self._refused is not None:
             return
         parser = self._parser
+        if self._upgrades and parser.should_upgrade() and parser.get_method() != b"CONNECT":
+            self._offered = True
+            return
         version = parser.get_http_version()
         self._body, self._body_bytes, self._bodiless_bytes = [], 0, 0
         try:
@@ -315,6 +316,29 @@ class HttpProtocol(asyncio.Protocol):
             size = len(self._target) + sum(len(name) + len(value) + 4 for name, value in self._headers)
             if size > MAX_HEAD_BYTES:
                 raise _head_too_large()
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            if self._offered:
+                self._decline(data[offer.args[0] :])
+            else:
+                self._last_request()
+        except httptools.HttpParserError:
+            self._refused = self._refused or RequestError("This is not HTTP/1.1.", "Speak HTTP/1.1 to this port.")
+
+    def _decline(self, rest: bytes) -> None:
+        """Read a request again without its offer to change protocols, for which httptools would skip its body.
+
+        Some clients offer HTTP/2 with every request that they do not encrypt; what follows such a request could be
+        another protocol, so the connection is closed after it.
+        """
+        self._offered = False
+        line = b"%b %b HTTP/%b" % (self._parser.get_method(), self._target, self._parser.get_http_version().encode())
+        kept = [b"%b: %b" % header for header in self._headers if header[0] not in _OFFER]
+        self._parser = httptools.HttpRequestParser(self)
+        self._feed(b"\r\n".join([line, *kept, b"connection: close", b"", rest]))
 
     def _last_request(self) -> None:
         """Nothing that comes after what was read so far is a request."""
