@@ -13,24 +13,7 @@ from clients.process import Child
 from clients.table import Row
 from installed import litellm_path, node_folder
 from provider import Provider
-from running import running_gateway
-
-ANTHROPIC_WIRED = True
-CONFIG = """
-data_dir = "data"
-[gateway]
-port = 0
-[upstreams.openai]
-base_url = "{provider.openai_url}"
-retries = 0
-"""
-ANTHROPIC = """
-[upstreams.anthropic]
-base_url = "{provider.openai_url}"
-protocol = "anthropic"
-models = ["claude-*"]
-retries = 0
-"""
+from running import CONFIG, running_gateway
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +24,7 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture(scope="session")
 def gateway(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    config = (CONFIG + (ANTHROPIC if ANTHROPIC_WIRED else "")).format(provider=provider)
+    config = CONFIG.format(provider=provider)
     with running_gateway(tmp_path_factory.mktemp("gateway"), config) as url:
         yield url
 

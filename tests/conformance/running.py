@@ -1,4 +1,4 @@
-"""The gateway as its users run it, and plain requests to it."""
+"""The gateway as its users run it, over the provider for tests as both kinds of upstream."""
 
 from __future__ import annotations
 
@@ -7,10 +7,22 @@ import json
 import os
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Generator
 from pathlib import Path
+
+CONFIG = """
+data_dir = "data"
+[gateway]
+port = 0
+[upstreams.openai]
+base_url = "{provider.openai_url}"
+retries = 0
+[upstreams.anthropic]
+base_url = "{provider.openai_url}"
+protocol = "anthropic"
+models = ["claude-*"]
+retries = 0
+"""
 
 
 @contextlib.contextmanager
@@ -32,16 +44,3 @@ def running_gateway(folder: Path, config: str, environment: dict[str, str] | Non
     finally:
         process.kill()
         process.wait()
-
-
-def fetch(
-    url: str, body: bytes | None = None, headers: dict[str, str] | None = None, method: str | None = None
-) -> tuple[int, dict[str, str], bytes]:
-    """One request by the standard library, errors as they are: status, headers, body."""
-    request = urllib.request.Request(url, body, headers or {}, method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=20) as response:
-            return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, {name.lower(): value for name, value in error.headers.items()}, error.read()
