@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -269,3 +270,16 @@ def test_a_deleted_or_replaced_sqlite_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="replaced"):
         store.tasks.list()
     store.close()
+
+
+def test_every_connection_notices_that_a_sqlite_file_was_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "control.sqlite"
+    ControlStore.open(f"sqlite:///{path}").close()
+    stores = [ControlStore.open(f"sqlite:///{path}") for _ in range(3)]
+    assert [store.policy_version() for store in stores] == [0] * 3
+    for file in tmp_path.glob("control.sqlite*"):
+        file.write_bytes(os.urandom(file.stat().st_size))
+    for store in stores:  # the first one to notice makes the memory that they share look well again
+        with pytest.raises(StoreError, match="not a database"):
+            store.policy_version()
+        store.close()

@@ -172,6 +172,9 @@ def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that turns from reading to writing fails at once if another wrote meanwhile, without
     # waiting for its lock; one that says so at the start waits its turn.
     write = connection.get_execution_options().get("freehold_write", False)
+    # Pages in memory pass for those of a file that was overwritten, if another connection was the first to notice:
+    # without them every transaction reads the file's head anew, and says what is wrong with it.
+    connection.exec_driver_sql("PRAGMA shrink_memory")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
