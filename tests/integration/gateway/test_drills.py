@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -176,3 +177,16 @@ def test_a_drill_ends_by_itself_when_its_command_is_killed(run: Running) -> None
     settle_drills(run.store, run.settings, time.time_ns() + 10**11)
     [drill] = run.store.control.drills.list()
     assert drill.state == "ended" and drill.report is not None and 2.9 < drill.report.seconds < 3.1
+
+
+def test_a_signal_ends_the_command_and_its_drill_with_a_report(run: Running) -> None:
+    command = [*FREEHOLD, "drill", "--without", "main", "--for", "1h", "--json", "--config", str(run.config)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        run.everywhere(lambda answer: "x-freehold-drill" in answer.headers)
+        process.send_signal(signal.SIGINT)
+        assert run.everywhere(lambda answer: "x-freehold-drill" not in answer.headers) < SECONDS
+        out, _ = process.communicate(timeout=60)
+    found = json.loads(out)
+    assert process.returncode == 0 and found["state"] == "stopped" and found["started_by"]
+    assert found["report"]["outcomes"]["stand-in"] >= 24
+    assert "instead of the 3600 s" in found["report"]["notes"][0]
