@@ -118,8 +118,15 @@ def begin_drill(
     )
     if not anyway and not spare:
         _check_able(store, settings, drill)
-    for_task = f" for task {task}" if task else ""
-    message = f"{', '.join(drill.upstreams)} cut for {seconds:.0f} s{for_task}, for {share:.0%} of requests."
+    _keep(store, drill)
+    return drill
+
+
+def _keep(store: Store, drill: Drill) -> None:
+    for_task = f" for task {drill.task}" if drill.task else ""
+    names, seconds = ", ".join(drill.upstreams), drill.wanted_seconds
+    message = f"{names} cut for {seconds:.0f} s{for_task}, for {drill.share:.0%} of requests."
+    now_ns = drill.since_ns
     with store.control.transaction():
         if store.control.drill_in_force(now_ns) is not None:
             raise Conflict("Another exit drill is running.", "`freehold drill stop` ends it.")
@@ -127,7 +134,6 @@ def begin_drill(
         if not store.control.add_event(_event("drill-started", drill, now_ns, message)):
             raise Conflict("Another exit drill was begun at the same time.", "`freehold drill status` shows it.")
         store.control.drills.put(drill)
-    return drill
 
 
 def _check_able(store: Store, settings: Settings, drill: Drill) -> None:
