@@ -138,6 +138,9 @@ class Grant:
     def headers(self) -> list[tuple[bytes, bytes]]:
         """`x-ratelimit-*` as OpenAI sends them, of whichever of key and team has less left, as known here."""
         found: list[tuple[bytes, bytes]] = []
+        if not self._rates:
+            return found
+        now = time.time()
         for limit, remaining, reset, meters in self._rates:
             meter = meters[0]
             left = _remaining(meter)
@@ -145,8 +148,12 @@ class Grant:
                 others = _remaining(other)
                 if others < left:
                     meter, left = other, others
-            seconds = max(0, int(meter.ends - time.time()) + 1)
-            found += (limit, b"%d" % meter.limit), (remaining, b"%d" % left), (reset, b"%ds" % seconds)
+            seconds = meter.ends - now
+            found += (
+                (limit, b"%d" % meter.limit),
+                (remaining, b"%d" % left),
+                (reset, b"%ds" % (seconds + 1 if seconds > 0 else 0)),
+            )
         return found
 
 

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import click
@@ -18,6 +18,9 @@ from freehold.config import Settings, UpstreamSettings
 from freehold.domain.errors import FreeholdError, LeaseHeld
 from freehold.domain.policy import Ladder
 from freehold.rights import terms_of_url, terms_table
+
+if TYPE_CHECKING:
+    from freehold.store import Store
 
 LOW_DISK_BYTES = 1_000_000_000
 _CONNECT_SECONDS = 3.0
@@ -86,6 +89,10 @@ def _keys(settings: Settings) -> Iterator[Check]:
         for place in u.deployments
         if place.api_key_env
     }
+    if settings.access.admin_key_env:
+        wanted[settings.access.admin_key_env] = "access.admin_key_env"
+    if settings.access.pepper_env:
+        wanted[settings.access.pepper_env] = "access.pepper_env"
     for variable, setting in wanted.items():
         if os.environ.get(variable):
             yield Check(setting, "ok", f"${variable} is set")
@@ -230,9 +237,30 @@ def _store(settings: Settings) -> Iterator[Check]:
         damaged = [event for event in store.control.events(1000) if event.kind == "journal-damaged"]
         if damaged:
             yield Check("journal", "warning", f"{len(damaged)} damage(s) found; the last: {damaged[0].message}")
+        yield from _access(settings, store)
         yield _loop(settings)
     except FreeholdError as error:
         yield Check("store", "error", str(error))
+
+
+def _access(settings: Settings, store: Store) -> Iterator[Check]:
+    """Whether the keys that were made can be checked here."""
+    from freehold.access.credentials import Pepper
+
+    keys = store.control.access.keys.list()
+    active = [key for key in keys if not key.ended(time.time_ns())]
+    if keys:
+        pepper = Pepper.open(settings)
+        if pepper is None or pepper.mark != store.control.access.pepper_mark():
+            says = "This host has another pepper than the keys were made with, and refuses them all"
+            yield Check("keys", "error", f"{says}: see access.pepper_env.")
+            return
+    if active:
+        yield Check("keys", "ok", f"{len(active)} active of {len(keys)}")
+    elif settings.access.required and not settings.gateway.api_key_env:
+        yield Check("keys", "warning", "Every caller needs a key, and there is none: `freehold keys create NAME`")
+    elif keys and not settings.gateway.api_key_env:
+        yield Check("keys", "warning", "All keys have ended: no caller is let in")
 
 
 def _student(folder: Path, sha256: str, name: str) -> Check:

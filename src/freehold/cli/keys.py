@@ -63,7 +63,11 @@ def create_key(name: str, config: str | None, as_json: bool, **said: Any) -> Non
     from freehold.access.fields import KeyFields, convert
 
     settings, store = _open(config)
-    _print_secret(_desk(settings, store).create(convert(KeyFields, {"name": name, **_fields(said)})), as_json)
+    desk = _desk(settings, store)
+    first = not desk.all_keys() and not settings.access.required and not settings.gateway.api_key_env
+    _print_secret(desk.create(convert(KeyFields, {"name": name, **_fields(said)})), as_json)
+    if first:
+        click.echo("It is the first one: from now on the gateway asks every caller for a key.", err=True)
 
 
 @keys_command.command("list")

@@ -11,7 +11,7 @@ import pytest
 from access_fixtures import run, settings_of, until
 from postgres_fixture import running_postgres
 
-from freehold.access import Access, AdminAPI, KeyDesk
+from freehold.access import Access, AdminAPI, KeyDesk, Ticket
 from freehold.access.fields import KeyFields, TeamFields
 from freehold.access.windows import window_of
 from freehold.config import Settings
@@ -116,6 +116,31 @@ def test_a_required_key_is_required_before_there_is_any(tmp_path: Path) -> None:
         await access.stop()
 
     run(work())
+
+
+def test_the_next_minute_begins_with_a_lease_at_hand(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "")
+    store = ControlStore.open(settings.control_url)
+    made = _desk(settings).create(KeyFields(name="k", requests_per_minute=10_000))
+    ends = window_of("requests", 1_800_000_000.0).ends
+    now = [ends - 0.5]
+
+    async def work() -> None:
+        access = _access(settings, clock=lambda: now[0])
+        await access.start()
+        grant = access.admit(b"Bearer " + made.text.encode())
+        for _ in range(50):
+            (await access.taken(grant, 1, 0)).settle(1, 0)
+        await until(lambda: store.access.used(made.key.key_id, "requests", ends) > 0)
+        await asyncio.sleep(0.1)  # the worker hears of it
+        now[0] = ends + 0.1
+        outcomes: list[object] = []
+        access.take(grant, 1, 0, outcomes.append)
+        assert [type(outcome) for outcome in outcomes] == [Ticket]  # at once
+        await access.stop()
+
+    run(work())
+    store.close()
 
 
 def test_dollars_are_limited_per_day_and_month_and_for_the_team(tmp_path: Path) -> None:

@@ -108,3 +108,17 @@ def test_use_is_read_from_the_traces_and_from_the_workers(here: Path, run: Run) 
     assert (lines[key]["name"], lines[key]["requests"], lines[""]["requests"]) == ("ci", 2, 1)
     code, out, _ = run("keys", "usage")
     assert code == 0 and "240" in out
+
+
+def test_doctor_says_whether_keys_can_be_checked_here(here: Path, run: Run) -> None:
+    def keys() -> list[str]:
+        _, out, _ = run("doctor", "--json")
+        return [f"{check['level']}: {check['says']}" for check in json.loads(out) if check["what"] == "keys"]
+
+    _json(run, "keys", "create", "a")
+    assert keys() == ["ok: 1 active of 1"]
+    _json(run, "keys", "revoke", "a")
+    assert keys() == ["warning: All keys have ended: no caller is let in"]
+    (here / "freehold-data" / "keys" / "pepper").unlink()
+    assert "another pepper" in keys()[0] and keys()[0].startswith("error")
+    assert _json(run, "keys", "create", "b", code=4)["error"]["code"] == "conflict"
