@@ -54,15 +54,17 @@ class Grant:
     __slots__ = (
         "_models",
         "_rates",
-        "_scoped",
         "_seen",
         "_tasks",
         "accounts",
         "corrected",
+        "costs",
         "key_id",
+        "limited",
         "meters",
         "name",
         "own",
+        "scoped",
         "team",
     )
 
@@ -81,23 +83,13 @@ class Grant:
         self._rates = _rates(self.meters)
         self._models = key.models if key else ()
         self._tasks = key.tasks if key else ()
-        self._scoped = bool(self._models or self._tasks)
-        self._seen: set[tuple[str, str, str]] = set()
-
-    @property
-    def limited(self) -> bool:
+        self.limited = bool(self.accounts)
         """Whether what it uses has to be counted."""
-        return bool(self.accounts)
-
-    @property
-    def costs(self) -> bool:
+        self.costs = any(meter.unit == 2 for meter in self.meters)
         """Whether dollars are limited: then a request whose price is unknown cannot be let through."""
-        return any(meter.unit == 2 for meter in self.meters)
-
-    @property
-    def scoped(self) -> bool:
+        self.scoped = bool(self._models or self._tasks)
         """Whether it is limited to some models or tasks."""
-        return self._scoped
+        self._seen: set[tuple[str, str, str]] = set()
 
     def allows_model(self, model: str) -> bool:
         """Whether it may ask for `model`."""
@@ -109,7 +101,7 @@ class Grant:
         Raises:
             Forbidden: it may not; the message says which of both it is.
         """
-        if not self._scoped:
+        if not self.scoped:
             return
         asked = (model, task, task_id)
         if asked in self._seen:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 import msgspec
 
@@ -23,7 +22,7 @@ _ATTACHED = 1_500
 _TEXT_BESIDE = 4_000
 
 
-class _Asked(msgspec.Struct):
+class _Asked(msgspec.Struct, gc=False):
     """What bounds an answer, by the names that it has in the protocols."""
 
     max_tokens: int | None = None
@@ -33,13 +32,7 @@ class _Asked(msgspec.Struct):
 
 
 _decoder = msgspec.json.Decoder(_Asked)
-
-
-class _Expected(NamedTuple):
-    """Tokens that a request is expected to need."""
-
-    given: int
-    said: int
+_NOTHING = _Asked()
 
 
 def admit(turn: Turn, upstream: str, go: Go) -> None:
@@ -50,21 +43,23 @@ def admit(turn: Turn, upstream: str, go: Go) -> None:
     Raises:
         Forbidden: the key does not allow the model or the task, or limits dollars and the model's price is unknown.
     """
-    grant, exchange = turn.caller.grant, turn.exchange
+    grant = turn.caller.grant
     if not grant.limited:
         go()
         return
-    grant.check(exchange.model, exchange.task_name or turn.caller.task.decode(errors="replace"), exchange.task)
-    rate = turn.runtime.rates.of(upstream, exchange.model)
+    exchange = turn.exchange
+    if grant.scoped:
+        grant.check(exchange.model, exchange.task_name or turn.caller.task.decode(errors="replace"), exchange.task)
+    answerer = f"{upstream}/{exchange.model}"
+    rate = turn.runtime.rates.of(answerer)
     if rate is not None:
         _take(turn, rate, go)
     else:
-        turn.wait_for(_take_later(turn, upstream, go))
+        turn.wait_for(_take_later(turn, answerer, go))
 
 
-async def _take_later(turn: Turn, upstream: str, go: Go) -> None:
-    rate = await asyncio.to_thread(turn.runtime.rates.look_up, upstream, turn.exchange.model)
-    _take(turn, rate, go)
+async def _take_later(turn: Turn, answerer: str, go: Go) -> None:
+    _take(turn, await asyncio.to_thread(turn.runtime.rates.look_up, answerer), go)
 
 
 def _take(turn: Turn, rate: Rate, go: Go) -> None:
@@ -74,64 +69,63 @@ def _take(turn: Turn, rate: Rate, go: Go) -> None:
             f"The key {grant.name!r} has a budget, and the price of {turn.exchange.model!r} is unknown.",
             "Ask whoever runs this gateway to set it: [upstreams.NAME.prices].",
         )
-    expected = _expect(turn) if grant.corrected else _Expected(0, 0)
-    cost = int(expected.given * rate.input + expected.said * rate.output)
-    entry = _Entry(turn, expected, go)
-    turn.runtime.access.take(grant, expected.given + expected.said, cost, entry.taken)
-    entry.wait()
+    given, said = _expect(turn) if grant.corrected else (0, 0)
+    entry = _Entry(turn, given, go)
+    turn.runtime.access.take(grant, given + said, int(given * rate.input + said * rate.output), entry.taken)
+    if not entry.done:
+        turn.reply.listener = entry
 
 
-def _expect(turn: Turn) -> _Expected:
+def _expect(turn: Turn) -> tuple[int, int]:
+    """Tokens in and out that a request is expected to need."""
     body = turn.body
     try:
-        asked = _decoder.decode(body) if body else _Asked()
+        asked = _decoder.decode(body) if body else _NOTHING
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        asked = _Asked()  # the upstream will say what is wrong with it
-    bounds = (asked.max_tokens, asked.max_completion_tokens, asked.max_output_tokens)
-    most = max((bound for bound in bounds if bound is not None), default=None)
+        asked = _NOTHING  # the upstream will say what is wrong with it
+    most = asked.max_tokens
+    if most is None:
+        most = asked.max_completion_tokens if asked.max_completion_tokens is not None else asked.max_output_tokens
     size = len(body)
     if size > _LARGE_BODY:
         attached = body.count(b"base64")
         if attached:
             size = min(size, 4 * (attached * _ATTACHED + _TEXT_BESIDE))
-    given, said = turn.caller.grant.estimate(size, None if most is None else max(0, most))
-    return _Expected(given, said * max(1, asked.n or 1))
+    given, said = turn.caller.grant.estimate(size, most if most is None or most > 0 else 0)
+    return given, said * asked.n if asked.n is not None and asked.n > 1 else said
 
 
 class _Entry:
     """A request at the gate, as its reply's listener while it has to wait there."""
 
-    __slots__ = ("_done", "_expected", "_go", "_gone", "_turn")
+    __slots__ = ("_given", "_go", "_gone", "_turn", "done")
 
-    def __init__(self, turn: Turn, expected: _Expected, go: Go) -> None:
+    def __init__(self, turn: Turn, given: int, go: Go) -> None:
         self._turn = turn
-        self._expected = expected
+        self._given = given
+        """Tokens that the prompt is expected to be."""
         self._go = go
-        self._done = False
+        self.done = False
+        """It need not wait any more."""
         self._gone = False
-
-    def wait(self) -> None:
-        """Listen to the caller until a lease is there, if it is not yet."""
-        if not self._done:
-            self._turn.reply.listener = self
 
     def taken(self, outcome: Ticket | FreeholdError) -> None:
         """Go on, or tell the caller why not."""
-        self._done = True
         turn = self._turn
         if self._gone:
             if isinstance(outcome, Ticket):
                 outcome.settle(0, 0)
             return
+        self.done = True
         turn.reply.listener = None
-        exchange, grant = turn.exchange, turn.caller.grant
-        rates = grant.headers()
+        exchange = turn.exchange
+        rates = turn.caller.grant.headers()
         if rates:
             exchange.more_headers = [*exchange.more_headers, *rates]
         if isinstance(outcome, FreeholdError):
             turn.refuse(outcome)
             return
-        exchange.on_finish = partial(_settle, turn.runtime.rates, outcome, self._expected)
+        exchange.on_finish = partial(_settle, turn.runtime.rates, outcome, self._given)
         try:
             self._go()
         except FreeholdError as error:
@@ -151,11 +145,11 @@ class _Entry:
         """See `Listener`."""
 
 
-def _settle(rates: Rates, ticket: Ticket, expected: _Expected, exchange: Exchange, used: Tokens | None) -> None:
+def _settle(rates: Rates, ticket: Ticket, expected: int, exchange: Exchange, used: Tokens | None) -> None:
     """Correct what was taken to what was used.
 
-    An answer that does not say its tokens counts as expected for the prompt, and a token for each event of a stream or
-    four bytes of a document. What was answered from the cache, or with an error, used none.
+    An answer that does not say its tokens counts as `expected` for the prompt, and a token for each event of a stream
+    or four bytes of a document. What was answered from the cache, or with an error, used none.
     """
     if exchange.cached or not exchange.answered_by or exchange.status >= 400:
         ticket.settle(0, 0)
@@ -164,6 +158,5 @@ def _settle(rates: Rates, ticket: Ticket, expected: _Expected, exchange: Exchang
         given, cached, said = used
     else:
         events = exchange.response.count(b"\ndata:") if exchange.stream else 0
-        given, cached, said = expected.given, 0, events or len(exchange.response) // 4
-    upstream, _, model = exchange.answered_by.partition("/")
-    ticket.settle(given + said, rates.nanousd(upstream, model, given, cached, said), said)
+        given, cached, said = expected, 0, events or len(exchange.response) // 4
+    ticket.settle(given + said, rates.nanousd(exchange.answered_by, given, cached, said), said)

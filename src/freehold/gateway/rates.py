@@ -22,45 +22,48 @@ class Rate(NamedTuple):
     output: float
     known: bool
     """Whether there is a price at all; zeros if not."""
-    until: float
-    """Monotonic seconds."""
 
 
 class Rates:
-    """Used by the event loop; `look_up` also by threads."""
+    """By who answers, `upstream/model`. Used by the event loop; `look_up` also by threads."""
 
     def __init__(self, prices: PriceList, owned: frozenset[str]) -> None:
         """`owned`: upstreams whose models are the organisation's: without a price in the settings they cost nothing."""
         self._prices = prices
         self._owned = owned
-        self._rates: dict[tuple[str, str], Rate] = {}
+        self._rates: dict[str, Rate] = {}
+        self._until = time.monotonic() + _REMEMBERED_SECONDS
 
-    def of(self, upstream: str, model: str) -> Rate | None:
+    def of(self, answerer: str) -> Rate | None:
         """The rate, if it was looked up lately."""
-        rate = self._rates.get((upstream, model))
-        return rate if rate is not None and time.monotonic() < rate.until else None
+        if time.monotonic() > self._until:
+            self._until = time.monotonic() + _REMEMBERED_SECONDS
+            self._rates = {}
+        return self._rates.get(answerer)
 
-    def look_up(self, upstream: str, model: str) -> Rate:
+    def look_up(self, answerer: str) -> Rate:
         """Find the rate. The first list price takes about a second, since the list has to be loaded."""
-        until = time.monotonic() + _REMEMBERED_SECONDS
-        amounts = ((_USUAL, 0, 0), (_USUAL, _USUAL, 0), (0, 0, _USUAL))
-        costs = [self._cost(upstream, model, *amount) for amount in amounts]
-        if any(cost is None for cost in costs):
-            rate = Rate(0.0, 0.0, 0.0, upstream in self._owned or upstream == "student", until)
+        given = self._cost(answerer, _USUAL, 0, 0)
+        cached = self._cost(answerer, _USUAL, _USUAL, 0)
+        said = self._cost(answerer, 0, 0, _USUAL)
+        if given is None or cached is None or said is None:
+            rate = Rate(0.0, 0.0, 0.0, answerer.partition("/")[0] in self._owned)
         else:
-            given, cached, said = ((cost or 0) / _USUAL for cost in costs)
-            rate = Rate(given, cached, said, True, until)
-        self._rates[upstream, model] = rate
+            rate = Rate(given / _USUAL, cached / _USUAL, said / _USUAL, True)
+        self._rates[answerer] = rate
         return rate
 
-    def nanousd(self, upstream: str, model: str, given: int, cached: int, said: int) -> int:
+    def nanousd(self, answerer: str, given: int, cached: int, said: int) -> int:
         """What so many tokens cost (`cached` of those `given`); 0 where that is unknown."""
+        if answerer.startswith("student/"):
+            return 0
         if given > LONG:
-            return self._cost(upstream, model, given, cached, said) or 0
-        rate = self.of(upstream, model) or self.look_up(upstream, model)
+            return self._cost(answerer, given, cached, said) or 0
+        rate = self._rates.get(answerer) or self.look_up(answerer)
         return int((given - cached) * rate.input + cached * rate.cached + said * rate.output)
 
-    def _cost(self, upstream: str, model: str, given: int, cached: int, said: int) -> int | None:
+    def _cost(self, answerer: str, given: int, cached: int, said: int) -> int | None:
+        upstream, _, model = answerer.partition("/")
         nano, source = self._prices.cost(
             upstream, (model,), input=given, cached=cached, output=said, at_ns=time.time_ns()
         )
