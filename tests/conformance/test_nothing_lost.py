@@ -242,3 +242,29 @@ def test_events_come_as_they_are_sent(gateway: str, provider: Provider) -> None:
 def _told(seen: Seen) -> tuple[int, bytes]:
     told = reply(seen)
     return told.status, told.body
+
+
+ODD = {
+    "half-of-a-letter": b'"cut in the middle of an emoji: \\ud83d"',  # what JavaScript makes of text.slice(0, n)
+    "beyond-a-double": b"1e400",
+    "long-number": b"1" * 400,
+    "twice": b'1, "user": 2',
+}
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings"])
+def test_json_that_not_everybody_reads_is_the_providers_to_judge(
+    gateway: str, provider: Provider, path: str, value: bytes
+) -> None:
+    request = {
+        "/v1/chat/completions": chat_request("text", "gpt-test"),
+        "/v1/responses": responses_request("text"),
+        "/v1/messages": messages_request("text", "claude-test"),
+        "/v1/embeddings": {"model": "text-test", "input": "a"},
+    }[path]
+    body = b'{"user": %s, %s' % (value, json.dumps(request).encode()[1:])
+    response, answer = sent(gateway, "POST", path, {"content-type": "application/json"}, body)
+    assert (response.status, answer) == _told(provider.last)
+    assert provider.last.body == body
+    assert response.status == 200

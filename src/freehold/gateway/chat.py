@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
 import structlog
 
 from freehold.domain.chat import ChatRequest, parse_chat
@@ -22,6 +21,7 @@ from freehold.gateway.drill import drilled
 from freehold.gateway.http import Reply, Request
 from freehold.gateway.ladder import answer_by_ladder
 from freehold.gateway.owned import owned_answer
+from freehold.gateway.passing import Passing, read_passing
 from freehold.gateway.relay import pass_on
 from freehold.gateway.repeat import given_again
 from freehold.gateway.rungs import Ask
@@ -32,16 +32,6 @@ from freehold.route.identify import Identity, header_task_name, task_name
 from freehold.route.policy_view import PolicyView
 
 _log = structlog.get_logger()
-
-
-class Passing(msgspec.Struct):
-    """As much as must be known to pass a request on."""
-
-    model: str
-    stream: bool | None = None
-
-
-_passing = msgspec.json.Decoder(Passing)
 
 
 Read = Callable[[bytes], tuple[ChatRequest | Passing, bytes]]
@@ -101,10 +91,10 @@ def passing(body: bytes, error: RequestError) -> Passing:
     Raises:
         RequestError: `error`, if it is not even that.
     """
-    try:
-        return _passing.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    found = read_passing(body)
+    if found is None or not found.model:
         raise error from None
+    return found
 
 
 class _Chat:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from freehold.domain.chat import ChatRequest, parse_chat
 from freehold.domain.errors import RequestError
-from freehold.gateway.chat import Passing, answer, passing
+from freehold.gateway.chat import answer, passing
 from freehold.gateway.http import Reply, Request
+from freehold.gateway.passing import Passing
 from freehold.gateway.runtime import Runtime
 from freehold.gateway.turn import Turn
 

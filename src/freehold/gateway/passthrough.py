@@ -5,27 +5,19 @@ from __future__ import annotations
 
 from functools import partial
 
-import msgspec
-
 from freehold.domain.errors import FreeholdError, ModelNotFound, NotFound
 from freehold.gateway.admission import admit
 from freehold.gateway.dialect import ANTHROPIC, api_of
 from freehold.gateway.drill import drilled
 from freehold.gateway.http import Reply, Request
+from freehold.gateway.passing import Passing, read_passing
 from freehold.gateway.relay import pass_on
 from freehold.gateway.repeat import given_again
 from freehold.gateway.runtime import Runtime
 from freehold.gateway.tenancy import check_shared
 from freehold.gateway.turn import Turn
 
-
-class _Asked(msgspec.Struct):
-    model: str = ""
-    stream: bool | None = None
-
-
 _ONE_MODEL = "/v1/models/"
-_decoder = msgspec.json.Decoder(_Asked)
 
 
 def passthrough(runtime: Runtime, request: Request, reply: Reply) -> None:
@@ -43,7 +35,7 @@ def passthrough(runtime: Runtime, request: Request, reply: Reply) -> None:
             check_shared(request.method, request.path, grant.name)
         if turn.body and not turn.caller.content_type.startswith(b"application/json"):
             exchange.request, exchange.truncated = b"", True  # an upload: not for the record
-        asked = _read(turn.body)
+        asked = read_passing(turn.body) or Passing()  # what is not as we know it is not ours to judge
         if not asked.model and request.path.startswith(_ONE_MODEL):
             asked.model = request.path[len(_ONE_MODEL) :]
         exchange.model, exchange.stream = asked.model, bool(asked.stream)
@@ -58,13 +50,6 @@ def _go_on(turn: Turn, upstream: str) -> None:
         return
     if not given_again(turn, upstream):
         pass_on(turn, upstream)
-
-
-def _read(body: bytes) -> _Asked:
-    try:
-        return _decoder.decode(body) if body else _Asked()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Asked()  # not ours to judge
 
 
 def _upstream(runtime: Runtime, model: str, path: bytes) -> str:
