@@ -221,7 +221,6 @@ class Access:
             if time.monotonic() > self._fresh_at + self._settings.access.outage_seconds:
                 self._forget()
             return
-        self._leases.heard(None)
         self._fresh_at = time.monotonic()
         if answer is not None:
             self._adopt(answer)

@@ -42,7 +42,7 @@ class Leases:
     def __init__(self, courier: Courier, *, serve_without_store: bool, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives unix seconds: it says which window it is."""
         self.reachable = True
-        """Whether the store has answered lately."""
+        """Whether the store can be written: that it can be read is not enough to wait for it."""
         self._courier = courier
         self._serve = serve_without_store
         self._clock = clock
@@ -50,6 +50,7 @@ class Leases:
         self._asking: list[Meter] = []
         self._under_way = False
         self._scheduled = False
+        self._trying = False
         self._held: set[Meter] = set()
         self._dirty: set[Account] = set()
         self._note = self._dirty.add
@@ -235,9 +236,23 @@ class Leases:
                 self._held.discard(meter)
         if sent:
             self._send(sent)
+        if not self.reachable:
+            self._try_store()
         self._ticks += 1
         if self._ticks % _REPORT_TICKS == 0 and self.reachable:
             self._report()
+
+    def _try_store(self) -> None:
+        """See whether the store takes leases again; nobody waits for it."""
+        if self._trying:
+            return
+        self._trying = True
+
+        def tried(answer: list[Lease] | FreeholdError) -> None:
+            self._trying = False
+            self.heard(answer if isinstance(answer, FreeholdError) else None)
+
+        self._courier.ask(lambda store: store.access.lease(()), tried)
 
     def _report(self) -> None:
         """Tell the store what was used since the last time."""
