@@ -54,3 +54,4 @@ system: ## Install Debian's packages that tests need (PostgreSQL, Chromium, Node
 
 clean: ## Remove what was installed and built
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf tests/conformance/node/node_modules tests/conformance/litellm_client/.packages
