@@ -64,6 +64,7 @@ class Grant:
         "meters",
         "name",
         "own",
+        "rated",
         "scoped",
         "team",
     )
@@ -81,6 +82,8 @@ class Grant:
         self.corrected = tuple(meter for meter in self.meters if meter.unit)
         """The meters whose use is known only afterwards: all but those of requests."""
         self._rates = _rates(self.meters)
+        self.rated = bool(self._rates)
+        """Whether requests or tokens are limited per minute."""
         self._models = key.models if key else ()
         self._tasks = key.tasks if key else ()
         self.limited = bool(self.accounts)

@@ -107,7 +107,8 @@ class Relay:
             self._model, exchange.reason = asked.asked_model, "fallback"
         exchange.answered_by = f"{upstream}/{self._model}"
         exchange.status = self._status = status
-        self._headers = headers
+        # The provider's rates are those of all our keys together: a caller with rates of its own is told those.
+        self._headers = without_rates(headers) if self._turn.caller.grant.rated else headers
 
     def data(self, chunk: bytes, last: bool) -> None:
         """See `Sink`."""
@@ -178,6 +179,11 @@ class Relay:
                 if copy.tail and not copy.tail.endswith(_ENDINGS):
                     self._exchange.failed("upstream_protocol_error", "The event stream ended within an event.")
                 return
+
+
+def without_rates(headers: Headers) -> Headers:
+    """`headers` but for `x-ratelimit-*`."""
+    return [header for header in headers if not header[0].lower().startswith(b"x-ratelimit-")]
 
 
 def _is_stop(tail: bytes) -> bool:

@@ -126,7 +126,8 @@ def test_a_key_is_asked_for_checked_and_never_passed_on(keyed: Callable[..., Key
 
 
 def test_requests_are_limited_and_the_headers_say_how(keyed: Callable[..., Keyed]) -> None:
-    with Scripted(answering(plain(ANSWER))) as provider:
+    theirs = "X-RateLimit-Limit-Requests: 9999\r\nx-ratelimit-remaining-tokens: 8888\r\n"
+    with Scripted(answering(plain(ANSWER, headers=theirs))) as provider:
         gateway = keyed(provider)
         key, key_id = gateway.make(name="k", requests_per_minute=3, tokens_per_minute=100_000)
         used = len(provider.requests)
@@ -136,6 +137,9 @@ def test_requests_are_limited_and_the_headers_say_how(keyed: Callable[..., Keyed
         statuses = [status for status, _, _ in outcomes]
         assert statuses == [200, 200, 200, 429, 429]
         assert len(provider.requests) - used == 3
+        assert "9999" not in str(outcomes) and "8888" not in str(outcomes)  # that is of the key that all share
+        unlimited = gateway.ask(OWN)[1]
+        assert (unlimited["x-ratelimit-limit-requests"], unlimited["x-ratelimit-remaining-tokens"]) == ("9999", "8888")
         good, bad = outcomes[0][1], outcomes[-1][1]
         assert (good["x-ratelimit-limit-requests"], good["x-ratelimit-limit-tokens"]) == ("3", "100000")
         assert bad["x-ratelimit-remaining-requests"] == "0" and bad["x-ratelimit-reset-requests"].endswith("s")
