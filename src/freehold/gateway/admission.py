@@ -11,6 +11,7 @@ import msgspec
 from freehold.access import Ticket
 from freehold.domain.errors import Forbidden, FreeholdError
 from freehold.gateway.exchange import Exchange
+from freehold.gateway.one_model import check_one_model
 from freehold.gateway.rates import Rate, Rates
 from freehold.gateway.turn import Turn
 from freehold.gateway.usage import Tokens
@@ -42,12 +43,15 @@ def admit(turn: Turn, upstream: str, go: Go) -> None:
 
     Raises:
         Forbidden: the key does not allow the model or the task, or limits dollars and the model's price is unknown.
+        RequestError: the key depends on the model, and the body names more than one.
     """
     grant = turn.caller.grant
     if not grant.limited:
         go()
         return
     exchange = turn.exchange
+    if grant.scoped or grant.costs:
+        check_one_model(turn.body)
     if grant.scoped:
         grant.check(exchange.model, exchange.task_name or turn.caller.task.decode(errors="replace"), exchange.task)
     answerer = f"{upstream}/{exchange.model}"

@@ -111,6 +111,9 @@ def test_a_key_is_asked_for_checked_and_never_passed_on(keyed: Callable[..., Key
         status, _, answer = gateway.ask(key, _body(model="gpt-4"), headers="x-freehold-task: triage\r\n")
         assert status == 403 and b"gpt-4" in answer
         assert gateway.ask(key, b"", path="/v1/files")[0] == 403
+        for hidden in (b'"model":"gpt-4"', b'"MODEL":"gpt-4"', b'"mod\\u0065l":"gpt-4"'):
+            smuggled = _body()[:-1] + b"," + hidden + b"}"
+            assert gateway.ask(key, smuggled, headers="x-freehold-task: triage\r\n")[0] in (400, 403)
         assert len(provider.requests) == before  # nothing of all this went anywhere
         status, _, answer = gateway.ask(key, headers="x-freehold-task: triage\r\nx-custom: 1\r\n")
         assert (status, answer) == (200, ANSWER)

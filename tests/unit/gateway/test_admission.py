@@ -12,7 +12,9 @@ import pytest
 from freehold.access.grants import Account, Grant
 from freehold.config import Price, UpstreamSettings
 from freehold.domain.access import Secret, VirtualKey
+from freehold.domain.errors import RequestError
 from freehold.gateway import admission
+from freehold.gateway.one_model import check_one_model
 from freehold.gateway.rates import Rates
 from freehold.gateway.usage import Tokens
 from freehold.record.prices import PriceList
@@ -53,6 +55,37 @@ def test_a_picture_is_not_counted_by_its_bytes() -> None:
     text = "word " * 20_000
     assert admission._expect(_turn(_chat(messages=[{"role": "user", "content": text}])))[0] > 25_000
     assert admission._expect(_turn(b"\xff{"))[0] == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"model": "allowed", "model": "other"}',
+        b'{"model": "allowed", "Model": "other"}',
+        b'{"model": "allowed", "mod\\u0065l": "other"}',
+        b'{"model": "allowed", "\\u004dODEL": "other"}',
+        b'{"model": "a", "x": {"model": 1}, "model": "b"}',
+        b'{"model": "a", "model": ',
+    ],
+)
+def test_a_body_that_names_two_models_is_refused(body: bytes) -> None:
+    with pytest.raises(RequestError):
+        check_one_model(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not json at all",
+        _chat(),
+        _chat(tools=[{"function": {"parameters": {"properties": {"model": {"type": "string"}}}}}]),
+        _chat(messages=[{"role": "user", "content": 'say "model": "x", "model": "y"'}]),
+        b'{"model": "a", "messages": [{"content": "caf\\u0065"}]}',
+    ],
+)
+def test_a_body_that_names_one_is_not(body: bytes) -> None:
+    check_one_model(body)
 
 
 class _Ticket:
