@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy import Connection, bindparam, delete, select, text, tuple_, update
 
 from freehold.domain.access import MeterName, Team, VirtualKey
-from freehold.domain.errors import Conflict
+from freehold.domain.errors import Conflict, StoreError
 from freehold.store import control_schema as schema
 from freehold.store.database import Database
 from freehold.store.documents import Collection
@@ -23,9 +23,20 @@ _SHARE = 16
 """No lease beyond what is needed at once takes more than one part in so many of what is left: as a limit comes near,
 leases become small, so that little of it lies with workers that do not use it."""
 _TRIES = 3
+_AT_ONCE = 1000
+"""Rows in one query."""
 
+_Row = tuple[str, MeterName, int]
+"""Holder, meter and beginning of the window: a row of the leases."""
+_leases = schema.access_leases
+_same_meter = (_leases.c.holder == bindparam("of_holder")) & (_leases.c.meter == bindparam("of_meter"))
+_set_used = (
+    update(_leases).where(_same_meter & (_leases.c.began == bindparam("of_began"))).values(used=bindparam("of_used"))
+)
+_sweep = delete(_leases).where(_same_meter & (_leases.c.began < bindparam("of_began")))
 _new_row = text(
-    "INSERT INTO access_leases (holder, meter, began, used) VALUES (:holder, :meter, :began, 0) ON CONFLICT DO NOTHING"
+    "INSERT INTO access_leases (holder, meter, began, used) VALUES (:of_holder, :of_meter, :of_began, 0)"
+    " ON CONFLICT DO NOTHING"
 )
 _add_spent = text(
     "INSERT INTO access_spent (holder, day, requests, tokens, nanousd)"
@@ -117,17 +128,21 @@ class AccessTables:
             return connection.execute(delete(table).where(table.c.id == team_id)).rowcount == 1
 
     def lease(self, wants: Sequence[Want]) -> list[Lease]:
-        """Take shares of limits, all in one transaction; the answers are in the order of `wants`."""
-        order = sorted(range(len(wants)), key=lambda i: wants[i][:3])  # every worker locks rows in the same order
-        for attempt in range(_TRIES):
-            try:
-                with self._database.write() as connection:
-                    found = {i: _lease(connection, wants[i]) for i in order}
-                return [found[i] for i in range(len(wants))]
-            except Conflict:
-                if attempt == _TRIES - 1:
-                    raise
-        raise AssertionError("unreachable")
+        """Take shares of limits, all in one transaction; the answers are in the order of `wants`.
+
+        Without wants it tells whether shares could be taken.
+        """
+        rows = sorted({want[:3] for want in wants})  # every worker locks them in the same order
+        for _ in range(_TRIES):
+            with self._database.write() as connection:
+                used = _locked(connection, rows)
+                missing = [row for row in rows if row not in used]
+                if not missing:
+                    return _share_out(connection, wants, used)
+            # In a transaction of its own: who held locks while it makes rows could meet another who does the same.
+            with self._database.write() as connection:
+                _make(connection, missing)
+        raise StoreError("Rows of limits vanish as they are made.", "Check what else works on the control database.")
 
     def add_spent(self, spent: Sequence[Spent]) -> None:
         """Add to what was really used."""
@@ -161,20 +176,35 @@ def share(used: int, want: Want) -> tuple[int, Lease]:
     return charged + given, Lease(given, free - given)
 
 
-def _lease(connection: Connection, want: Want) -> Lease:
-    table = schema.access_leases
-    columns = table.c
-    same_meter = (columns.holder == want.holder) & (columns.meter == want.meter)
-    same = same_meter & (columns.began == want.began)
-    # The row is locked until the end of the transaction: in PostgreSQL by FOR UPDATE; SQLite has one writer at a time.
-    held = select(columns.used).where(same).with_for_update()
-    used = connection.execute(held).scalar()
-    if used is None:
-        connection.execute(_new_row, {"holder": want.holder, "meter": want.meter, "began": want.began})
-        ended = columns.began < want.began - _KEPT_SECONDS[want.meter]
-        connection.execute(delete(table).where(same_meter & ended))
-        used = connection.execute(held).scalar_one()
-    now_used, lease = share(used, want)
-    if now_used != used:
-        connection.execute(update(table).where(same).values(used=now_used))
-    return lease
+def _locked(connection: Connection, rows: Sequence[_Row]) -> dict[_Row, int]:
+    """What is used by these rows, held until the transaction ends: by FOR UPDATE, or as SQLite has one writer."""
+    columns = schema.access_leases.c
+    place = (columns.holder, columns.meter, columns.began)
+    used: dict[_Row, int] = {}
+    for start in range(0, len(rows), _AT_ONCE):
+        wanted = tuple_(*place).in_(rows[start : start + _AT_ONCE])
+        query = select(*place, columns.used).where(wanted).order_by(*place).with_for_update()
+        used |= {(row.holder, row.meter, row.began): row.used for row in connection.execute(query)}
+    return used
+
+
+def _share_out(connection: Connection, wants: Sequence[Want], used: dict[_Row, int]) -> list[Lease]:
+    before = dict(used)
+    leases: list[Lease] = []
+    for want in wants:
+        used[want[:3]], lease = share(used[want[:3]], want)
+        leases.append(lease)
+    changes = [_of(row, of_used=now) for row, now in used.items() if now != before[row]]
+    if changes:
+        connection.execute(_set_used, changes)
+    return leases
+
+
+def _make(connection: Connection, rows: Sequence[_Row]) -> None:
+    """Make rows of windows that have just begun, and sweep those away that ended long ago."""
+    connection.execute(_new_row, [_of(row) for row in rows])
+    connection.execute(_sweep, [{**_of(row), "of_began": row[2] - _KEPT_SECONDS[row[1]]} for row in rows])
+
+
+def _of(row: _Row, **more: int) -> dict[str, str | int]:
+    return {"of_holder": row[0], "of_meter": row[1], "of_began": row[2], **more}
