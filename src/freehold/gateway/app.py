@@ -82,6 +82,14 @@ class Gateway:
         elif self._fallback is None or request.path in _OURS:
             raise NotFound(f"There is no {request.method.decode()} {request.path} here.", "The API is below /v1.")
 
+    def holds(self, request: Request) -> bool:
+        """Whether the caller's key is as good as it was; its limits are looked at later, as always."""
+        caller = request.caller
+        try:
+            return self.runtime.access.admit(*caller.credentials) is caller.grant
+        except FreeholdError:
+            return False  # the long way says it
+
     def answer(self, request: Request, reply: Reply) -> None:
         """Let the handler answer; what it raises becomes a reply."""
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 from freehold.access import Grant
 from freehold.domain.errors import RequestError
 from freehold.domain.ids import is_id
@@ -27,9 +29,11 @@ class Caller:
         "buffered",
         "cached",
         "content_type",
+        "credentials",
         "episode",
         "forward",
         "grant",
+        "heads",
         "method",
         "parent",
         "pinned",
@@ -77,6 +81,10 @@ class Caller:
                 self.forward.append(header)
                 if name == b"content-type":
                     self.content_type = value
+        self.credentials = (self.authorization, self.api_key)
+        """Both as they were sent."""
+        self.heads: dict[object, bytes] = {}
+        """What upstreams make of this head, for requests that repeat it."""
         if hop_names and hop_names not in ([b"keep-alive"], [b"close"]):
             self.forward = [header for header in self.forward if header[0] not in hop_names]
 
@@ -91,6 +99,12 @@ class Caller:
             self.authorization = self.api_key = None
         for name, value in self._orders:
             self._order(name[len(PREFIX) :], value.strip())
+
+    def with_forward(self, headers: Headers) -> Caller:
+        """The same caller with other headers to go upstream; other requests with its head keep theirs."""
+        other = copy(self)
+        other.forward, other.heads = headers, {}
+        return other
 
     def _order(self, name: bytes, value: bytes) -> None:
         if name == b"task":

@@ -61,14 +61,30 @@ def _answer(turn: Turn, read: Read) -> None:
     upstream = runtime.upstreams.find(request.model)
     view = runtime.watch.view
     exchange.policy = view.policy.version
-    if not isinstance(request, ChatRequest):
+    identity = _identity(turn, request, view) if isinstance(request, ChatRequest) else None
+    if identity is None or not isinstance(request, ChatRequest):
         exchange.reason = "unsupported"
         admit(turn, upstream, partial(_pass_unread, turn, upstream))
         return
-    name = task_name(request, header_task_name(caller.task) if caller.task else "")
-    identity = runtime.identifier.identify(request, name, view.index)
     exchange.task, exchange.task_name, exchange.fingerprint = identity.task, identity.name, identity.fingerprint
     admit(turn, upstream, partial(_Chat(turn, request, body, upstream, identity).begin, view))
+
+
+def _identity(turn: Turn, request: ChatRequest, view: PolicyView) -> Identity | None:
+    """Which task it is; None if that cannot be found out, which is no reason not to pass it on.
+
+    Raises:
+        RequestError: the caller's name for it is none.
+    """
+    header = turn.caller.task
+    try:
+        name = task_name(request, header_task_name(header) if header else "")
+        return turn.runtime.identifier.identify(request, name, view.index)
+    except FreeholdError:
+        raise
+    except Exception:  # noqa: BLE001 - traffic flows, whatever the loop's part of the gateway makes of it
+        _log.exception("task-not-identified", trace_id=turn.exchange.trace_id)
+        return None
 
 
 def _pass_unread(turn: Turn, upstream: str) -> None:

@@ -19,14 +19,35 @@ from freehold.upstreams.base import Headers
 if TYPE_CHECKING:
     from freehold.gateway.telemetry.telemetry import Telemetry
 
+_NO_HEADERS: Headers = []
+
 
 class Exchange:
-    """Gathers the fields of a `Trace`; `finish` records it, once."""
+    """Gathers the fields of a `Trace`; `finish` records it, once.
+
+    What is in its dictionary is the trace: attributes that a trace has no field for are slots.
+    """
+
+    __slots__ = (
+        "__dict__",
+        "_began",
+        "_first_byte",
+        "_metrics",
+        "_recorder",
+        "_telemetry",
+        "attempts",
+        "finished",
+        "more_headers",
+        "on_finish",
+        "recorded",
+        "span",
+        "tried",
+    )
 
     # Defaults of the class: most fields of most exchanges keep them, and setting thirty fields costs.
+    kind: Kind = "request"
+    of: str | None = None
     api: Api = "chat"
-    recorded = True
-    finished = False
     task = ""
     task_name = ""
     fingerprint = ""
@@ -48,19 +69,9 @@ class Exchange:
     truncated = False
     episode: str | None = None
     parent: str | None = None
-    attempts: Sequence[str] = ()
-    tried: Sequence[str] = ()
-    """Models of a ladder that were asked in vain."""
     cached = False
     key: str | None = None
     """Id of the caller's virtual key."""
-    on_finish: Callable[[Exchange, Tokens | None], None] | None = None
-    """Told what was answered, with its tokens if it says them, before it is recorded; must not raise."""
-    more_headers: Headers = []  # noqa: RUF012 - never changed, only replaced
-    """What else the response's head says."""
-    span: SpanContext | None = None
-    """Its place in an OpenTelemetry trace, if it has one."""
-    _first_byte = 0.0
 
     def __init__(
         self,
@@ -73,13 +84,25 @@ class Exchange:
         self._recorder = recorder
         self._metrics = metrics
         self._telemetry = telemetry
+        self._first_byte = 0.0
+        self.finished = False
+        self.recorded = True
+        self.attempts: Sequence[str] = ()
+        self.tried: Sequence[str] = ()
+        """Models of a ladder that were asked in vain."""
+        self.on_finish: Callable[[Exchange, Tokens | None], None] | None = None
+        """Told what was answered, with its tokens if it says them, before it is recorded; must not raise."""
+        self.more_headers = _NO_HEADERS
+        """What else the response's head says."""
+        self.span: SpanContext | None = None
+        """Its place in an OpenTelemetry trace, if it has one."""
         if kind == "request":
             metrics.in_flight += 1
+        else:
+            self.kind, self.of = kind, of
         self._began = time.perf_counter()
-        self.trace_id = new_id("tr")
         self.at_ns = time.time_ns()
-        self.kind: Kind = kind
-        self.of = of
+        self.trace_id = new_id("tr")
 
     def began_answering(self) -> None:
         """The first byte of the answer is there."""
@@ -129,91 +152,44 @@ class Exchange:
         if self.on_finish is not None:
             self.on_finish(self, tokens)
         seconds = time.perf_counter() - self._began
+        first = self._first_byte - self._began if self._first_byte else 0.0
         telemetry = self._telemetry
-        if telemetry is not None and not telemetry.wants(self.status, self.error):
+        if telemetry is not None and not (telemetry.everything or telemetry.wants(self.status, self.error)):
             telemetry = None
         if self.recorded or telemetry is not None:
-            trace = self._trace(seconds)
+            trace = self._trace(seconds, first)
             if self.recorded:
                 self._metrics.recorded(self._recorder.record(trace))
             if telemetry is not None:
                 telemetry.finished(trace, self.span, recorded=self.recorded, ends=getattr(self.attempts, "ends", ()))
-        self._count(seconds, tokens)
+        self._count(seconds, first, tokens)
         self.response = b""  # an audit may hold on to the exchange for a while
 
-    def _count(self, seconds: float, tokens: Tokens | None) -> None:
+    def _count(self, seconds: float, first: float, tokens: Tokens | None) -> None:
         metrics = self._metrics
         if self.kind == "request":
             metrics.in_flight -= 1
-            first = 0.0
-            if self.stream and self._first_byte:
+            if not self.stream:
+                first = 0.0
+            elif first:
                 metrics.streams -= 1
-                first = self._first_byte - self._began
             metrics.request(
-                self.reason,
-                self.status,
+                (self.api, self.model, self.answered_by, self.status, self.reason, self.owned),
                 self.error,
                 seconds,
-                owned=self.owned,
-                api=self.api,
-                model=self.model,
-                answered_by=self.answered_by,
-                first_byte=first,
+                first,
             )
         if self.attempts:
             metrics.tried(self.attempts)
         if tokens is not None:
             metrics.used(self.answered_by, self.owned, *tokens)
 
-    def _trace(self, seconds: float) -> Trace:
-        first = self._first_byte - self._began if self._first_byte else 0.0
-        trace = Trace(
-            trace_id=self.trace_id,
-            at_ns=self.at_ns,
-            api=self.api,
-            task=self.task,
-            task_name=self.task_name,
-            fingerprint=self.fingerprint,
-            model=self.model,
-            answered_by=self.answered_by,
-            policy=self.policy,
-            reason=self.reason,
-            signal=self.signal,
-            novelty=self.novelty,
-            audit_probability=self.audit_probability,
-            status=self.status,
-            error=self.error,
-            stream=self.stream,
-            request=self.request,
-            response=self.response,
-            truncated=self.truncated,
-            first_byte_us=int(first * 1e6),
-            duration_us=int(seconds * 1e6),
-            attempts=tuple(self.attempts) if len(self.attempts) > 1 else (),
-            key=self.key,
-            traceparent=self.span and f"{self.span.trace_id}-{self.span.span_id}",
-        )
-        if (
-            self.certificate is None
-            and self.of is None
-            and self.episode is None
-            and self.parent is None
-            and not self.cached
-            and not self.owned
-        ):
+    def _trace(self, seconds: float, first: float) -> Trace:
+        trace = Trace(first_byte_us=int(first * 1e6), duration_us=int(seconds * 1e6), **self.__dict__)
+        if len(self.attempts) < 2 and self.span is None:
             return trace
-        return self._with_rest(trace)
-
-    def _with_rest(self, trace: Trace) -> Trace:
-        """The fields that most exchanges leave at their defaults, kept out of the way of those."""
         return msgspec.structs.replace(
             trace,
-            kind=self.kind,
-            of=self.of,
-            owned=self.owned,
-            certificate=self.certificate,
-            audited=self.audited,
-            cached=self.cached,
-            episode=self.episode,
-            parent=self.parent,
+            attempts=tuple(self.attempts) if len(self.attempts) > 1 else (),
+            traceparent=self.span and f"{self.span.trace_id}-{self.span.span_id}",
         )

@@ -35,6 +35,9 @@ _NANO = 1e9
 
 K = TypeVar("K", bound=Hashable)
 Gauge = Callable[[], float]
+Row = tuple[str, str, str, int, str, bool]
+"""What a request is counted by: its API, the model as its caller named it, `upstream/model` that answered, the HTTP
+status sent (0 if the caller left before), why that one answered, and whether its model is owned."""
 
 _log = structlog.get_logger()
 
@@ -76,7 +79,7 @@ class Metrics:
         self._models = {""}
         self.know(models)
         self._room = MAX_MODELS
-        self._rows: dict[tuple[str, str, str, int, str, bool], Slots] = {}
+        self._rows: dict[Row, Slots] = {}
         self._tokens: dict[tuple[str, bool], Slots] = {}
         self._tries: dict[str, Slots] = {}
         self._gauges: dict[str, Gauge] = {}
@@ -136,35 +139,18 @@ class Metrics:
 
     # Counting.
 
-    def request(
-        self,
-        reason: str,
-        status: int,
-        error: str | None,
-        seconds: float,
-        *,
-        owned: bool = False,
-        api: str = "chat",
-        model: str = "",
-        answered_by: str = "",
-        first_byte: float = 0.0,
-    ) -> None:
+    def request(self, row: Row, error: str | None, seconds: float, first_byte: float = 0.0) -> None:
         """Count one caller's request.
 
         Args:
-            reason: why that one answered.
-            status: HTTP status sent to the caller; 0 if the caller left before.
+            row: what it is counted by.
             error: begins with its code and a colon.
             seconds: from the request read to the answer recorded.
-            owned: an owned model answered.
-            api: the kind of endpoint.
-            model: as the caller named it.
-            answered_by: `upstream/model`.
             first_byte: seconds to a streamed answer's first byte; 0 if none came, or it was not streamed.
         """
-        slots = self._rows.get((api, model, answered_by, status, reason, owned))
+        slots = self._rows.get(row)
         if slots is None:
-            slots = self._row(api, model, answered_by, status, reason, owned)
+            slots = self._row(*row)
         view, at = slots.view, slots.at
         view[at] += 1  # one after another, as `families.REQUEST_SLOTS` says
         view[at + 1] += int(seconds * _NANO)

@@ -117,7 +117,11 @@ class Relay:
             reply.start(self._status, self._headers + self._exchange.headers())
         copy = self._copy
         if copy is None:
-            copy = self._copy = Copy(self._turn.runtime.settings.gateway.max_recorded_response_bytes)
+            limit = self._turn.runtime.settings.gateway.max_recorded_response_bytes
+            if last and len(chunk) <= limit and not self._exchange.stream:
+                self._whole(chunk)
+                return
+            copy = self._copy = Copy(limit)
         copy.add(chunk)
         # Clients stop reading at [DONE]: for them that is the end, so what must be true at the end must be now.
         if last or (
@@ -127,9 +131,7 @@ class Relay:
             self._finish(copy)
         reply.body(chunk, last)
         if last:
-            self._call = reply.listener = None  # no cycles: the garbage collector would have to find each request
-            if self._then is not None:
-                self._then()
+            self._over()
 
     def fail(self, error: UpstreamError) -> None:
         """See `Sink`."""
@@ -156,6 +158,22 @@ class Relay:
         self._paused = False
         if self._call is not None:
             self._call.resume()
+
+    def _whole(self, body: bytes) -> None:
+        """The answer has come in one piece, as most short ones do."""
+        exchange = self._exchange
+        exchange.response = body
+        if self._turn.look is not None and self._asked is not None:
+            keep(self._turn, self._turn.look, self._headers)
+        exchange.finish()
+        self._reply.body(body, True)
+        self._over()
+
+    def _over(self) -> None:
+        """Let go of each other: cycles would leave it to the garbage collector to find each request."""
+        self._call = self._reply.listener = None
+        if self._then is not None:
+            self._then()
 
     def store(self) -> None:
         """Hand the copy to the exchange, unless it is recorded already."""
@@ -201,6 +219,7 @@ def pass_on(turn: Turn, upstream: str, then: Callable[[], None] | None = None) -
         body=turn.body,
         authorization=caller.authorization,
         api_key=caller.api_key,
+        heads=caller.heads,
     )
     if exchange.span is not None:
         request.attempts = TimedAttempts()

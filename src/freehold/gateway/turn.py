@@ -41,7 +41,7 @@ class Turn:
         self.exchange.recorded = self.caller.recorded
         if runtime.telemetry.spans:
             self.exchange.span = span = runtime.telemetry.begin(self.caller.forward, self.exchange.trace_id)
-            self.caller.forward = replace_headers(self.caller.forward, span)
+            self.caller = self.caller.with_forward(replace_headers(self.caller.forward, span))
         self.exchange.key = self.caller.grant.key_id
 
     def refuse(self, error: FreeholdError) -> None:

@@ -23,36 +23,24 @@ class Decision:
     Where `climb` is there, a ladder's models are still to be asked; until one answers, the reason is `uncertain`.
     """
 
-    __slots__ = (
-        "answer",
-        "audit",
-        "audit_probability",
-        "climb",
-        "failure",
-        "novelty",
-        "reason",
-        "repeat",
-        "rung",
-        "signal",
-        "student",
-    )
+    # Defaults of the class: most decisions keep them.
+    rung: Rung | None = None
+    student: Student | None = None
+    climb: Climb | None = None
+    answer = ""
+    signal: float | None = None
+    novelty: float | None = None
+    audit = False
+    """Ask the incumbent too, in the background, if a rung answers."""
+    audit_probability = 0.0
+    """The audit rate, for an owned answer and for an escalated request alike: samples are thinned to it."""
+    repeat = False
+    """Ask the incumbent a second time, in the background, if it answers."""
+    failure: Exception | None = None
+    """What a student or router raised: the incumbent answers instead."""
 
     def __init__(self, reason: Reason) -> None:
         self.reason: Reason = reason
-        self.rung: Rung | None = None
-        self.student: Student | None = None
-        self.climb: Climb | None = None
-        self.answer = ""
-        self.signal: float | None = None
-        self.novelty: float | None = None
-        self.audit = False
-        """Ask the incumbent too, in the background, if a rung answers."""
-        self.audit_probability = 0.0
-        """The audit rate, for an owned answer and for an escalated request alike: samples are thinned to it."""
-        self.repeat = False
-        """Ask the incumbent a second time, in the background, if it answers."""
-        self.failure: Exception | None = None
-        """What a student or router raised: the incumbent answers instead."""
 
 
 def decide(

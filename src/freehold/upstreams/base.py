@@ -36,7 +36,7 @@ RETRYABLE = frozenset((429, 500, 502, 503, 504, 529))
 class UpstreamRequest:
     """One request as it goes upstream; the body's bytes are the caller's, unchanged."""
 
-    __slots__ = ("api_key", "asked_model", "attempts", "authorization", "body", "headers", "method", "path")
+    __slots__ = ("api_key", "asked_model", "attempts", "authorization", "body", "headers", "heads", "method", "path")
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class UpstreamRequest:
         body: bytes,
         authorization: bytes | None = None,
         api_key: bytes | None = None,
+        heads: dict[object, bytes] | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -59,6 +60,8 @@ class UpstreamRequest:
         """The caller's own; an upstream that has a key of its own sends that instead."""
         self.api_key = api_key
         """The caller's own x-api-key, as Anthropic's clients send it; the same holds for it."""
+        self.heads = heads
+        """Kept by who sends many requests with this method, path and headers: what an upstream made of them."""
         self.attempts: list[str] = []
         """Filled while sending: `upstream: status or error code` of each try."""
         self.asked_model = ""

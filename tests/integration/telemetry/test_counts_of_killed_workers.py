@@ -19,7 +19,7 @@ metrics.open(Path(sys.argv[1]))
 number = 0
 while True:
     number += 1
-    metrics.request("no-rung", 200, None, 0.01, model="m", answered_by=f"up-{number % 700}/m")
+    metrics.request(("chat", "m", f"up-{number % 700}/m", 200, "no-rung", False), None, 0.01)
     if number % 1000 == 0:
         print(number, flush=True)
 """
@@ -71,7 +71,7 @@ def test_a_sum_never_shrinks_or_jumps_while_workers_come_die_and_are_folded(tmp_
             worker = Metrics(f"wk_{number}", models=["m"])
             worker.open(tmp_path)  # folds those that died before
             for _ in range(10):
-                worker.request("no-rung", 200, None, 0.01, model="m", answered_by="main/m")
+                worker.request(("chat", "m", "main/m", 200, "no-rung", False), None, 0.01)
             counted[0] += 10
             worker.close()
         stop.set()

@@ -187,9 +187,16 @@ def test_the_folder_stays_within_its_limit_while_workers_write(make: Make, tmp_p
     for number in range(150):
         cache = caches[number % 2]
         keep(cache, ask(cache, b"%d" % number), b'{"x":"%b"}' % (b"y" * 8_000))
-        size = sum(-(-path.stat().st_size // 4096) * 4096 for path in tmp_path.rglob("*") if path.is_file())
-        assert size <= 400_000
+        assert sum(_room(path) for path in tmp_path.rglob("*")) <= 400_000
     assert sum(ask(caches[0], b"%d" % number).entry is not None for number in range(150)) > 15
+
+
+def _room(path: Path) -> int:
+    """Bytes of whole pages; none for what is swept away while we look."""
+    try:
+        return -(-path.stat().st_size // 4096) * 4096 if path.is_file() else 0
+    except FileNotFoundError:
+        return 0
 
 
 CHAT_END = b'data: {"choices":[]}\n\ndata: [DONE]\n\n'

@@ -60,13 +60,20 @@ class App:
 
     def __init__(self, answer: Callable[[Request, Reply], None]) -> None:
         self._answer = answer
+        self.key_is_good = True
+        self.heads = 0
 
     def head(self, request: Request) -> None:
-        if request.path == "/secret":
+        if request.path == "/secret" or not self.key_is_good:
             raise AuthError("No.", "Ask somebody else.")
+        self.heads += 1
+        request.caller = "somebody"
 
     def answer(self, request: Request, reply: Reply) -> None:
         self._answer(request, reply)
+
+    def holds(self, request: Request) -> bool:
+        return self.key_is_good
 
     def refuse(self, error: FreeholdError, request: Request | None, reply: Reply) -> None:
         reply_error(reply, error)
@@ -372,3 +379,40 @@ def test_an_asgi_application_can_answer() -> None:
         await talk.end()
 
     asyncio.run(talk())
+
+
+def test_a_head_that_comes_again_is_known_and_answered_as_before() -> None:
+    async def talk() -> None:
+        talk = Talk(echo)
+        longer = POST.replace(b"Content-Length: 5", b"Content-Length: 11").replace(b"hello", b"hello again")
+        talk.say(POST, longer, POST, CHUNKED, POST)
+        app = cast(App, talk.connection._app)
+        assert bodies(talk.wire) == [SAID[0], [*SAID[0][:4], "hello again"], SAID[0], SAID[1], SAID[0]]
+        assert app.heads == 2, "the first, and the chunked one: the others were known"
+        app.key_is_good = False
+        assert b" 401 " in talk.say(POST).sent
+        await talk.end()
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        POST.replace(b"q=1", b"q=2"),
+        POST.replace(b"Host: a", b"Host: b"),
+        POST.replace(b"Content-Length: 5", b"Content-Length: 05"),
+        POST.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"),
+        POST.replace(b"Content-Length: 5", b"Content-Length: +5"),
+        POST.replace(b"Content-Length: 5", b"Content-Length: 6"),
+        POST.replace(b"Content-Length: 5", b"Content-Length: 4"),
+        POST.replace(b"Content-Length: 5", b"Content-Length: 5\r\nContent-Length: 5"),
+        POST + GET,
+        b"POST /c HTTP/1.1\r\nX: Content-Length: 5\r\n\r\n",
+    ],
+)
+def test_what_is_not_that_head_again_is_answered_as_on_a_fresh_connection(second: bytes) -> None:
+    def said(*parts: bytes) -> bytes:
+        return conversation(echo, *parts).sent
+
+    assert said(POST, second) == said(POST) + said(second)

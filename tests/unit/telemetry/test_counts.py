@@ -36,7 +36,7 @@ def worker(folder: Path, name: str, *, requests: int = 0, **kept: object) -> Met
     metrics = Metrics(name, models=["m"], **kept)  # type: ignore[arg-type]
     metrics.open(folder)
     for _ in range(requests):
-        metrics.request("passthrough", 200, None, 0.01, model="m", answered_by="main/m")
+        metrics.request(("chat", "m", "main/m", 200, "passthrough", False), None, 0.01)
     return metrics
 
 
@@ -68,8 +68,8 @@ def test_histograms_add_up_and_gauges_stand_side_by_side_while_their_worker_live
     one.gauge("requests_in_flight", lambda: in_flight[0])
     two.gauge("requests_in_flight", lambda: in_flight[1])
     for metrics, seconds in ((one, 0.002), (one, 7.0), (two, 1000.0)):
-        metrics.request("accepted", 200, None, seconds, owned=True, model="m", answered_by="student/s", first_byte=0.5)
-    two.request("incumbent", 502, "upstream_timeout: too slow", 0.2, model="m", answered_by="")
+        metrics.request(("chat", "m", "student/s", 200, "accepted", True), None, seconds, 0.5)
+    two.request(("chat", "m", "", 502, "incumbent", False), "upstream_timeout: too slow", 0.2)
     one.refresh()
     two.refresh()
     text = one.text()
@@ -124,14 +124,14 @@ def test_tries_are_told_apart_as_retries_and_fallbacks(tmp_path: Path) -> None:
 def test_callers_cannot_invent_labels_without_end(tmp_path: Path) -> None:
     one = worker(tmp_path, "wk_1")
     for number in range(5_000):
-        one.request("passthrough", 404, None, 0.1, model=f"invented-{number}", answered_by=f"main/invented-{number}")
+        one.request(("chat", f"invented-{number}", f"main/invented-{number}", 404, "passthrough", False), None, 0.1)
     assert total(one.text(), "freehold_requests_total", model="other") == 5_000
     for number in range(MAX_MODELS + 50):  # an upstream that answers whatever it is asked for
-        one.request("passthrough", 200, None, 0.1, model=f"answered-{number}", answered_by=f"main/answered-{number}")
+        one.request(("chat", f"answered-{number}", f"main/answered-{number}", 200, "passthrough", False), None, 0.1)
         one.used(f"main/answered-{number}", False, 1, 0, 1)
     for bad in ("a\nb", "\x1b[31mred", "x" * 1000):
-        one.request("passthrough", 200, None, 0.1, model=bad, answered_by=f"main/{bad}")
-    one.request("passthrough", 200, None, 0.1, model="m", answered_by="main/m")
+        one.request(("chat", bad, f"main/{bad}", 200, "passthrough", False), None, 0.1)
+    one.request(("chat", "m", "main/m", 200, "passthrough", False), None, 0.1)
     text = one.text()
     models = {dict(labels)["model"] for name, labels in samples(text) if name == "freehold_requests_total"}
     assert len(models) == MAX_MODELS + 2 and {"m", "other"} <= models
@@ -189,10 +189,10 @@ def test_a_full_disk_makes_the_counts_private(tmp_path: Path, monkeypatch: pytes
 
 def test_what_was_counted_before_the_file_is_in_it(tmp_path: Path) -> None:
     one = Metrics("wk_1", models=["m"])
-    one.request("passthrough", 200, None, 0.01, model="m", answered_by="main/m")
+    one.request(("chat", "m", "main/m", 200, "passthrough", False), None, 0.01)
     one.audits["queued"] += 2
     one.open(tmp_path)
-    one.request("passthrough", 200, None, 0.01, model="m", answered_by="main/m")
+    one.request(("chat", "m", "main/m", 200, "passthrough", False), None, 0.01)
     one.audits["queued"] += 1
     other = worker(tmp_path, "wk_2")
     assert total(other.text(), "freehold_requests_total") == 2

@@ -16,6 +16,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from freehold.domain.errors import BodyTooLarge, FreeholdError, RequestError
+from freehold.gateway.http.repeated import Repeated, remember
 from freehold.gateway.http.reply import Reply
 from freehold.gateway.http.request import Address, Request
 from freehold.upstreams.base import Headers
@@ -27,6 +28,8 @@ HEAD_SECONDS = 30.0
 BODY_SECONDS = 60.0
 """A body of which nothing comes for so long is given up."""
 TICK_SECONDS = 5.0
+MOST_MISSES = 8
+"""Heads of one connection that are learned; the rest are not worth it."""
 LINGER_SECONDS = 1.0
 """After a refusal, for what the caller still sends."""
 MAX_PIPELINED = 32
@@ -71,7 +74,11 @@ class Application(Protocol):
         ...
 
     def answer(self, request: Request, reply: Reply) -> None:
-        """The whole request has come. Must not raise."""
+        """The whole request has come. Must not raise; whoever needs the body later than in this call keeps it."""
+        ...
+
+    def holds(self, request: Request) -> bool:
+        """Whether what was found of this request's head holds for another with the same head now."""
         ...
 
     def refuse(self, error: FreeholdError, request: Request | None, reply: Reply) -> None:
@@ -119,6 +126,12 @@ class HttpProtocol(asyncio.Protocol):
         self._body_bytes = 0
         self._bodiless_bytes = 0
         """Since the last byte of the body that is coming."""
+        self._known: Repeated | None = None
+        """The last head, to know it again."""
+        self._misses = 0
+        """How often it was another: some callers never repeat theirs."""
+        self._ended: Request | None = None
+        """The only request that ended with what was read last."""
         self._expects = False
         self._announced = b""
         self._upgrades = False
@@ -145,8 +158,15 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self._head_bytes = len(data)
             self._since = self._loop.time()
-        body_bytes = self._body_bytes
+            known = self._known
+            if known is not None and self._arriving is None and self._answering is None:
+                body = known.body_of(data)
+                if body is not None and self._answer_again(known.request, body):
+                    return
+        body_bytes, begins, self._ended = self._body_bytes, not self._in_head and self._arriving is None, None
         self._feed(data)
+        if begins and self._misses < MOST_MISSES:
+            self._learn(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refused = self._refused or _head_too_large()
         elif self._arriving is not None:
@@ -267,6 +287,7 @@ class HttpProtocol(asyncio.Protocol):
             head_only=request.method == b"HEAD",
             version=request.version,
         )
+        self._ended = None if self._ended else request
         if self._answering is None:
             self._answering = reply
             self._app.answer(request, reply)
@@ -296,6 +317,24 @@ class HttpProtocol(asyncio.Protocol):
             self._close()
 
     # Inside.
+
+    def _learn(self, data: bytes) -> None:
+        """Know the head again if `data` was one whole request that leaves the connection as it was."""
+        self._misses += 1
+        request = self._ended
+        plain = not (self._in_head or self._expects or self._upgrades or self._closing) and self._arriving is None
+        if request is not None and plain and request.version == "1.1" and request.body and request.caller is not None:
+            self._known = remember(data, request) or self._known
+
+    def _answer_again(self, request: Request, body: bytes) -> bool:
+        """Answer a request whose head has come before, if it is still to be answered as it was."""
+        if len(body) > self._app.max_body_bytes or not self._app.holds(request):
+            return False
+        request.body = body
+        self._answering = reply = Reply(self, keep=True, head_only=False, version="1.1")
+        self._app.answer(request, reply)
+        request.body = b""
+        return True
 
     def _next(self) -> None:
         request, reply = self._waiting.popleft()

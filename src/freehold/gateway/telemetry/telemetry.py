@@ -42,6 +42,8 @@ class Telemetry:
         """Whether exchanges have spans: then they `begin` with one."""
         self.lines = chosen.log == "requests"
         """Whether every exchange has a line; otherwise only problems do."""
+        self.everything = self.spans or self.lines
+        """Whether `finished` has a use for every exchange."""
         self._sample = chosen.sample
         self._exporter = (
             SpanExporter(
@@ -68,7 +70,7 @@ class Telemetry:
 
     def wants(self, status: int, error: str | None) -> bool:
         """Whether `finished` has a use for an exchange that ended so, span or not."""
-        return self.spans or self.lines or is_problem(status, error)
+        return self.everything or is_problem(status, error)
 
     def finished(
         self, trace: Trace, span: SpanContext | None, *, recorded: bool = True, ends: Sequence[int] = ()

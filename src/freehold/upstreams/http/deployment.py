@@ -121,6 +121,18 @@ class Deployment:
 
     def head(self, request: UpstreamRequest) -> bytes:
         """The request's line and headers."""
+        body = request.body
+        if request.heads is None or not body:
+            length = b"content-length: %d\r\n" % len(body) if body or request.method in _WITH_BODY else b""
+            return b"%b%b\r\n" % (self._head(request), length)
+        key = (self, request.authorization, request.api_key)
+        known = request.heads.get(key)
+        if known is None:
+            known = request.heads[key] = self._head(request) + b"content-length: "
+        return b"%b%d\r\n\r\n" % (known, len(body))
+
+    def _head(self, request: UpstreamRequest) -> bytes:
+        """All but the length and the empty line."""
         parts = [request.method, self._prefix, request.path, self._fixed]
         if self._key is not None:
             parts.append(self._key)
@@ -129,13 +141,10 @@ class Deployment:
                 parts += (b"authorization: ", request.authorization, b"\r\n")
             if request.api_key is not None:
                 parts += (b"x-api-key: ", request.api_key, b"\r\n")
-        if request.body or request.method in _WITH_BODY:
-            parts.append(b"content-length: %d\r\n" % len(request.body))
         for name, value in request.headers:
             parts += (name, b": ", value, b"\r\n")
         if self._anthropic and not any(name == ANTHROPIC_VERSION[0] for name, _ in request.headers):
             parts += (ANTHROPIC_VERSION[0], b": ", ANTHROPIC_VERSION[1], b"\r\n")
-        parts.append(b"\r\n")
         return b"".join(parts)
 
     def label(self, status: int) -> str:
