@@ -47,6 +47,20 @@ class BodyTooLarge(RequestError):
     http_status = 413
 
 
+class HeadTooLarge(RequestError):
+    """The request's line and headers are over the limit."""
+
+    code = "request_head_too_large"
+    http_status = 431
+
+
+class VersionNotSupported(RequestError):
+    """The request is not HTTP/1.1 or 1.0."""
+
+    code = "http_version_not_supported"
+    http_status = 505
+
+
 class AuthError(RequestError):
     """The API key is missing or wrong."""
 

@@ -15,7 +15,7 @@ import httptools
 import uvicorn
 from uvicorn.server import ServerState
 
-from freehold.domain.errors import BodyTooLarge, FreeholdError, RequestError
+from freehold.domain.errors import BodyTooLarge, FreeholdError, HeadTooLarge, RequestError, VersionNotSupported
 from freehold.gateway.http.repeated import Repeated, remember
 from freehold.gateway.http.reply import Reply
 from freehold.gateway.http.request import Address, Request
@@ -42,20 +42,6 @@ _NOTED = frozenset((b"content-length", b"expect", b"upgrade"))
 _OFFER = frozenset((b"connection", b"upgrade", b"http2-settings"))
 _lower: dict[bytes, bytes] = {}
 """Header names as callers write them → lower case; there are few."""
-
-
-class HeadTooLarge(RequestError):
-    """The request's line and headers are over the limit."""
-
-    code = "request_head_too_large"
-    http_status = 431
-
-
-class VersionNotSupported(RequestError):
-    """The request is not HTTP/1.1 or 1.0."""
-
-    code = "http_version_not_supported"
-    http_status = 505
 
 
 class Application(Protocol):
