@@ -31,10 +31,20 @@ def _upstream(name: str, url: str, protocol: Any, key: str | None = None) -> Htt
 
 
 def _ask(
-    directory: UpstreamDirectory, name: str, path: bytes, body: bytes, **keys: bytes
+    directory: UpstreamDirectory,
+    name: str,
+    path: bytes,
+    body: bytes,
+    authorization: bytes | None = None,
+    api_key: bytes | None = None,
 ) -> tuple[str, int, dict[bytes, bytes], bytes, list[str]]:
     request = UpstreamRequest(
-        method=b"POST", path=path, headers=[(b"content-type", b"application/json")], body=body, **keys
+        method=b"POST",
+        path=path,
+        headers=[(b"content-type", b"application/json")],
+        body=body,
+        authorization=authorization,
+        api_key=api_key,
     )
 
     async def ask() -> tuple[str, int, dict[bytes, bytes], bytes, list[str]]:

@@ -8,7 +8,7 @@ import datetime
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def loop_run(request: pytest.FixtureRequest) -> Run:
 
 
 @asynccontextmanager
-async def served(handle: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def served(handle: Handler, tls: ssl.SSLContext | None = None) -> AsyncGenerator[int]:
     """A server on a free port; gives the port."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -53,7 +53,7 @@ async def served(handle: Handler, tls: ssl.SSLContext | None = None) -> AsyncIte
 
 
 @asynccontextmanager
-async def proxy(heads: list[bytes], credentials: bytes = b"") -> AsyncIterator[int]:
+async def proxy(heads: list[bytes], credentials: bytes = b"") -> AsyncGenerator[int]:
     """An HTTP proxy that tunnels and relays; `heads`: what it was asked."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

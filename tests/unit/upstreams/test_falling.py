@@ -54,6 +54,8 @@ class Scripted:
     async def send(self, request: UpstreamRequest) -> Answer:
         raise NotImplementedError
 
+    async def retire(self) -> None: ...
+
     async def aclose(self) -> None: ...
 
     def health(self) -> list[Health]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 from sending_fixtures import STALE, UNREACHABLE, Asked, Desk
@@ -204,7 +205,8 @@ def test_after_failures_in_a_row_requests_are_refused_until_one_tries_again() ->
     desk.clock.advance(0.0)
     assert refused.heard == ["upstream_resting"] and desk.pools[0].waiting == []
     error = desk.upstream.resting()
-    assert isinstance(error, UpstreamResting) and error.http_status == 503 and 0 < error.retry_after <= 5.0
+    assert isinstance(error, UpstreamResting) and error.http_status == 503
+    assert error.retry_after is not None and 0 < error.retry_after <= 5.0
     [health] = desk.upstream.health()
     assert health.state == "open" and "Nobody there" in health.last_error and 0 < health.rests_for <= 5.0
     desk.clock.advance(5.0)
@@ -307,7 +309,7 @@ def test_an_outage_is_not_multiplied() -> None:
 # Hedges.
 
 
-def hedged(**options: object) -> tuple[Desk, Asked]:
+def hedged(**options: Any) -> tuple[Desk, Asked]:
     desk = Desk(1, 1, hedge_after=1.5, **options)
     return desk, desk.send()
 

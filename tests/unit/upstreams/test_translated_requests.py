@@ -37,8 +37,21 @@ class Nobody:
         raise AssertionError
 
 
-def _request(path: bytes, body: Any, headers: Headers | None = None, **keys: bytes) -> UpstreamRequest:
-    return UpstreamRequest(method=b"POST", path=path, headers=headers or [], body=json.dumps(body).encode(), **keys)
+def _request(
+    path: bytes,
+    body: Any,
+    headers: Headers | None = None,
+    authorization: bytes | None = None,
+    api_key: bytes | None = None,
+) -> UpstreamRequest:
+    return UpstreamRequest(
+        method=b"POST",
+        path=path,
+        headers=headers or [],
+        body=json.dumps(body).encode(),
+        authorization=authorization,
+        api_key=api_key,
+    )
 
 
 def _to_anthropic(body: Any = CHAT, headers: Headers | None = None, **keys: bytes) -> UpstreamRequest:
