@@ -94,10 +94,9 @@ def list_keys(every: bool, config: str | None, as_json: bool) -> None:
     if not documents:
         click.echo("No keys yet: `freehold keys create NAME` makes one. Until then nobody is asked for a key.")
         return
-    made = table("Keys", "id", "name", "key", "state", "team", "models", "limits", "today", right=("today",))
+    made = table("Keys", "name", "key", "state", "team", "models", "limits", "today", right=("today",))
     for document in documents:
         made.add_row(
-            document["key_id"],
             document["name"],
             " ".join(document["shown"]),
             document["state"],
@@ -182,6 +181,9 @@ def usage_command(since: str | None, by: Any, live: bool, config: str | None, as
     if as_json:
         echo_json({"since": since or first, "by": by, "source": "live" if live else "ledger", "data": rows})
         return
+    if not rows:
+        click.echo(f"Nothing was used with a key since {since or first}.")
+        return
     made = table(
         f"Use since {since or first}", by, "requests", "tokens", "dollars", right=("requests", "tokens", "dollars")
     )
@@ -223,9 +225,9 @@ def list_teams(config: str | None, as_json: bool) -> None:
     if as_json:
         echo_json(documents)
         return
-    made = table("Teams", "id", "name", "limits")
+    made = table("Teams", "name", "limits")
     for document in documents:
-        made.add_row(document["team_id"], document["name"], _limits_text(document))
+        made.add_row(document["name"], _limits_text(document))
     console().print(made, markup=False)
 
 
