@@ -37,7 +37,7 @@ def configure_logs(level: str = "info", form: LogFormat = "auto") -> None:
             else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS.get(level.lower(), logging.INFO)),
-        logger_factory=lambda *_: structlog.PrintLogger(cast(TextIO, _Unfailing())),
+        logger_factory=lambda *_: structlog.WriteLogger(_STDERR),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -88,3 +88,7 @@ class _Unfailing:
     def flush(self) -> None:
         with contextlib.suppress(OSError):
             sys.stderr.flush()
+
+
+_STDERR = cast(TextIO, _Unfailing())
+"""One for all loggers: structlog locks each file, so that lines of several threads do not run into each other."""

@@ -152,11 +152,17 @@ def test_what_nothing_owned_can_do_fails_and_says_so_unless_it_is_spared(run: Ru
 
 def test_a_share_is_rerouted_and_answers_are_compared(run: Running) -> None:
     begin_drill(run.store, run.settings, ("main",), 60, time.time_ns(), share=0.5, compare=1.0)
-    wait_for(lambda: any("x-freehold-drill" in run.ask().headers for _ in range(20)))
     before = len(run.gateway.traces())
-    answers = [run.ask() for _ in range(60)]
-    drilled = sum("x-freehold-drill" in answer.headers for answer in answers)
-    assert 10 < drilled < 50 and {answer.status for answer in answers} == {200}
+    drilled = 0
+
+    def half_are_drilled() -> bool:  # once both workers know of it
+        nonlocal drilled
+        answers = [run.ask() for _ in range(60)]
+        assert {answer.status for answer in answers} == {200}
+        drilled = sum("x-freehold-drill" in answer.headers for answer in answers)
+        return 10 < drilled < 50
+
+    wait_for(half_are_drilled)
     wait_for(lambda: sum(trace.kind == "drill" for trace in run.gateway.traces()[before:]) >= drilled)
     report = run.stop().report
     assert report is not None and report.outcomes["outside"] >= 10

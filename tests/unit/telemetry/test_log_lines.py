@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import structlog
@@ -123,3 +124,16 @@ def test_by_default_only_failures_that_are_not_the_callers_have_a_line_and_an_ou
     found = re.findall(r"tr_\w+", written)
     assert found == ["tr_broken", *["tr_down"] * (MOST_PROBLEMS - 1)]
     assert json.loads(written.splitlines()[-1])["more"] == 1
+
+
+def test_lines_of_many_threads_do_not_run_into_each_other(out: Callable[[], str]) -> None:
+    configure_logs("info", "json")
+
+    def talk(number: int) -> None:
+        for _ in range(200):
+            structlog.get_logger().info("said", number=number, text="x" * 200)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(talk, range(4)))
+    lines = out().splitlines()
+    assert len(lines) == 800 and {json.loads(line)["event"] for line in lines} == {"said"}
