@@ -3,8 +3,10 @@
 import json
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import structlog
@@ -126,14 +128,18 @@ def test_by_default_only_failures_that_are_not_the_callers_have_a_line_and_an_ou
     assert json.loads(written.splitlines()[-1])["more"] == 1
 
 
-def test_lines_of_many_threads_do_not_run_into_each_other(out: Callable[[], str]) -> None:
+def test_lines_of_many_threads_do_not_run_into_each_other(
+    out: Callable[[], str], request: pytest.FixtureRequest
+) -> None:
     configure_logs("info", "json")
+    request.addfinalizer(partial(sys.setswitchinterval, sys.getswitchinterval()))
+    sys.setswitchinterval(1e-6)
 
     def talk(number: int) -> None:
-        for _ in range(200):
+        for _ in range(300):
             structlog.get_logger().info("said", number=number, text="x" * 200)
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(talk, range(4)))
     lines = out().splitlines()
-    assert len(lines) == 800 and {json.loads(line)["event"] for line in lines} == {"said"}
+    assert len(lines) == 1200 and {json.loads(line)["event"] for line in lines} == {"said"}
