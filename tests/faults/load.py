@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import Counter
 
 from chaos import DONE
@@ -19,6 +20,8 @@ class Load:
     def __init__(self, url: str, callers: int = 8, model: str = "good") -> None:
         self.acknowledged: list[str] = []
         """Trace ids."""
+        self.asked_at: dict[str, float] = {}
+        """Of each of them: when (`time.monotonic`) its request was about to be sent."""
         self.wrong: list[Answer] = []
         """Whole answers that are not 200, or not of this request."""
         self.cut = 0
@@ -48,12 +51,14 @@ class Load:
             wire.socket.close()
 
     def _ask(self, wire: Wire, *, stream: bool) -> bool:
-        nonce = new_nonce()
+        nonce, began = new_nonce(), time.monotonic()
         answer = wire.ask(post(body_for(self._model, nonce, stream=stream)))
         if answer.whole and (answer.status != 200 or nonce.encode() not in answer.body):
             self.wrong.append(answer)
         elif answer.whole or DONE in answer.body:
-            self.acknowledged.append(answer.headers["x-freehold-trace"])
+            trace_id = answer.headers["x-freehold-trace"]
+            self.asked_at[trace_id] = began
+            self.acknowledged.append(trace_id)
         elif answer.status:
             self.cut += 1
         else:

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-TRACE_VERSION = 1
+TRACE_VERSION = 2
 
 Kind = Literal["request", "audit", "repeat", "rung", "shadow", "judge", "drill"]
 """`request`: a caller's; `audit`: the incumbent asked about a rung's answer; `repeat`: the incumbent asked twice;
@@ -76,17 +76,28 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_default
     key: str | None = None
     """The id of the virtual key the caller used."""
     episode: str | None = None
+    """The agent run that the exchange belongs to."""
+    agent: str | None = None
+    """Which of the run's agents asked, as the caller names it."""
     parent: str | None = None
+    """In an episode: the trace, or the agent, that brought this one about."""
+    subject: str | None = None
+    """Whose data this is, as the caller names them: what `freehold forget` deletes by."""
+    source: str = ""
+    """How it came here, if not through the gateway: the format it was imported from, or `otlp`."""
     traceparent: str | None = None
     """`trace id-span id` of the exchange's OpenTelemetry span, as W3C Trace Context writes them, if it has one."""
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag="feedback", omit_defaults=True):
-    """A person's or system's later judgement of a trace: score in [0, 1], the right label, an edit, a comment."""
+    """A later judgement of a trace, or of an episode and so of all its steps: score in [0, 1], the right label, an
+    edit, a comment."""
 
     version: int = TRACE_VERSION
     feedback_id: str
     trace_id: str
+    """Empty where an episode is judged."""
+    episode: str | None = None
     at_ns: int
     score: float | None = None
     label: str | None = None

@@ -68,7 +68,9 @@ class Exchange:
     response = b""
     truncated = False
     episode: str | None = None
+    agent: str | None = None
     parent: str | None = None
+    subject: str | None = None
     cached = False
     key: str | None = None
     """Id of the caller's virtual key."""
@@ -118,7 +120,8 @@ class Exchange:
             asked.policy,
             asked.novelty if self.kind == "rung" else None,
         )
-        self.episode, self.parent = asked.episode, asked.trace_id
+        self.episode, self.agent, self.parent = asked.episode, asked.agent, asked.trace_id
+        self.subject = asked.subject
         if asked.span is not None:
             self.span = asked.span.child()
 

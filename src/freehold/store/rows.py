@@ -11,8 +11,8 @@ import polars as pl
 from freehold.domain.traces import Feedback, Trace
 from freehold.store.derived import Derived
 
-SCHEMA_VERSION = 2
-"""Written in every row as `schema_version`. Rows of version 1 lack the columns of `ADDED`."""
+SCHEMA_VERSION = 3
+"""Written in every row as `schema_version`. Rows of earlier versions lack columns of `ADDED` and `FEEDBACK_ADDED`."""
 
 TRACE_FIELDS: dict[str, Any] = {
     "version": pl.Int64,
@@ -46,7 +46,10 @@ TRACE_FIELDS: dict[str, Any] = {
     "cached": pl.Boolean,
     "key": pl.String,
     "episode": pl.String,
+    "agent": pl.String,
     "parent": pl.String,
+    "subject": pl.String,
+    "source": pl.String,
     "traceparent": pl.String,
 }
 """Column → type of what is taken from the Trace as it is."""
@@ -75,6 +78,9 @@ ADDED: dict[str, pl.Expr] = {
     "cached": pl.lit(False),
     "cache_write_tokens": pl.lit(0, pl.Int64),
     "traceparent": pl.lit(None, pl.String),
+    "agent": pl.lit(None, pl.String),
+    "subject": pl.lit(None, pl.String),
+    "source": pl.lit(""),
 }
 """Columns of traces that came later → what they hold in rows written before."""
 
@@ -82,6 +88,7 @@ FEEDBACK_FIELDS: dict[str, Any] = {
     "version": pl.Int64,
     "feedback_id": pl.String,
     "trace_id": pl.String,
+    "episode": pl.String,
     "at_ns": pl.Int64,
     "score": pl.Float64,
     "label": pl.String,
@@ -89,6 +96,9 @@ FEEDBACK_FIELDS: dict[str, Any] = {
     "comment": pl.String,
     "key": pl.String,
 }
+
+FEEDBACK_ADDED: dict[str, pl.Expr] = {"episode": pl.lit(None, pl.String)}
+"""The same of feedback."""
 
 FEEDBACK_COLUMNS: dict[str, Any] = {**FEEDBACK_FIELDS, "schema_version": pl.Int64}
 

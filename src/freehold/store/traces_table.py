@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from freehold.store.delta import DeltaLog
-from freehold.store.rows import ADDED, FEEDBACK_COLUMNS, TRACE_COLUMNS
+from freehold.store.rows import ADDED, FEEDBACK_ADDED, FEEDBACK_COLUMNS, TRACE_COLUMNS
 
 
 class TraceTable(DeltaLog):
@@ -17,4 +17,4 @@ class FeedbackTable(DeltaLog):
     """Sealed feedback: see `rows.FEEDBACK_COLUMNS`."""
 
     def __init__(self, uri: str) -> None:
-        super().__init__(uri, FEEDBACK_COLUMNS, indexed=("feedback_id", "trace_id", "at_ns"))
+        super().__init__(uri, FEEDBACK_COLUMNS, indexed=("feedback_id", "trace_id", "at_ns"), added=FEEDBACK_ADDED)
