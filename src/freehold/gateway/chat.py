@@ -22,6 +22,7 @@ from freehold.gateway.http import Reply, Request
 from freehold.gateway.ladder import answer_by_ladder
 from freehold.gateway.owned import owned_answer
 from freehold.gateway.passing import Passing, read_passing
+from freehold.gateway.passthrough import pass_unread
 from freehold.gateway.relay import pass_on
 from freehold.gateway.repeat import given_again
 from freehold.gateway.rungs import Ask
@@ -64,7 +65,7 @@ def _answer(turn: Turn, read: Read) -> None:
     identity = _identity(turn, request, view) if isinstance(request, ChatRequest) else None
     if identity is None or not isinstance(request, ChatRequest):
         exchange.reason = "unsupported"
-        admit(turn, upstream, partial(_pass_unread, turn, upstream))
+        admit(turn, upstream, partial(pass_unread, turn, upstream))
         return
     exchange.task, exchange.task_name, exchange.fingerprint = identity.task, identity.name, identity.fingerprint
     admit(turn, upstream, partial(_Chat(turn, request, body, upstream, identity).begin, view))
@@ -85,13 +86,6 @@ def _identity(turn: Turn, request: ChatRequest, view: PolicyView) -> Identity | 
     except Exception:  # noqa: BLE001 - traffic flows, whatever the loop's part of the gateway makes of it
         _log.exception("task-not-identified", trace_id=turn.exchange.trace_id)
         return None
-
-
-def _pass_unread(turn: Turn, upstream: str) -> None:
-    if turn.runtime.watch.drill is not None and drilled(turn, upstream):
-        return
-    if not given_again(turn, upstream):
-        pass_on(turn, upstream)
 
 
 def _read(body: bytes) -> tuple[ChatRequest | Passing, bytes]:

@@ -40,12 +40,13 @@ def passthrough(runtime: Runtime, request: Request, reply: Reply) -> None:
             asked.model = request.path[len(_ONE_MODEL) :]
         exchange.model, exchange.stream = asked.model, bool(asked.stream)
         upstream = _upstream(runtime, asked.model, turn.caller.upstream_path)
-        admit(turn, upstream, partial(_go_on, turn, upstream))
+        admit(turn, upstream, partial(pass_unread, turn, upstream))
     except FreeholdError as error:
         turn.refuse(error)
 
 
-def _go_on(turn: Turn, upstream: str) -> None:
+def pass_unread(turn: Turn, upstream: str) -> None:
+    """Let `upstream` answer a request that no task takes, unless a drill or the cache does."""
     if turn.runtime.watch.drill is not None and drilled(turn, upstream):
         return
     if not given_again(turn, upstream):

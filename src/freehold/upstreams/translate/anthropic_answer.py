@@ -25,6 +25,7 @@ from freehold.upstreams.translate.rules import (
     settled,
     table,
     walk,
+    walked,
 )
 from freehold.upstreams.translate.usage import usage_to_openai
 from freehold.upstreams.translate.values import FINISH_OF_STOP
@@ -46,14 +47,12 @@ def _gather(message: Out, found: Out) -> None:
 
 
 def _text(raw: msgspec.Raw, out: Out, at: At) -> None:
-    block: Out = {}
-    walk(TEXT_BLOCK, at.read(raw, FIELDS), block, at)
+    block = walked(TEXT_BLOCK, at.read(raw, FIELDS), at)
     out["content"] = at.read(block["text"], TEXT)
 
 
 def _tool_use(raw: msgspec.Raw, out: Out, at: At) -> None:
-    block: Out = {}
-    walk(TOOL_USE_BLOCK, at.read(raw, FIELDS), block, at)
+    block = walked(TOOL_USE_BLOCK, at.read(raw, FIELDS), at)
     function = {"name": block["name"], "arguments": block["arguments"]}
     out["tool_calls"] = [{"id": block["id"], "type": "function", "function": function}]
 
@@ -64,8 +63,7 @@ def _input(raw: msgspec.Raw, out: Out, at: At) -> None:
 
 
 def _thinking(raw: msgspec.Raw, out: Out, at: At) -> None:
-    block: Out = {}
-    walk(THINKING_BLOCK, at.read(raw, FIELDS), block, at)
+    block = walked(THINKING_BLOCK, at.read(raw, FIELDS), at)
     words = at.read(block["thinking"], TEXT)
     if words:
         out["reasoning_content"] = words
@@ -73,8 +71,7 @@ def _thinking(raw: msgspec.Raw, out: Out, at: At) -> None:
 
 
 def _redacted(raw: msgspec.Raw, out: Out, at: At) -> None:
-    block: Out = {}
-    walk(REDACTED_BLOCK, at.read(raw, FIELDS), block, at)
+    block = walked(REDACTED_BLOCK, at.read(raw, FIELDS), at)
     out["thinking_blocks"] = [{**block, "type": "redacted_thinking"}]
 
 
@@ -211,8 +208,7 @@ def answer_to_openai(body: bytes, *, created: int) -> Translated:
     """
     job = Job("openai", "answer")
     at = At(job)
-    out: Out = {}
-    walk(MESSAGE, parse(body, at), out, at)
+    out = walked(MESSAGE, parse(body, at), at)
     choice: Out = {"index": 0, "message": message_of(out), "logprobs": None, "finish_reason": out["finish_reason"]}
     if "stop_reason" in out:
         choice["stop_reason"] = out["stop_reason"]

@@ -26,6 +26,7 @@ from freehold.upstreams.translate.rules import (
     settled,
     table,
     walk,
+    walked,
 )
 from freehold.upstreams.translate.values import (
     IMAGE_SCHEMES,
@@ -71,8 +72,7 @@ def _url_image(raw: msgspec.Raw, out: Out, at: At) -> None:
 
 
 def _as_data_url(fields: Fields, at: At) -> str:
-    found: Out = {}
-    walk(BASE64_SOURCE, fields, found, at)
+    found = walked(BASE64_SOURCE, fields, at)
     return f"data:{at.read(found['media_type'], TEXT)};base64,{at.read(found['data'], TEXT)}"
 
 
@@ -94,8 +94,7 @@ def _base64_document(raw: msgspec.Raw, out: Out, at: At) -> None:
 
 
 def _tool_use(raw: msgspec.Raw, out: Out, at: At) -> None:
-    called: Out = {}
-    walk(TOOL_USE_BLOCK, at.read(raw, FIELDS), called, at)
+    called = walked(TOOL_USE_BLOCK, at.read(raw, FIELDS), at)
     function = {"name": called["name"], "arguments": called["arguments"]}
     out.update(id=called["id"], type="function", function=function)
 
@@ -332,6 +331,5 @@ def _turn(fields: Fields, at: At) -> list[Out]:
     role = at.child("role").read(fields.get("role", msgspec.Raw(b"null")), TEXT)
     if role not in _TABLES:
         at.child("role").malformed(f"is {role!r}, which is no role")
-    out: Out = {}
-    walk(_TABLES[role], fields, out, at)
+    out = walked(_TABLES[role], fields, at)
     return out["turns"]

@@ -25,6 +25,7 @@ from freehold.upstreams.translate.rules import (
     settled,
     table,
     walk,
+    walked,
 )
 from freehold.upstreams.translate.values import FORMAT_NAME
 
@@ -99,8 +100,7 @@ def _tool(raw: msgspec.Raw, at: At) -> Out:
     kind = at.child("type").read(fields.get("type", msgspec.Raw(b"null")), _MAYBE_TEXT)
     if kind not in (None, "custom"):
         at.child("type").refuse(f"{kind!r} is a tool of Anthropic's own.", "Send a tool with an input_schema.")
-    function: Out = {}
-    walk(TOOL, fields, function, at)
+    function = walked(TOOL, fields, at)
     return {"type": "function", "function": function}
 
 
@@ -236,6 +236,5 @@ def request_to_openai(body: bytes, options: Options | None = None) -> Translated
     """
     job = Job("openai", "request", options)
     at = At(job)
-    out: Out = {}
-    walk(REQUEST, parse(body, at), out, at)
+    out = walked(REQUEST, parse(body, at), at)
     return TranslatedRequest(body=encode(out), dropped=job.dropped, stream="stream" in out, include_usage=False)

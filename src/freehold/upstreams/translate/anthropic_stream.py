@@ -22,9 +22,9 @@ from freehold.upstreams.translate.rules import (
     refuse,
     settled,
     table,
-    walk,
+    walked,
 )
-from freehold.upstreams.translate.sse import SseEvent, SseParser, sse_data
+from freehold.upstreams.translate.sse import SseEvent, StreamTranslation, sse_data
 from freehold.upstreams.translate.usage import usage_to_openai
 
 KEEP_ALIVE = b": ping\n\n"
@@ -90,7 +90,7 @@ class _Block:
         """A thinking block, growing."""
 
 
-class StreamToOpenAI:
+class StreamToOpenAI(StreamTranslation):
     """Bytes of an Anthropic stream in, bytes of an OpenAI stream out; one object per answer.
 
     Put together, the chunks are what `answer_to_openai` makes of the whole message. Pings become comments; events of
@@ -98,9 +98,9 @@ class StreamToOpenAI:
     """
 
     def __init__(self, *, created: int, include_usage: bool = False) -> None:
+        super().__init__()
         self._created = created
         self._include_usage = include_usage
-        self._parser = SseParser()
         self._at = At(Job("openai", "answer"))
         self._head: Out = {}
         self._around = (b"", b"")
@@ -109,9 +109,7 @@ class StreamToOpenAI:
         self._blocks: dict[int, _Block] = {}
         self._calls = 0
         self._thoughts = 0
-        self._out: list[bytes] = []
         self._ended = False
-        self._done = False
         self._handlers = {
             "message_start": self._message_start,
             "content_block_start": self._block_start,
@@ -120,18 +118,6 @@ class StreamToOpenAI:
             "message_delta": self._message_delta,
             "message_stop": self._message_stop,
         }
-
-    def feed(self, data: bytes) -> bytes:
-        """What the caller is to be sent for these bytes; may be empty.
-
-        Raises:
-            AnswerNotTranslatable: an event is malformed or holds content that OpenAI's protocol cannot say.
-            UpstreamProtocolError: an event is too long.
-        """
-        for event in self._parser.feed(data):
-            if not self._done:
-                self._event(event)
-        return self.rest()
 
     def finish(self) -> bytes:
         """Call at the end of the upstream's bytes.
@@ -144,11 +130,6 @@ class StreamToOpenAI:
                 "The upstream's stream ended before its answer was complete.", "Try again, or ask another upstream."
             )
         return b""
-
-    def rest(self) -> bytes:
-        """What was translated before `feed` raised."""
-        sent, self._out = b"".join(self._out), []
-        return sent
 
     def _event(self, event: SseEvent) -> None:
         if event.data is None:
@@ -249,8 +230,7 @@ class StreamToOpenAI:
         at = self._at.child("message_delta")
         usage = at.child("usage").read(fields.get("usage", msgspec.Raw(b"{}")), FIELDS)
         self._usage.update({name: raw for name, raw in usage.items() if not is_null(raw)})
-        found: Out = {}
-        walk(MESSAGE_DELTA, self._object(fields, "delta"), found, at)
+        found = walked(MESSAGE_DELTA, self._object(fields, "delta"), at)
         if "refusal" in found:
             self._send({"refusal": found["refusal"]})
         if "finish_reason" in found:

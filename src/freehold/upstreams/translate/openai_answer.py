@@ -28,6 +28,7 @@ from freehold.upstreams.translate.rules import (
     settled,
     table,
     walk,
+    walked,
 )
 from freehold.upstreams.translate.usage import usage_to_anthropic
 from freehold.upstreams.translate.values import STOP_OF_FINISH
@@ -214,8 +215,7 @@ def answer_to_anthropic(body: bytes) -> Translated:
     """
     job = Job("anthropic", "answer")
     at = At(job)
-    out: Out = {}
-    walk(COMPLETION, parse(body, at), out, at)
+    out = walked(COMPLETION, parse(body, at), at)
     usage = cast("Out", out.get("usage") or usage_to_anthropic({}, at))
     if "service_tier" in out:
         usage["service_tier"] = out["service_tier"]

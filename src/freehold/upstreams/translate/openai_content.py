@@ -22,6 +22,7 @@ from freehold.upstreams.translate.rules import (
     settled,
     table,
     walk,
+    walked,
 )
 from freehold.upstreams.translate.values import (
     IMAGE_SCHEMES,
@@ -363,8 +364,7 @@ _TABLES = {"system": SYSTEM_MESSAGE, "user": USER_MESSAGE, "assistant": ASSISTAN
 
 
 def _turn(role: str, fields: Fields, at: At) -> Out:
-    out: Out = {}
-    walk(_TABLES[role], fields, out, at)
+    out = walked(_TABLES[role], fields, at)
     if role == "assistant":
         content = out.get("content")
         if content is None:

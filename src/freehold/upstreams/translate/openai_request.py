@@ -30,6 +30,7 @@ from freehold.upstreams.translate.rules import (
     settled,
     table,
     walk,
+    walked,
 )
 from freehold.upstreams.translate.values import EFFORTS, EMPTY_SCHEMA, FORMAT_NAME, same_value
 
@@ -304,8 +305,7 @@ def request_to_anthropic(body: bytes, options: Options | None = None) -> Transla
     """
     job = Job("anthropic", "request", options)
     at = At(job)
-    out: Out = {}
-    walk(REQUEST, parse(body, at), out, at)
+    out = walked(REQUEST, parse(body, at), at)
     out.setdefault("max_tokens", job.options.max_tokens)
     return TranslatedRequest(
         body=encode(out), dropped=job.dropped, stream="stream" in out, include_usage=job.include_usage

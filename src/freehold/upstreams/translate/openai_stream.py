@@ -23,8 +23,9 @@ from freehold.upstreams.translate.rules import (
     same,
     table,
     walk,
+    walked,
 )
-from freehold.upstreams.translate.sse import SseEvent, SseParser, sse_event
+from freehold.upstreams.translate.sse import SseEvent, StreamTranslation, sse_event
 from freehold.upstreams.translate.usage import usage_to_anthropic
 
 PING = sse_event({"type": "ping"})
@@ -101,7 +102,7 @@ CHUNK = table(
 )
 
 
-class StreamToAnthropic:
+class StreamToAnthropic(StreamTranslation):
     """Bytes of an OpenAI stream in, bytes of an Anthropic stream out; one object per answer.
 
     Put together, the events are what `answer_to_anthropic` makes of the whole completion, save that text which comes
@@ -110,27 +111,13 @@ class StreamToAnthropic:
     """
 
     def __init__(self) -> None:
-        self._parser = SseParser()
+        super().__init__()
         self._at = At(Job("anthropic", "answer"))
-        self._out: list[bytes] = []
         self._blocks = BlockWriter(self._out)
         self._begun = False
         self._stop: Out = {}
         self._refusal = ""
         self._usage: Out = {}
-        self._done = False
-
-    def feed(self, data: bytes) -> bytes:
-        """What the caller is to be sent for these bytes; may be empty.
-
-        Raises:
-            AnswerNotTranslatable: a chunk is malformed or holds content that Anthropic's protocol cannot say.
-            UpstreamProtocolError: an event is too long.
-        """
-        for event in self._parser.feed(data):
-            if not self._done:
-                self._event(event)
-        return self.rest()
 
     def finish(self) -> bytes:
         """Call at the end of the upstream's bytes: some servers never say [DONE].
@@ -141,12 +128,6 @@ class StreamToAnthropic:
         if not self._done:
             self._end()
         return self.rest()
-
-    def rest(self) -> bytes:
-        """What was translated before `feed` or `finish` raised."""
-        sent = b"".join(self._out)
-        self._out.clear()
-        return sent
 
     def _event(self, event: SseEvent) -> None:
         if event.data is None:
@@ -175,8 +156,7 @@ class StreamToAnthropic:
         return bool(piece)
 
     def _chunk(self, fields: Fields) -> None:
-        found: Out = {}
-        walk(CHUNK, fields, found, self._at)
+        found = walked(CHUNK, fields, self._at)
         if "usage" in found:
             self._usage = found["usage"]
         at = self._at.child("choices")
@@ -199,8 +179,7 @@ class StreamToAnthropic:
         self._out.append(sse_event({"type": "message_start", "message": message}))
 
     def _choice(self, fields: Fields, at: At) -> None:
-        found: Out = {}
-        walk(STREAM_CHOICE, fields, found, at)
+        found = walked(STREAM_CHOICE, fields, at)
         self._think(found, at)
         for block in found.get("text", ()):
             self._blocks.text(block["text"])

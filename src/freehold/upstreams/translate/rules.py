@@ -224,6 +224,13 @@ def walk(rules: Table, fields: Fields, out: Out, at: At) -> None:
             _apply(rule, raw, out, at.child(rule.field))
 
 
+def walked(rules: Table, fields: Fields, at: At) -> Out:
+    """What `walk` makes of an object, by itself."""
+    out: Out = {}
+    walk(rules, fields, out, at)
+    return out
+
+
 def by_type(rules: Table, raw: msgspec.Raw, at: At) -> Out:
     """Translate an object by the rule of its `type`; empty if that type is dropped."""
     kind = at.read(at.read(raw, FIELDS).get("type", msgspec.Raw(b"null")), TEXT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import msgspec
 
 from freehold.domain.errors import UpstreamProtocolError
@@ -99,3 +101,35 @@ def _one_line(document: Out) -> bytes:
     if b"\n" in encoded or b"\r" in encoded:  # only white space between values that travelled unread
         encoded = encoded.replace(b"\n", b" ").replace(b"\r", b" ")
     return encoded
+
+
+class StreamTranslation(ABC):
+    """Bytes of one protocol's stream in, bytes of another's out; one object per answer. `_event` says how."""
+
+    def __init__(self) -> None:
+        self._parser = SseParser()
+        self._out: list[bytes] = []
+        """What is to be sent next."""
+        self._done = False
+        """The answer is complete; what still comes is not looked at."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What the caller is to be sent for these bytes; may be empty.
+
+        Raises:
+            AnswerNotTranslatable: an event is malformed or holds content that the caller's protocol cannot say.
+            UpstreamProtocolError: an event is too long.
+        """
+        for event in self._parser.feed(data):
+            if not self._done:
+                self._event(event)
+        return self.rest()
+
+    def rest(self) -> bytes:
+        """What was translated before `feed` raised."""
+        sent = b"".join(self._out)
+        self._out.clear()
+        return sent
+
+    @abstractmethod
+    def _event(self, event: SseEvent) -> None: ...
