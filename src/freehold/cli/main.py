@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ledger": ("freehold.cli.data", "Show what ownership saves and costs."),
     "traces": ("freehold.cli.data", "Show recent traces, or one whole."),
     "events": ("freehold.cli.data", "Show what happened, newest last."),
+    "forget": ("freehold.cli.forget", "Remove what is kept of a person, key, run or trace, with a signed receipt."),
+    "quarantine": ("freehold.cli.quarantine", "Put keys or traces aside: no new dataset takes them."),
     "doctor": ("freehold.cli.doctor", "Check configuration, store, upstreams and students."),
     "demo": ("freehold.cli.demo", "Play a support desk's traffic through the real thing."),
 }

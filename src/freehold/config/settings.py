@@ -193,6 +193,17 @@ class CacheSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Headers that differ from request to request without changing the answer, such as `x-correlation-id`."""
 
 
+class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[retention]`: how long what was recorded is kept; enforced by the loop once a day."""
+
+    traces_days: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
+    """Traces older than that are removed; 0: none is."""
+    feedback_days: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
+    """The same of feedback; what is about a removed trace goes with it."""
+    bodies_days: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
+    """Requests and answers older than that are blanked: counts, costs and who answered stay. 0: none is."""
+
+
 class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[telemetry]`: OpenTelemetry spans and access lines; metrics are always at `/metrics`."""
 
@@ -283,6 +294,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     candidates: CandidateSettings = CandidateSettings()
     cache: CacheSettings = CacheSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    retention: RetentionSettings = RetentionSettings()
     tasks: dict[str, TaskSettings] = {}
     counsel: tuple[CounselDecision, ...] = ()
     drill: DrillSettings = DrillSettings()

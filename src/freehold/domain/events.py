@@ -37,6 +37,11 @@ EventKind = Literal[
     "team-created",
     "team-changed",
     "team-removed",
+    "forgotten",
+    "retention-enforced",
+    "quarantined",
+    "quarantine-lifted",
+    "canaries-learned",
 ]
 
 

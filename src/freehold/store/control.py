@@ -14,6 +14,7 @@ import msgspec
 from sqlalchemy import func, insert, select
 
 from freehold.domain.drills import Drill
+from freehold.domain.erasures import Erasure, Quarantine
 from freehold.domain.errors import Conflict, NotFound, StoreError
 from freehold.domain.events import Event, Job, Monitor
 from freehold.domain.evidence import Certificate, Dataset, Student
@@ -43,6 +44,10 @@ class ControlStore:
         self.jobs = Collection(database, schema.jobs, Job, key="job_id", created="created_ns")
         self.monitors = Collection(database, schema.monitors, Monitor, key="certificate", created="updated_ns")
         self.drills = Collection(database, schema.drills, Drill, key="drill_id", created="created_ns")
+        self.erasures = Collection(database, schema.erasures, Erasure, key="erasure_id", created="at_ns")
+        self.quarantines = Collection(
+            database, schema.quarantines, Quarantine, key="quarantine_id", created="created_ns"
+        )
         self.datasets = Collection(
             database, schema.datasets, Dataset, key="dataset_id", created="created_ns", immutable=True
         )

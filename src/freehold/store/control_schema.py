@@ -28,6 +28,8 @@ monitors = _documents("monitors")
 access_keys = _documents("access_keys")
 access_teams = _documents("access_teams")
 drills = _documents("drills")
+erasures = _documents("erasures")
+quarantines = _documents("quarantines")
 
 policies = Table(
     "policies",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from freehold.domain.errors import StoreError
 from freehold.store.secret_file import make_secret, read_secret
@@ -46,6 +48,11 @@ class SigningKey:
     def sign(self, message: bytes) -> str:
         """The signature of `message`: 128 hex digits."""
         return self._private.sign(message).hex()
+
+    def derive(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one purpose, always the same, that says nothing of others (HKDF, RFC 5869)."""
+        raw = self._private.private_bytes_raw()
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode()).derive(raw)
 
     def __repr__(self) -> str:
         return f"SigningKey(public={self.public_key()})"
