@@ -21,6 +21,12 @@ OpenAI's Responses, legacy completions and embeddings, or anything else, which i
 TASK_APIS: frozenset[Api] = frozenset(("chat", "messages"))
 """Requests by these may belong to tasks; all others are recorded and priced, and never move."""
 
+Linked = Literal["", "header", "url", "traceparent", "session", "conversation", "response-id", "inferred"]
+"""How an exchange was placed in its episode: `header`: x-freehold-episode; `url`: a base URL below /r; `traceparent`:
+W3C Trace Context; `session`: the session that an agent's harness names; `conversation`: one kept by the provider;
+`response-id`: OpenAI's previous_response_id; `inferred`: from the messages alone. Empty: not by us (imported, or in
+none)."""
+
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_defaults=True):
     """One exchange, byte for byte, with who answered it, why, and under which policy.
@@ -80,7 +86,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, tag="trace", omit_default
     agent: str | None = None
     """Which of the run's agents asked, as the caller names it."""
     parent: str | None = None
-    """In an episode: the trace, or the agent, that brought this one about."""
+    """In an episode: the trace, the agent or the span that brought this one about."""
+    linked: Linked = ""
     subject: str | None = None
     """Whose data this is, as the caller names them: what `freehold forget` deletes by."""
     source: str = ""

@@ -48,6 +48,7 @@ TRACE_FIELDS: dict[str, Any] = {
     "episode": pl.String,
     "agent": pl.String,
     "parent": pl.String,
+    "linked": pl.String,
     "subject": pl.String,
     "source": pl.String,
     "traceparent": pl.String,
@@ -79,6 +80,7 @@ ADDED: dict[str, pl.Expr] = {
     "cache_write_tokens": pl.lit(0, pl.Int64),
     "traceparent": pl.lit(None, pl.String),
     "agent": pl.lit(None, pl.String),
+    "linked": pl.lit(""),
     "subject": pl.lit(None, pl.String),
     "source": pl.lit(""),
 }
@@ -105,10 +107,17 @@ FEEDBACK_COLUMNS: dict[str, Any] = {**FEEDBACK_FIELDS, "schema_version": pl.Int6
 
 def trace_frame(traces: Sequence[Trace], derived: Sequence[Derived]) -> pl.DataFrame:
     """One row per trace, with what was derived from it at the same place in `derived`."""
+    traces = [_placed(trace, item) for trace, item in zip(traces, derived, strict=True)]
     columns: dict[str, Any] = {name: [getattr(trace, name) for trace in traces] for name in TRACE_FIELDS}
     columns |= {name: [getattr(item, name) for item in derived] for name in DERIVED_FIELDS}
     columns["schema_version"] = [SCHEMA_VERSION] * len(traces)
     return pl.DataFrame(columns, schema=TRACE_COLUMNS, strict=False).sort("episode", "at_ns", maintain_order=True)
+
+
+def _placed(trace: Trace, derived: Derived) -> Trace:
+    if derived.placed is None:
+        return trace
+    return msgspec.structs.replace(trace, episode=derived.placed.episode, linked=derived.placed.linked)
 
 
 def feedback_frame(feedback: Sequence[Feedback]) -> pl.DataFrame:
