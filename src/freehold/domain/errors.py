@@ -110,6 +110,12 @@ class NotFound(RequestError):
     exit_code = 3
 
 
+class RowError(RequestError):
+    """A row of what is imported cannot be used. The message names fields and never holds what is in them."""
+
+    code = "row_not_usable"
+
+
 class UpstreamError(FreeholdError):
     """An upstream did not answer as its protocol demands."""
 
