@@ -3,6 +3,7 @@
 Public names: `Settings` and its parts, `load_settings`, `configure_logs`.
 """
 
+from freehold.config.journal_settings import JournalSettings
 from freehold.config.load import find_config, load_settings
 from freehold.config.logs import configure_logs
 from freehold.config.settings import (
@@ -11,6 +12,7 @@ from freehold.config.settings import (
     CandidateSettings,
     ControlSettings,
     CounselDecision,
+    CurateSettings,
     DeploymentSettings,
     DrillSettings,
     FallbackSettings,
@@ -18,6 +20,7 @@ from freehold.config.settings import (
     LoopSettings,
     Price,
     RetentionSettings,
+    RunnerSettings,
     Settings,
     TaskSettings,
     TelemetrySettings,
@@ -31,13 +34,16 @@ __all__ = [
     "CandidateSettings",
     "ControlSettings",
     "CounselDecision",
+    "CurateSettings",
     "DeploymentSettings",
     "DrillSettings",
     "FallbackSettings",
     "GatewaySettings",
+    "JournalSettings",
     "LoopSettings",
     "Price",
     "RetentionSettings",
+    "RunnerSettings",
     "Settings",
     "TaskSettings",
     "TelemetrySettings",

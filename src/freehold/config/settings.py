@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from freehold.config.curate_settings import CurateStep
+from freehold.config.journal_settings import JournalSettings
 from freehold.domain.scoring import Scorer
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -261,6 +263,27 @@ class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False: never moved, only recorded."""
     scorer: Scorer | None = None
     """`[tasks.NAME.scorer]`: `kind` and its options; goes before one that `freehold scorer set` stored."""
+    curate: tuple[CurateStep, ...] | None = None
+    """`[[tasks.NAME.curate]]`: steps in place of those for all tasks; None: those."""
+
+
+class CurateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[curate]`: how datasets are made."""
+
+    steps: tuple[CurateStep, ...] = ()
+    """`[[curate.steps]]`: of every task that names none of its own. None by default: rows to fit on are then a fair
+    sample of the traffic, which lets the loop predict how much a student will answer."""
+
+
+class RunnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[runner]`: where the expensive part of curating runs."""
+
+    kind: Literal["local", "ray"] = "local"
+    """ray: on a Ray cluster (`pip install freehold[ray]`), which pays from several machines on: see docs/scale.md."""
+    address: str = ""
+    """Of the cluster, `HOST:PORT` of its head; empty: what `RAY_ADDRESS` says. Its token is in `RAY_AUTH_TOKEN`."""
+    batch_rows: Count = 4096
+    """Rows looked at together; it changes no result."""
 
 
 class DrillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -289,6 +312,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateway: GatewaySettings = GatewaySettings()
     control: ControlSettings = ControlSettings()
     access: AccessSettings = AccessSettings()
+    journal: JournalSettings = JournalSettings()
     upstreams: dict[str, UpstreamSettings] = {}
     loop: LoopSettings = LoopSettings()
     candidates: CandidateSettings = CandidateSettings()
@@ -298,12 +322,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tasks: dict[str, TaskSettings] = {}
     counsel: tuple[CounselDecision, ...] = ()
     drill: DrillSettings = DrillSettings()
+    curate: CurateSettings = CurateSettings()
+    runner: RunnerSettings = RunnerSettings()
     data_dir: str = "freehold-data"
     """Relative to the configuration file."""
 
     def task(self, name: str, task_id: str) -> TaskSettings:
         """What is set for a task, by its name or its id; all defaults where nothing is."""
         return self.tasks.get(name) or self.tasks.get(task_id) or TaskSettings()
+
+    def curate_steps(self, name: str, task_id: str) -> tuple[CurateStep, ...]:
+        """The steps that make a task's dataset."""
+        own = self.task(name, task_id).curate
+        return self.curate.steps if own is None else own
 
     @property
     def data(self) -> Path:

@@ -7,12 +7,16 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from freehold.config import Settings
+from freehold.config.curate_settings import CurateStep
 from freehold.curate.forms import recognise_form
+from freehold.curate.pipeline import Curated, pipeline_sha256, run_pipeline
+from freehold.curate.rows import candidate_rows, read_judgements, samples_of
 from freehold.curate.samples import collect_samples
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Verdict
 from freehold.domain.tasks import AnswerForm, Task
 from freehold.rights import terms_of_url
+from freehold.runners import Batches, LocalBatches
 from freehold.store.artifacts import dataset_sha256, write_dataset
 from freehold.store.read_traces import read_traces
 
@@ -31,20 +35,44 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
     task = store.control.tasks.get(task_id)
     if task is None:
         raise NotFound(f"There is no task {task_id}.", "`freehold tasks` lists them.")
-    frame = read_traces(store, task=task_id, kinds=("request", "audit"), since_ns=task.evidence_since_ns)
+    frame = read_traces(store, task=task.task_id, kinds=("request", "audit"), since_ns=task.evidence_since_ns)
+    frame = frame.sort("at_ns", "trace_id")
     terms = {name: upstream.terms or terms_of_url(upstream.base_url) for name, upstream in settings.upstreams.items()}
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
     samples, left_out, verdicts = collect_samples(frame, terms, settings.counsel, today)
-    samples = samples[-settings.loop.max_samples :]
+    rows = candidate_rows(samples[-settings.loop.max_samples :], frame, read_judgements(store, frame))
+    steps = settings.curate_steps(task.name, task.task_id)
+    curated = run_pipeline(rows, steps, batches_of(settings))
+    return _stored(store, settings, task, curated, left_out, verdicts, steps, now_ns)
+
+
+def batches_of(settings: Settings) -> Batches:
+    """Where the expensive parts of steps run."""
+    return LocalBatches(settings.runner.batch_rows)
+
+
+def _stored(
+    store: Store,
+    settings: Settings,
+    task: Task,
+    curated: Curated,
+    left_out: Counter[str],
+    verdicts: list[Verdict],
+    steps: tuple[CurateStep, ...],
+    now_ns: int,
+) -> Dataset:
+    samples = samples_of(curated.rows)
+    for step in curated.steps:
+        left_out.update({f"{step.step}: {reason}": count for reason, count in step.reasons.items()})
     form = _checked_form(task, samples, left_out, verdicts, settings.loop.min_samples)
     sha256 = dataset_sha256(samples)
     known = store.control.datasets.get(f"ds_{sha256[:32]}")
     if known is not None:
         return known
-    write_dataset(store.datasets_root / sha256[:32], samples)
+    before = store.control.datasets.list(task.task_id, limit=1, newest_first=True)
     dataset = Dataset(
         dataset_id=f"ds_{sha256[:32]}",
-        task=task_id,
+        task=task.task_id,
         path=f"{store.datasets_root.name}/{sha256[:32]}",
         sha256=sha256,
         rows=len(samples),
@@ -55,7 +83,11 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
         since_ns=samples[0].at_ns,
         until_ns=samples[-1].at_ns,
         created_ns=now_ns,
+        steps=curated.steps,
+        pipeline_sha256=pipeline_sha256(steps),
+        parent=before[0].dataset_id if before else "",
     )
+    write_dataset(store.datasets_root / sha256[:32], samples)
     store.control.datasets.put(dataset)
     return dataset
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from freehold.config import CounselDecision
 from freehold.domain.chat import student_can_answer, student_input
 from freehold.domain.errors import RequestError
-from freehold.domain.evidence import Part, Sample, Verdict
+from freehold.domain.evidence import Origin, Part, Sample, Verdict
 from freehold.domain.traces import Api
 from freehold.rights import judge_training
 from freehold.upstreams.translate import chat_request
@@ -82,9 +82,19 @@ def collect_samples(
                 input_tokens=row["input_tokens"] or 0,
                 output_tokens=row["output_tokens"] or 0,
                 uniform=uniform,
+                answered_by=row["answered_by"],
+                source=row["source"],
+                origin=_origin(row),
+                verdict=verdicts[terms].outcome,
             )
         )
     return samples, left_out, list(verdicts.values())
+
+
+def _origin(row: Mapping[str, Any]) -> Origin:
+    if row["source"]:
+        return "import"
+    return "audit" if row["kind"] == "audit" else "incumbent"
 
 
 class _Parts:
@@ -147,6 +157,8 @@ def _usable(row: Mapping[str, Any], model: str) -> tuple[str, bool]:
         return f"not finished ({row['finish_reason'] or 'broken off'})", False
     if row["model"] != model:
         return "another model", False
+    if row["source"]:
+        return "", False  # nobody here knows how it was chosen
     if row["kind"] == "audit" or row["reason"] in UNSELECTED:
         return "", True
     if row["reason"] in ESCALATED:

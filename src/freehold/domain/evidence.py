@@ -36,8 +36,16 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return self.outcome in ("allow", "duties")
 
 
+Origin = Literal["incumbent", "audit", "shadow", "person", "import"]
+"""Whose answer a row has: the incumbent's, given to its caller or asked for in an audit; another model's; a person's;
+or one that was imported."""
+
+
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One example: what was asked and what the incumbent answered."""
+    """One example: what was asked and what the incumbent answered, or what was found to be a better answer.
+
+    Fields that are added one day must have defaults: see `freehold.store.artifacts.dataset_sha256`.
+    """
 
     trace_id: str
     at_ns: int
@@ -52,9 +60,30 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int
     uniform: bool
     """Drawn from all of the task's traffic with one probability: only such samples may certify."""
+    answered_by: str = ""
+    """`upstream-name/model` whose answer it is."""
+    source: str = ""
+    """How the exchange came here, if not through the gateway."""
+    origin: Origin = "incumbent"
+    verdict: str = ""
+    """What rights say of training with it: `allow`, or `duties`, which must then be met."""
+    changed: str = ""
+    """The steps that changed its text, separated by commas."""
 
 
-class Dataset(msgspec.Struct, frozen=True, kw_only=True):
+class StepCount(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step of curating took and gave."""
+
+    step: str
+    took: int
+    gave: int
+    reasons: dict[str, int] = {}
+    """Why rows went → how many."""
+    changed: int = 0
+    """Rows that stayed and were changed."""
+
+
+class Dataset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An immutable, content-hashed set of samples (Parquet beside it)."""
 
     dataset_id: str
@@ -71,6 +100,11 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True):
     since_ns: int
     until_ns: int
     created_ns: int
+    steps: tuple[StepCount, ...] = ()
+    pipeline_sha256: str = ""
+    """Of the steps' settings, as canonical JSON."""
+    parent: str = ""
+    """The task's dataset before this one."""
 
 
 class Student(msgspec.Struct, frozen=True, kw_only=True):

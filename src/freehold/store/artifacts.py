@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,9 @@ def _read_model(folder: Path, expected_sha256: str, what: str) -> tuple[dict[str
     return manifest, _load_tensors(folder / TENSORS, contents[TENSORS])
 
 
-def write_dataset(folder: Path, samples: list[Sample]) -> str:
-    """Write `samples` in order as Parquet, whole or not at all; returns their SHA-256 (see `dataset_sha256`).
+def write_dataset(folder: Path, samples: list[Sample], beside: Mapping[str, bytes] | None = None) -> str:
+    """Write `samples` in order as Parquet, and files `beside` them, whole or not at all; returns the samples' SHA-256
+    (see `dataset_sha256`).
 
     Raises:
         Conflict: the folder exists and holds another file.
@@ -98,7 +100,7 @@ def write_dataset(folder: Path, samples: list[Sample]) -> str:
     columns = {name: [getattr(sample, name) for sample in samples] for name in types}
     buffer = io.BytesIO()
     pl.DataFrame(columns, schema=types).write_parquet(buffer, compression="zstd")
-    write_folder(folder, {SAMPLES: buffer.getvalue()}, SAMPLES)
+    write_folder(folder, {**(beside or {}), SAMPLES: buffer.getvalue()}, SAMPLES)
     return dataset_sha256(samples)
 
 
@@ -135,11 +137,26 @@ def dataset_file_sha256(folder: Path) -> str:
 
 
 def dataset_sha256(samples: list[Sample]) -> str:
-    """SHA-256 over the samples in order, each as the MessagePack array of its fields in order of declaration."""
+    """SHA-256 over the samples in order, each as the MessagePack array of its fields in order of declaration.
+
+    Fields with defaults that no sample differs from at the end of the array are left out: so a dataset that was written
+    before there were such fields keeps its hash.
+    """
+    defaults = tuple(field.default for field in msgspec.structs.fields(Sample))
+    rows = [msgspec.structs.astuple(sample) for sample in samples]
+    length = max((_length(row, defaults) for row in rows), default=0)
     digest = hashlib.sha256()
-    for sample in samples:
-        digest.update(_packer.encode(msgspec.structs.astuple(sample)))
+    for row in rows:
+        digest.update(_packer.encode(row[:length]))
     return digest.hexdigest()
+
+
+def _length(row: tuple[Any, ...], defaults: tuple[Any, ...]) -> int:
+    """Of a row without the defaults at its end."""
+    length = len(row)
+    while length and row[length - 1] == defaults[length - 1]:
+        length -= 1
+    return length
 
 
 _RETRAIN = "Put the folder back from a backup, or train the task again; until then the incumbent answers."
