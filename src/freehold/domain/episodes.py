@@ -24,6 +24,14 @@ Message = dict[str, Any]
 `tool_call_id`, `name`."""
 
 
+LONGEST_NAME = 128
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` can name an episode, an agent, a parent or a subject: 1 to 128 visible ASCII characters."""
+    return 0 < len(text) <= LONGEST_NAME and text.isascii() and text.isprintable() and not text.isspace()
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One request of an agent, and who answered it."""
 

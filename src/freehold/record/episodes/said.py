@@ -1,0 +1,78 @@
+"""Which agent run an exchange belongs to, where its body says so: the session that a harness names, a conversation.
+
+What is read, as of November 2026:
+- Claude Code's `metadata.user_id` of a Messages request: `user_…_account_…_session_UUID`, since version 2.1.78 JSON
+  with a `session_id` (its gateway protocol's header, x-claude-code-session-id, is read by the gateway).
+- `conversation` of OpenAI's Responses API: an id, or an object with one.
+
+`previous_response_id` names another exchange, not the run: see `freehold.record.episodes.chains`. `prompt_cache_key`,
+`safety_identifier` and `user` say nothing of runs: OpenAI documents them for its cache and for abuse, and one of them
+may be shared by all of a product's traffic.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from freehold.domain.episodes import is_name
+from freehold.domain.traces import Linked, Trace
+from freehold.record.answers.parts import decoded
+from freehold.store.derived import Placement
+
+_SESSION = "_session_"
+
+
+class _Metadata(msgspec.Struct):
+    user_id: str | None = None
+
+
+class _Message(msgspec.Struct):
+    metadata: _Metadata | None = None
+
+
+class _User(msgspec.Struct):
+    session_id: str = ""
+
+
+class _Conversation(msgspec.Struct):
+    id: str = ""
+
+
+class _Response(msgspec.Struct):
+    conversation: str | _Conversation | None = None
+
+
+_message = msgspec.json.Decoder(_Message)
+_user = msgspec.json.Decoder(_User)
+_response = msgspec.json.Decoder(_Response)
+
+
+def placement(trace: Trace) -> Placement | None:
+    """Where a request belongs by its own body; None if its head said so, or its body does not."""
+    if trace.episode is not None:
+        return None
+    # Looking for a few bytes is cheap; most requests hold none of them and are not decoded.
+    if trace.api == "messages" and b"session_" in trace.request:
+        return _placed(_session(trace.request), "session")
+    if trace.api == "responses" and b'"conversation"' in trace.request:
+        return _placed(_conversation(trace.request), "conversation")
+    return None
+
+
+def _session(request: bytes) -> str:
+    message = decoded(request, _message)
+    user = (message and message.metadata and message.metadata.user_id) or ""
+    if user.startswith("{"):
+        told = decoded(user.encode(), _user)
+        return told.session_id if told is not None else ""
+    return user.rpartition(_SESSION)[2] if _SESSION in user else ""
+
+
+def _conversation(request: bytes) -> str:
+    response = decoded(request, _response)
+    found = response.conversation if response is not None else None
+    return found.id if isinstance(found, _Conversation) else found or ""
+
+
+def _placed(episode: str, linked: Linked) -> Placement | None:
+    return Placement(episode, linked) if is_name(episode) else None
