@@ -1,8 +1,4 @@
-"""The names of OpenTelemetry's conventions for generative AI, and what an exchange says under them.
-
-As of the document "Semantic conventions for generative AI client inference" (status Development, building on semantic
-conventions 1.44.0) of open-telemetry/semantic-conventions-genai, in so far as the package
-opentelemetry-semantic-conventions 0.66b2 has them too. They still change: this module is the only one that knows them.
+"""What an exchange says under OpenTelemetry's conventions for generative AI, whose names are in `domain.genai`.
 
 The conventions describe spans of clients. Ours are those of a server that a client calls: kind SERVER, with the same
 attributes; tries at upstreams and models of a ladder are spans of kind CLIENT below them, or INTERNAL for a student.
@@ -16,62 +12,57 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from freehold.domain.traces import Api, Trace
+from freehold.domain.genai import (
+    CACHED_TOKENS,
+    CONVERSATION,
+    ERROR_TYPE,
+    FINISH_REASONS,
+    FIRST_CHUNK,
+    HTTP_STATUS,
+    INPUT_MESSAGES,
+    INPUT_TOKENS,
+    OPERATION,
+    OPERATIONS,
+    OUTPUT_MESSAGES,
+    OUTPUT_TOKENS,
+    PARAMETERS,
+    PROVIDER,
+    PROVIDERS,
+    REQUEST_MODEL,
+    REQUEST_STREAM,
+    RESPONSE_MODEL,
+    SCHEMA_URL,
+)
+from freehold.domain.traces import Trace
 from freehold.record.answers import Answer
 
-SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
-
-OPERATION = "gen_ai.operation.name"
-PROVIDER = "gen_ai.provider.name"
-CONVERSATION = "gen_ai.conversation.id"
-REQUEST_MODEL = "gen_ai.request.model"
-REQUEST_STREAM = "gen_ai.request.stream"
-RESPONSE_MODEL = "gen_ai.response.model"
-FINISH_REASONS = "gen_ai.response.finish_reasons"
-FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
-INPUT_TOKENS = "gen_ai.usage.input_tokens"
-OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
-CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
-INPUT_MESSAGES = "gen_ai.input.messages"
-OUTPUT_MESSAGES = "gen_ai.output.messages"
-ERROR_TYPE = "error.type"
-HTTP_STATUS = "http.response.status_code"
-
-PARAMETERS = {
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-    "top_k": "gen_ai.request.top_k",
-    "max_tokens": "gen_ai.request.max_tokens",
-    "max_completion_tokens": "gen_ai.request.max_tokens",
-    "max_output_tokens": "gen_ai.request.max_tokens",
-    "frequency_penalty": "gen_ai.request.frequency_penalty",
-    "presence_penalty": "gen_ai.request.presence_penalty",
-    "seed": "gen_ai.request.seed",
-    "n": "gen_ai.request.choice.count",
-}
-"""Field of a request → its attribute; only numbers, so that no text of a prompt can slip through."""
-
-OPERATIONS: dict[Api, str] = {
-    "chat": "chat",
-    "messages": "chat",
-    "responses": "chat",
-    "completions": "text_completion",
-    "embeddings": "embeddings",
-}
-
-PROVIDERS = {
-    "api.openai.com": "openai",
-    "api.anthropic.com": "anthropic",
-    "openai.azure.com": "azure.ai.openai",
-    "generativelanguage.googleapis.com": "gcp.gemini",
-    "api.mistral.ai": "mistral_ai",
-    "api.groq.com": "groq",
-    "api.deepseek.com": "deepseek",
-    "api.x.ai": "x_ai",
-    "api.perplexity.ai": "perplexity",
-    "api.cohere.com": "cohere",
-}
-"""Host, or the end of it → the provider's name in the conventions."""
+__all__ = [
+    "CACHED_TOKENS",
+    "CONVERSATION",
+    "ERROR_TYPE",
+    "FINISH_REASONS",
+    "FIRST_CHUNK",
+    "HTTP_STATUS",
+    "INPUT_MESSAGES",
+    "INPUT_TOKENS",
+    "OPERATION",
+    "OPERATIONS",
+    "OUTPUT_MESSAGES",
+    "OUTPUT_TOKENS",
+    "PARAMETERS",
+    "PROVIDER",
+    "PROVIDERS",
+    "REQUEST_MODEL",
+    "REQUEST_STREAM",
+    "RESPONSE_MODEL",
+    "SCHEMA_URL",
+    "Attributes",
+    "attributes",
+    "content",
+    "error_type",
+    "provider_of",
+    "span_name",
+]
 
 Attributes = dict[str, Any]
 
