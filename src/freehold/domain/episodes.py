@@ -142,6 +142,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """Of each message: equal for messages that say the same (see `freehold.record.episodes.messages`)."""
     answer_digest: bytes
     """Of the answer, as it would be in the history of the next step; empty if there is none."""
+    tools: tuple[dict[str, Any], ...] = ()
+    """The tools that were offered, in OpenAI's form; what is not a function's stays as it was sent."""
 
 
 class EpisodeLine(msgspec.Struct, frozen=True, kw_only=True):
