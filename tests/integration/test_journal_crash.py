@@ -25,8 +25,9 @@ import sys
 from pathlib import Path
 from freehold.domain.ids import new_id
 from freehold.store import JournalWriter
+from freehold.store.journal_options import JournalOptions
 from store_fixtures import make_trace
-writer = JournalWriter(Path(sys.argv[1]) / new_id("wk"), segment_bytes=200_000)
+writer = JournalWriter(Path(sys.argv[1]) / new_id("wk"), JournalOptions(segment_bytes=200_000))
 number = 0
 while True:
     number += 1
@@ -104,7 +105,7 @@ def test_every_cut_of_the_last_frame_is_a_torn_tail(tmp_path: Path) -> None:
     writer.close()
     whole = (tmp_path / "wk_1" / "00000001.seg").read_bytes()
     ends = [end for end, _ in read_segment(tmp_path / "wk_1" / "00000001.seg")]
-    cut = tmp_path / "cut.seg"
+    cut = tmp_path / "wk_1-00000001.seg"
     for length in range(ends[1], len(whole)):
         cut.write_bytes(whole[:length])
         read = read_segment(cut)

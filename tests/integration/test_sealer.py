@@ -19,6 +19,7 @@ from freehold.record import sealer as sealer_module
 from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
 from freehold.store import JournalWriter, exclusive
+from freehold.store.journal_options import JournalOptions
 from freehold.store.journal_read import pack_position, unpack_position
 from freehold.store.read_traces import get_trace, read_feedback, read_traces
 
@@ -50,7 +51,7 @@ def _fill(folder: Path) -> tuple[list[str], list[str]]:
     traces: list[str] = []
     judgements: list[str] = []
     for worker in ("wk_1", "wk_2"):
-        writer = JournalWriter(folder / "journal" / worker, segment_bytes=2500)
+        writer = JournalWriter(folder / "journal" / worker, JournalOptions(segment_bytes=2500))
         for number in range(15):
             trace = make_trace(number)
             writer.append(trace)

@@ -53,10 +53,9 @@ def open_store(settings: Settings) -> Store:
     Raises:
         StoreError: it cannot be opened.
     """
-    from freehold.store import Store
+    from freehold.record.opening import open_store as opened
 
-    settings.data.mkdir(parents=True, exist_ok=True)
-    return Store.open(settings.data, settings.control_url)
+    return opened(settings)
 
 
 def find_task(store: Store, wanted: str) -> Task:

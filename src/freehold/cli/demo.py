@@ -56,14 +56,13 @@ def _run(folder: Path, played: Traffic, seconds: float, started: float, *, live:
     from freehold.demo.play import Player, freehold_up, stand_in, write_config
     from freehold.demo.result import figures
     from freehold.demo.view import View, explanation, final_table
-    from freehold.store import Store
+    from freehold.record.opening import open_store
     from freehold.upstreams.recorded import serve_in_thread
 
     with serve_in_thread(stand_in(played)) as incumbent:
         config = write_config(folder, incumbent.base_url)
         settings = load_settings(config)
-        settings.data.mkdir(parents=True, exist_ok=True)
-        store = Store.open(settings.data, settings.control_url)
+        store = open_store(settings)
         with freehold_up(config) as url:
             view = View(store, len(played), url)
             tally = (

@@ -18,6 +18,7 @@ FIXED = (
     "gateway.policy_poll_seconds",
     "gateway.policy_lease_seconds",
     "access",
+    "journal",
     "telemetry.log_format",
 )
 """Settings, or whole tables, that a running process cannot change: sockets, files and threads hang on them."""

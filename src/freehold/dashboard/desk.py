@@ -61,9 +61,9 @@ class Desk:
         return page(self._opened())
 
     def _opened(self) -> Store:
-        from freehold.store import Store
+        from freehold.record.opening import open_store
 
         with self._lock:
             if self._store is None:
-                self._store = Store.open(self.settings.data, self.settings.control_url)
+                self._store = open_store(self.settings)
             return self._store

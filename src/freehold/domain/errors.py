@@ -191,6 +191,12 @@ class JournalCorrupt(StoreError):
     code = "journal_corrupt"
 
 
+class JournalLocked(StoreError):
+    """A journal segment is encrypted with a key that is not at hand; nothing of it is lost."""
+
+    code = "journal_locked"
+
+
 class Conflict(StoreError):
     """Somebody else changed the same thing first."""
 

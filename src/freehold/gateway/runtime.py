@@ -29,6 +29,7 @@ from freehold.gateway.students import load_ladder, load_student
 from freehold.gateway.telemetry.gauges import Tick, show_state
 from freehold.gateway.telemetry.telemetry import Telemetry, price_of
 from freehold.record import Recorder
+from freehold.record.opening import journal_options
 from freehold.record.prices import PriceList
 from freehold.route import DrillView, Identifier, PolicyWatch
 from freehold.store import ControlStore, JournalWriter
@@ -68,7 +69,7 @@ class Runtime:
         self.metrics = Metrics(worker, models=_models(settings), price=self._price)
         self.telemetry = Telemetry(settings, self.metrics)
         self._tick = Tick(self.metrics)
-        self.journal = JournalWriter(settings.data / "journal" / worker)
+        self.journal = JournalWriter(settings.data / "journal" / worker, journal_options(settings.journal))
         self.recorder = Recorder(self.journal)
         self.identifier = Identifier()
         self.upstreams: UpstreamDirectory = build_directory(settings.upstreams)

@@ -11,8 +11,8 @@ from freehold.config import Settings
 from freehold.config.watch import ConfigWatch
 from freehold.domain.errors import FreeholdError
 from freehold.loop.cycle import Loop
+from freehold.record.opening import open_store
 from freehold.runners import LocalRunner
-from freehold.store import Store
 from freehold.store.locks import exclusive
 
 _log = structlog.get_logger()
@@ -28,7 +28,7 @@ def run_loop(settings: Settings, config: Path, stop: threading.Event, *, log_lev
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     with exclusive(settings.data / "loop.lock"):
-        store = Store.open(settings.data, settings.control_url)
+        store = open_store(settings)
         loop = Loop(store, settings, config, LocalRunner(), log_level=log_level)
         file = ConfigWatch(config, settings, loop.use)
         try:

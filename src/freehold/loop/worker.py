@@ -10,7 +10,7 @@ import structlog
 from freehold.config import configure_logs, find_config, load_settings
 from freehold.domain.errors import FreeholdError
 from freehold.loop.jobs import stepwise
-from freehold.store import Store
+from freehold.record.opening import open_store
 
 _log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     configure_logs(options.log_level)
     try:
         settings = load_settings(find_config(options.config))
-        store = Store.open(settings.data, settings.control_url)
+        store = open_store(settings)
         job = store.control.jobs.get(options.job)
         if job is None:
             _log.error("no such job", job=options.job)

@@ -23,7 +23,8 @@ from freehold.domain.ids import content_id
 from freehold.domain.traces import Record, Trace
 from freehold.record.derive import Deriver
 from freehold.store import Store, exclusive
-from freehold.store.journal_read import Damage, WorkerJournal, remove_dead_folder, worker_journals
+from freehold.store.journal_read import Damage, WorkerJournal, remove_dead_folder
+from freehold.store.journal_retention import remove_expired, retire_segment
 from freehold.store.rows import feedback_frame, trace_frame
 
 BATCH_RECORDS = 10_000
@@ -85,6 +86,7 @@ class Sealer:
         self._store = store
         self._derive = Deriver(upstreams)
         self._at_step = at_step
+        self._keep_seconds = store.journal_options.keep_sealed_seconds
 
     def seal_once(self) -> SealReport:
         """Seal everything the journals hold now.
@@ -96,10 +98,11 @@ class Sealer:
         """
         report = SealReport()
         with exclusive(self._store.data / "sealer.lock"):
-            journals = worker_journals(self._store.journal_root)
+            journals = self._store.journals()
             self._seal(journals, report)
             for journal in journals:
                 self._remove_sealed(journal, report)
+            remove_expired(self._store.sealed_root, self._keep_seconds)
             if report.records:
                 self._compact()
         return report
@@ -184,7 +187,7 @@ class Sealer:
     def _remove_sealed(self, journal: WorkerJournal, report: SealReport) -> None:
         for number in journal.finished:
             self._at_step("remove")
-            journal.segments[number].unlink(missing_ok=True)
+            retire_segment(journal.segments[number], self._store.sealed_root, self._keep_seconds)
             report.segments_removed += 1
         if journal.dead and set(journal.finished) == set(journal.segments):
             self._at_step("remove-folder")

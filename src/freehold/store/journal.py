@@ -1,40 +1,50 @@
 """The journal's writer: one folder of append-only segments per gateway worker. The only store in the request's path.
 
-    <data>/journal/<worker id>/lock            held (flock) while the worker lives
-    <data>/journal/<worker id>/00000001.seg    frames, see `journal_format`; a higher number is newer
-
 A record is handed to the kernel by one `write` before `append` returns, so it outlives a `kill -9` of the worker; a
-background thread makes it outlive a power cut within `sync_interval` (in strict mode: before `append` returns).
+background thread makes it outlive a power cut within `sync_seconds` (in strict mode: before `append` returns). Folders
+are laid out as `journal_folder` says, frames as `journal_format` says.
+
+When the segments of all workers together grow beyond `max_bytes`, because nothing seals them, appending is refused
+until they have shrunk: the caller sheds the record, never the request. They are measured about once a second, so the
+limit may be overshot by what a second brings.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from freehold.domain.errors import StoreError, StoreFull
 from freehold.domain.traces import Record
-from freehold.store.folders import sync_folder
-from freehold.store.journal_format import FrameCodec
+from freehold.store.folders import sync_folder, tree_bytes
+from freehold.store.journal_folder import (
+    LOCK_NAME,
+    ROTATE_NAME,
+    SUFFIX,
+    request_rotations,
+    segment_path,
+    segments_of,
+)
+from freehold.store.journal_format import HEADER, RecordCodec, frame_of, new_salt
+from freehold.store.journal_options import DEFAULTS, JournalOptions
 from freehold.store.locks import FileLock
 
-SYNC_INTERVAL = 0.05
-SEGMENT_BYTES = 64 * 1024 * 1024
-LOCK_NAME = "lock"
-SUFFIX = ".seg"
+if TYPE_CHECKING:
+    from freehold.store.journal_cipher import SegmentCipher
+
+LOOK_SECONDS = 1.0
+"""How often an idle worker looks whether it shall begin a new segment, and a busy one how much lies in the journals."""
 
 # EFBIG: a file size limit (ulimit -f) has the same remedy as a full disk or quota.
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _log = structlog.get_logger()
-
-
-def segment_path(folder: Path, number: int) -> Path:
-    """Where segment `number` of a worker's folder lies."""
-    return folder / f"{number:08d}{SUFFIX}"
 
 
 class JournalWriter:
@@ -44,51 +54,57 @@ class JournalWriter:
     fails on opening is raised by that append, and the next one tries again.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        sync_interval: float = SYNC_INTERVAL,
-        segment_bytes: int = SEGMENT_BYTES,
-        strict: bool = False,
-    ) -> None:
+    def __init__(self, folder: Path, options: JournalOptions = DEFAULTS) -> None:
         self.folder = folder
         self.sync_failures = 0
         """How often fdatasync failed: what was written then may not outlive a power cut."""
-        self._interval = sync_interval
-        self._segment_bytes = segment_bytes
-        self._strict = strict
-        self._codec = FrameCodec()
+        self._options = options
+        self._codec = RecordCodec()
         self._guard = threading.Lock()
         self._dirty = threading.Event()
         self._stop = threading.Event()
         self._lock: FileLock | None = None
         self._thread: threading.Thread | None = None
         self._retired: list[int] = []
+        self._cipher: SegmentCipher | None = None
+        self._overhead = 0
+        self._salt = b""
         self._number = 0
         self._fd = -1
         self._size = 0
         self._closed = False
+        self._rotate_asked = False
+        self._all_asked = False
+        """Whether all workers were asked to begin new segments because the journals are over the limit."""
+        self._measured: tuple[float, int, int] = (0.0, 0, 0)
+        """When the journals were measured, and which segment, of what size, was written to then."""
+        self._backlog = 0
+        """Bytes in all journals, when they were measured last."""
 
     def append(self, record: Record) -> None:
         """Write `record`; when this returns it outlives the death of this process.
 
         Raises:
-            StoreFull: the disk, quota or file size limit is reached; nothing of the record stays behind, and the
-                next append tries again.
+            StoreFull: the disk, quota or file size limit is reached, or the journals are over `max_bytes`; nothing of
+                the record stays behind, and the next append tries again.
             LeaseHeld: another process writes to this folder: worker ids must be new for every process start.
             StoreError: it cannot be written for another reason, is too large, or the writer is closed.
         """
         with self._guard:
             if self._closed:
                 raise StoreError(f"The journal {self.folder} is closed.", "Open a new one for new records.")
-            frame = self._codec.encode(record)
             if self._fd < 0:
                 self._open()
-            elif self._size and self._size + len(frame) > self._segment_bytes:
+            if self._backlog > self._options.max_bytes:
+                raise self._over_limit()
+            payload = self._codec.pack(record)
+            full = self._size + self._overhead + len(payload) > self._options.segment_bytes
+            if (self._size and full) or (self._cipher is not None and self._cipher.spent):
                 self._rotate()
-            self._write(frame)
-            if self._strict:
+            if self._cipher is not None:
+                payload = self._cipher.encrypt(payload, self._size)
+            self._write(frame_of(payload, self._salt))
+            if self._options.strict:
                 self._sync_strictly()
             elif not self._dirty.is_set():
                 self._dirty.set()
@@ -111,16 +127,32 @@ class JournalWriter:
 
     def _open(self) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            # The lock comes before the first segment: a folder with segments and a free lock is a dead worker's.
-            self._lock = self._lock or FileLock(self.folder / LOCK_NAME)
-            self._number = max((int(path.stem) for path in self.folder.glob(f"*{SUFFIX}")), default=0) + 1
-            self._fd = self._open_segment()
+            self._take_folder()
+            self._number = max(segments_of(self.folder), default=0) + 1
+            self._begin_segment()
+            self._backlog = tree_bytes(self.folder.parent, SUFFIX)
         except OSError as error:
+            self._let_go()
             raise _translate(error, self.folder) from error
+        except StoreError:
+            self._let_go()
+            raise
         if self._thread is None:
             self._thread = threading.Thread(target=self._sync_loop, name="journal-sync", daemon=True)
             self._thread.start()
+
+    def _take_folder(self) -> None:
+        # The lock comes before the first segment: a folder with segments and a free lock is a dead worker's.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.folder / LOCK_NAME)
+        if not self._lock.holds(self.folder / LOCK_NAME):
+            raise StoreError(f"{self.folder} was removed while it was being opened.", "The next record tries again.")
+
+    def _let_go(self) -> None:
+        """A lock on a folder that somebody removed meanwhile would keep nobody out of the next one of that name."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _write(self, frame: bytes) -> None:
         try:
@@ -140,15 +172,17 @@ class JournalWriter:
             self._size = os.fstat(self._fd).st_size
 
     def _rotate(self) -> None:
+        former = self._fd
         self._number += 1  # kept if opening fails: a half-made segment's number is not used again
         try:
-            fresh = self._open_segment()
+            self._begin_segment()
         except OSError as error:
             raise _translate(error, self.folder) from error
-        self._retired.append(self._fd)  # the sync thread syncs and closes it: no fdatasync in a request's path
-        self._fd, self._size = fresh, 0
+        self._retired.append(former)  # the sync thread syncs and closes it: no fdatasync in a request's path
+        self._dirty.set()
 
-    def _open_segment(self) -> int:
+    def _begin_segment(self) -> None:
+        """Open segment `_number` and write to it from now on."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         fd = os.open(segment_path(self.folder, self._number), flags, 0o600)
         try:
@@ -156,14 +190,68 @@ class JournalWriter:
         except OSError:
             os.close(fd)
             raise
-        return fd
+        self._fd, self._size, self._salt = fd, 0, new_salt()
+        self._overhead = HEADER.size
+        if self._options.keys is not None:
+            from freehold.store.journal_cipher import OVERHEAD, SegmentCipher
+
+            self._cipher = SegmentCipher(self._options.keys, self.folder.name, self._number)
+            self._overhead += OVERHEAD
 
     def _sync_loop(self) -> None:
         while not self._stop.is_set():
-            self._dirty.wait()  # an idle worker costs nothing
-            self._stop.wait(self._interval)
-            self._dirty.clear()
-            self._sync_all()
+            if self._dirty.wait(LOOK_SECONDS):  # an idle worker costs one look a second
+                self._stop.wait(self._options.sync_seconds)
+                self._dirty.clear()
+                self._sync_all()
+            try:
+                self._look()
+            except (OSError, StoreError) as error:
+                _log.warning("journal_not_looked_after", folder=str(self.folder), error=str(error))
+
+    def _look(self) -> None:
+        """What is asked of this worker from outside, and how much there is."""
+        request = self.folder / ROTATE_NAME
+        if request.exists():
+            # Removed first: a request that comes from here on is seen next time.
+            self._rotate_asked = True
+            with contextlib.suppress(OSError):
+                request.unlink()
+        if self._rotate_asked:
+            self._rotate_now()
+        measured_at, *was = self._measured
+        written = was != [self._number, self._size]
+        if (written or self._backlog > self._options.max_bytes) and time.monotonic() - measured_at >= LOOK_SECONDS:
+            self._measure()
+
+    def _rotate_now(self) -> None:
+        with self._guard:
+            if self._closed:
+                return
+            try:
+                if self._size:
+                    self._rotate()
+            except StoreError as error:  # the disk is full, for one: the next look tries again
+                _log.warning("journal_not_rotated", folder=str(self.folder), error=error.message)
+                return
+            self._rotate_asked = False
+
+    def _measure(self) -> None:
+        """How much lies in all journals. Over the limit, all begin new segments: only what has ended can be removed."""
+        self._measured = (time.monotonic(), self._number, self._size)
+        self._backlog = tree_bytes(self.folder.parent, SUFFIX)
+        over = self._backlog > self._options.max_bytes
+        if over and not self._all_asked:
+            request_rotations(self.folder.parent)
+        self._all_asked = over
+
+    def _over_limit(self) -> StoreFull:
+        return StoreFull(
+            f"{self._backlog:,} bytes lie in the journals below {self.folder.parent}, over journal.max_bytes "
+            f"({self._options.max_bytes:,}).",
+            "Is the loop running, which seals them (`freehold loop`)? Or raise journal.max_bytes. Traffic flows on, "
+            "unrecorded until then.",
+        )
 
     def _sync_all(self) -> None:
         with self._guard:

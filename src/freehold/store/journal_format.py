@@ -1,13 +1,17 @@
-"""One journal frame: magic, length and CRC32 of the payload, then the payload: one MessagePack record, zstd if large.
+"""One journal frame: a header, then its payload: one record as MessagePack, zstd if large, AES-256-GCM if asked for.
 
-    b"\\xf5FJ1" | payload length: u32 | CRC32 of payload: u32 | payload        (integers big-endian)
+    b"\\xf5FJ2" | payload length: u32 | salt: 4 bytes | CRC32: u32 | payload          (integers big-endian)
 
-A compressed payload is told by zstd's own magic (RFC 8878, 3.1.1), which no MessagePack map begins with. Our magic lets
-a reader find the next intact frame after damage. Pure, apart from the codecs.
+The CRC is of length, salt and payload. A zstd payload is told by zstd's own magic (RFC 8878), an encrypted one by the
+byte 0xc1; no MessagePack map begins with either. After damage a reader finds the next frame by the magic and by the
+salt, which is drawn for each segment: callers choose what is in a record, and could write a frame's likeness into one,
+but not with a salt that they cannot know. `GAP` bytes where a frame could begin are what repair leaves of damage.
+Frames of the first format (`\\xf5FJ1`, without a salt; CRC of the payload alone) are still read.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from zlib import crc32
 
@@ -17,15 +21,21 @@ import zstandard
 from freehold.domain.errors import JournalCorrupt, StoreError
 from freehold.domain.traces import Record
 
-MAGIC = b"\xf5FJ1"
-HEADER = struct.Struct(">4sII")
+MAGIC = b"\xf5FJ2"
+HEADER = struct.Struct(">4sI4sI")
+_CHECKED = struct.Struct(">I4s")
+FIRST_MAGIC = b"\xf5FJ1"
+FIRST_HEADER = struct.Struct(">4sII")
+ANY_MAGIC = b"\xf5FJ"
+GAP = b"\xa5"
+ENCRYPTED = 0xC1
+SALT_BYTES = 4
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """Largest record, decompressed: what bounds a reader's memory."""
 MAX_PAYLOAD_BYTES = MAX_RECORD_BYTES + MAX_RECORD_BYTES // 128
-"""Largest payload: what cannot be compressed grows a little."""
+"""Largest payload: what cannot be compressed grows a little, and so does what is encrypted."""
 COMPRESSED_FROM = 16_384
-"""Records of fewer bytes are kept as they are. A segment lives only until it is sealed, so CPU counts more than size:
-of the 12 µs that the append of a 2 KB record took, compressing took 4."""
+"""Records of fewer bytes are kept as they are: see docs/adr/0011."""
 LEVEL = -1
 """zstd level: measured on 4 KB records, an append cost 24–27 µs of CPU at level -1, 31–36 at 1 and 38–51 at 3, for 2.8,
 2.0 and 2.0 KB."""
@@ -34,45 +44,59 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)
 
 
-class FrameCodec:
-    """Encodes and decodes frames. Holds zstd contexts, so: one per thread of use."""
+class RecordCodec:
+    """Records to payloads and back. Holds zstd contexts, so: one per thread of use."""
 
     def __init__(self) -> None:
         self._compressor = zstandard.ZstdCompressor(level=LEVEL)
         self._decompressor = zstandard.ZstdDecompressor()
 
-    def encode(self, record: Record) -> bytes:
-        """The whole frame of `record`.
+    def pack(self, record: Record) -> bytes:
+        """The payload of `record`, not encrypted.
 
         Raises:
             StoreError: the record is larger than `MAX_RECORD_BYTES`.
         """
         packed = _encoder.encode(record)
+        if len(packed) < COMPRESSED_FROM:
+            return packed
         if len(packed) > MAX_RECORD_BYTES:
             raise StoreError(
                 f"A record of {len(packed)} bytes is over the journal's limit of {MAX_RECORD_BYTES}.",
                 "Lower gateway.max_body_bytes or gateway.max_recorded_response_bytes.",
             )
-        payload = packed if len(packed) < COMPRESSED_FROM else self._compressor.compress(packed)
-        return HEADER.pack(MAGIC, len(payload), crc32(payload)) + payload
+        return self._compressor.compress(packed)
 
-    def decode(self, payload: bytes, checksum: int) -> Record:
-        """The record in `payload`.
+    def unpack(self, payload: bytes) -> Record:
+        """The record in a payload that is not encrypted.
 
         Raises:
-            JournalCorrupt: the checksum, the compression or the record in it is not intact.
+            JournalCorrupt: the compression or the record in it is not intact.
         """
-        if crc32(payload) != checksum:
-            raise JournalCorrupt("A journal frame's checksum does not match its bytes.", "The frame is skipped.")
         try:
-            return _decoder.decode(self._unpack(payload))
+            return _decoder.decode(self._decompressed(payload))
         except (zstandard.ZstdError, msgspec.DecodeError) as error:
             raise JournalCorrupt(f"A journal frame does not decode: {error}.", "The frame is skipped.") from error
 
-    def _unpack(self, payload: bytes) -> bytes:
+    def _decompressed(self, payload: bytes) -> bytes:
         if not payload.startswith(zstandard.FRAME_HEADER):
             return payload
         # The size is read from the zstd header first: decompressing allocates whatever it claims.
         if zstandard.frame_content_size(payload) > MAX_RECORD_BYTES:
             raise JournalCorrupt("A journal frame claims to be over the size limit.", "The frame is skipped.")
         return self._decompressor.decompress(payload, max_output_size=MAX_RECORD_BYTES)
+
+
+def new_salt() -> bytes:
+    """A salt for a new segment."""
+    return os.urandom(SALT_BYTES)
+
+
+def frame_of(payload: bytes, salt: bytes) -> bytes:
+    """The whole frame of `payload`."""
+    return HEADER.pack(MAGIC, len(payload), salt, checksum(payload, salt)) + payload
+
+
+def checksum(payload: bytes, salt: bytes) -> int:
+    """The CRC32 of a frame: of its length, its salt and its payload."""
+    return crc32(payload, crc32(_CHECKED.pack(len(payload), salt)))

@@ -1,4 +1,4 @@
-"""Reads what journal writers left behind: whole frames, half ones at the end, damaged ones in between."""
+"""Reads what journal writers left behind: the records of segments, of workers alive or dead."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING
 
 from freehold.domain.errors import JournalCorrupt, LeaseHeld, StoreError
 from freehold.domain.traces import Record
-from freehold.store.journal import LOCK_NAME, SUFFIX
-from freehold.store.journal_format import HEADER, MAGIC, MAX_PAYLOAD_BYTES, FrameCodec
+from freehold.store.journal_folder import LOCK_NAME, ROTATE_NAME, SUFFIX, is_locked, segments_of
+from freehold.store.journal_format import ENCRYPTED, RecordCodec
+from freehold.store.journal_keys import KEY_ID_BYTES, JournalKeys, locked
+from freehold.store.journal_scan import Damage, Frame, SegmentScan
 from freehold.store.locks import FileLock
+
+if TYPE_CHECKING:
+    from freehold.store.journal_cipher import SegmentCipher
 
 _OFFSET_BITS = 40
 _ABANDONED_SECONDS = 3600
-_SCAN_BYTES = 1024 * 1024
+_ENCRYPTED = bytes((ENCRYPTED,))
 
 
 def pack_position(segment: int, offset: int) -> int:
@@ -29,113 +34,88 @@ def unpack_position(position: int) -> tuple[int, int]:
     return position >> _OFFSET_BITS, position & ((1 << _OFFSET_BITS) - 1)
 
 
-@dataclass(frozen=True)
-class Damage:
-    """Bytes of a segment that hold no intact frame."""
+class FrameReader:
+    """Decrypts and decodes the frames of the segment at `path`: in a worker's folder, or a copy kept elsewhere."""
 
-    path: Path
-    offset: int
-    length: int
+    def __init__(self, path: Path, keys: JournalKeys | None = None) -> None:
+        self._keys = keys
+        self._worker, self._segment = identity(path)
+        self._codec = RecordCodec()
+        self._cipher: SegmentCipher | None = None
+
+    def record(self, frame: Frame) -> Record:
+        """The record in `frame`.
+
+        Raises:
+            JournalCorrupt: it does not decrypt or decode.
+            JournalLocked: it is encrypted with a key that is not at hand.
+        """
+        payload = frame.payload
+        if payload.startswith(_ENCRYPTED):
+            payload = self._decrypter(payload).decrypt(payload, frame.start)
+        return self._codec.unpack(payload)
+
+    def _decrypter(self, payload: bytes) -> SegmentCipher:
+        if self._cipher is None:
+            if self._keys is None:
+                raise locked(f"segment {self._segment} of {self._worker}", payload[1 : 1 + KEY_ID_BYTES])
+            from freehold.store.journal_cipher import SegmentCipher
+
+            self._cipher = SegmentCipher(self._keys, self._worker, self._segment)
+        return self._cipher
 
 
 class SegmentRead:
     """Iterates over (end offset, record) of one segment's intact frames; then says how the segment ended.
 
     Memory is bounded by one record. A half frame at the end is `torn` (a writer is at work, or was killed), never an
-    error. Damage before an intact frame is skipped and listed in `damage`; damage that reaches the end is `bad_tail`.
-    """
-
-    def __init__(self, path: Path, offset: int = 0, damage: list[Damage] | None = None) -> None:
-        self.path = path
-        self.end = offset
-        """Offset after the last intact frame."""
-        self.torn = False
-        self.bad_tail: Damage | None = None
-        self.damage = [] if damage is None else damage
-        """Added to as it is met."""
-        self._codec = FrameCodec()
-
-    def __iter__(self) -> Iterator[tuple[int, Record]]:
-        try:
-            with self.path.open("rb") as file:
-                yield from self._frames(file)
-        except OSError as error:
-            raise StoreError(
-                f"The journal segment {self.path} cannot be read: {error.strerror}.", "Check the disk."
-            ) from error
-
-    def _frames(self, file: BinaryIO) -> Iterator[tuple[int, Record]]:
-        while True:
-            try:
-                found = self._frame(file, self.end)
-            except JournalCorrupt:
-                start = self._next_intact(file, self.end + 1)
-                if start is None:
-                    self.bad_tail = Damage(self.path, self.end, _size(file) - self.end)
-                    return
-                self.damage.append(Damage(self.path, self.end, start - self.end))
-                self.end = start
-                continue
-            if found is None:
-                start = self._next_intact(file, self.end + 1) if self.torn else None
-                if start is None:
-                    return
-                # Frames follow it: not a half frame at the end, but a header with a wrong length.
-                self.torn = False
-                self.damage.append(Damage(self.path, self.end, start - self.end))
-                self.end = start
-                continue
-            self.end = found[0]
-            yield found
-
-    def _frame(self, file: BinaryIO, offset: int) -> tuple[int, Record] | None:
-        """The frame at `offset`; None at the end, with `torn` set if half a frame lies there."""
-        file.seek(offset)
-        header = file.read(HEADER.size)
-        if len(header) < HEADER.size:
-            self.torn = bool(header)
-            return None
-        magic, length, checksum = HEADER.unpack(header)
-        if magic != MAGIC or length > MAX_PAYLOAD_BYTES:
-            raise JournalCorrupt(f"{self.path} holds no journal frame at offset {offset}.")
-        payload = file.read(length)
-        if len(payload) < length:
-            self.torn = True
-            return None
-        return offset + HEADER.size + length, self._codec.decode(payload, checksum)
-
-    def _next_intact(self, file: BinaryIO, offset: int) -> int | None:
-        """Where the next intact frame begins, or None. Looks for the magic, chunk by chunk."""
-        torn, position = self.torn, offset
-        try:
-            while True:
-                file.seek(position)
-                chunk = file.read(_SCAN_BYTES)
-                at = chunk.find(MAGIC)
-                while at >= 0:
-                    if self._is_intact(file, position + at):
-                        return position + at
-                    at = chunk.find(MAGIC, at + 1)
-                if len(chunk) < _SCAN_BYTES:
-                    return None
-                position += _SCAN_BYTES - len(MAGIC) + 1  # the magic may lie across two chunks
-        finally:
-            self.torn = torn
-
-    def _is_intact(self, file: BinaryIO, offset: int) -> bool:
-        try:
-            return self._frame(file, offset) is not None
-        except JournalCorrupt:
-            return False
-
-
-def read_segment(path: Path, offset: int = 0) -> SegmentRead:
-    """Read the frames of the segment at `path` that begin at or after `offset`.
+    error. Damage before an intact frame is skipped and listed in `damage`, and so is a frame that does not decrypt or
+    decode; damage that reaches the end is `bad_tail`.
 
     Raises (while iterating):
-        StoreError: the file is gone or cannot be read.
+        StoreError: the file is gone or cannot be read, or is encrypted with a key that is not at hand.
     """
-    return SegmentRead(path, offset)
+
+    def __init__(
+        self, path: Path, offset: int = 0, damage: list[Damage] | None = None, *, keys: JournalKeys | None = None
+    ) -> None:
+        self._scan = SegmentScan(path, offset, damage)
+        self._reader = FrameReader(path, keys)
+
+    def __iter__(self) -> Iterator[tuple[int, Record]]:
+        for frame in self._scan:
+            try:
+                record = self._reader.record(frame)
+            except JournalCorrupt:
+                self._scan.damage.append(Damage(self._scan.path, frame.start, frame.end - frame.start))
+                continue
+            yield frame.end, record
+
+    @property
+    def torn(self) -> bool:
+        """Whether it ends in half a frame."""
+        return self._scan.torn
+
+    @property
+    def damage(self) -> list[Damage]:
+        """Met so far."""
+        return self._scan.damage
+
+    @property
+    def bad_tail(self) -> Damage | None:
+        """Damage that reaches the end."""
+        return self._scan.bad_tail
+
+
+def read_segment(path: Path, offset: int = 0, *, keys: JournalKeys | None = None) -> SegmentRead:
+    """Read the frames of the segment at `path` that begin at or after `offset`."""
+    return SegmentRead(path, offset, keys=keys)
+
+
+def identity(path: Path) -> tuple[str, int]:
+    """The worker's id and the number of the segment at `path`, in a worker's folder or kept as `WORKER-NUMBER.seg`."""
+    worker, dash, number = path.stem.rpartition("-")
+    return (worker if dash else path.parent.name), int(number)
 
 
 @dataclass
@@ -148,23 +128,31 @@ class WorkerJournal:
     damage: list[Damage] = field(default_factory=list[Damage])
     finished: list[int] = field(default_factory=list[int])
     """Final segments that `records` has read to their end."""
+    keys: JournalKeys | None = None
 
     @property
     def worker(self) -> str:
         """The worker's id."""
         return self.folder.name
 
+    def final(self, number: int) -> bool:
+        """Whether a segment is never written to again."""
+        return self.dead or number < max(self.segments, default=0)
+
     def records(self, after: int) -> Iterator[tuple[int, Record]]:
         """(position, record) of every intact frame beyond the packed position `after`, oldest first.
 
         Fills `damage` and `finished`. A segment that vanishes meanwhile was sealed and removed, and is passed over.
+
+        Raises (while iterating):
+            StoreError: a segment cannot be read, or is encrypted with a key that is not at hand.
         """
         after_segment, after_offset = unpack_position(after)
-        newest = max(self.segments, default=0)
         for number, path in sorted(self.segments.items()):
-            final = self.dead or number < newest
+            final = self.final(number)
             if number >= after_segment:
-                read = SegmentRead(path, after_offset if number == after_segment else 0, self.damage)
+                offset = after_offset if number == after_segment else 0
+                read = SegmentRead(path, offset, self.damage, keys=self.keys)
                 try:
                     for end, record in read:
                         yield pack_position(number, end), record
@@ -178,36 +166,22 @@ class WorkerJournal:
                 self.finished.append(number)
 
 
-def worker_journals(root: Path) -> list[WorkerJournal]:
-    """The journals of all workers, alive or dead, below `root`."""
+def worker_journals(root: Path, keys: JournalKeys | None = None) -> list[WorkerJournal]:
+    """The journals of all workers, alive or dead, below `root`; `keys` for what is encrypted."""
     if not root.is_dir():
         return []
-    return [_look_at(folder) for folder in sorted(root.iterdir()) if folder.is_dir()]
+    return [_look_at(folder, keys) for folder in sorted(root.iterdir()) if folder.is_dir()]
 
 
-def _look_at(folder: Path) -> WorkerJournal:
-    if not _segments(folder):
-        # Just made, and its lock about to be taken: leave it alone. If it stays so, its worker died there.
+def _look_at(folder: Path, keys: JournalKeys | None) -> WorkerJournal:
+    if not segments_of(folder):
+        # Just made, and its lock about to be taken: leave it alone. If it stays so, its worker died there. A clock that
+        # jumps can make it look old: its worker then finds its lock gone, and tries again.
         old = time.time() - folder.stat().st_mtime > _ABANDONED_SECONDS
-        return WorkerJournal(folder, {}, dead=old and not is_locked(folder))
+        return WorkerJournal(folder, {}, dead=old and not is_locked(folder), keys=keys)
     # The order matters: a worker found dead first has written its last segment before they are listed.
     dead = not is_locked(folder)
-    return WorkerJournal(folder, _segments(folder), dead)
-
-
-def _segments(folder: Path) -> dict[int, Path]:
-    return {int(path.stem): path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit()}
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a living process writes to this worker's folder."""
-    if not (folder / LOCK_NAME).exists():
-        return False
-    try:
-        FileLock(folder / LOCK_NAME).release()
-    except LeaseHeld:
-        return True
-    return False
+    return WorkerJournal(folder, segments_of(folder), dead, keys=keys)
 
 
 def remove_dead_folder(folder: Path) -> bool:
@@ -219,6 +193,7 @@ def remove_dead_folder(folder: Path) -> bool:
     try:
         if any(folder.glob(f"*{SUFFIX}")):
             return False
+        (folder / ROTATE_NAME).unlink(missing_ok=True)
         (folder / LOCK_NAME).unlink()
         folder.rmdir()
         return True
@@ -226,7 +201,3 @@ def remove_dead_folder(folder: Path) -> bool:
         raise StoreError(f"{folder} cannot be removed: {error.strerror}.", "Look at what lies in it.") from error
     finally:
         lock.release()
-
-
-def _size(file: BinaryIO) -> int:
-    return file.seek(0, 2)

@@ -40,6 +40,13 @@ class FileLock:
             os.ftruncate(fd, 0)
             os.pwrite(fd, str(os.getpid()).encode(), 0)
 
+    def holds(self, path: Path) -> bool:
+        """Whether `path` still is the file that this lock is on: another process may have removed it meanwhile."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), path.stat())
+        except FileNotFoundError:
+            return False
+
     def release(self) -> None:
         """Give the lock back. Releasing twice is fine."""
         if self._fd >= 0:

@@ -10,7 +10,6 @@ import polars as pl
 from freehold.domain.traces import Feedback, Kind, Record, Trace
 from freehold.store.delta import Snapshot, collect
 from freehold.store.derived import Derived
-from freehold.store.journal_read import worker_journals
 from freehold.store.rows import TRACE_COLUMNS, feedback_frame, trace_frame, trace_of
 from freehold.store.store import Store
 
@@ -26,6 +25,7 @@ def read_traces(
     task: str | None = None,
     kinds: Sequence[Kind] | None = None,
     trace_ids: Sequence[str] | None = None,
+    episode: str | None = None,
     columns: Sequence[str] | None = None,
     derive: Derive | None = None,
 ) -> pl.DataFrame:
@@ -38,13 +38,14 @@ def read_traces(
         task: of one task only.
         kinds: of these kinds only.
         trace_ids: only these.
+        episode: of this one only, whoever's it is.
         columns: which columns of `rows.TRACE_COLUMNS` to return; all if None.
         derive: if given, traces not sealed yet are included, derived by it; else sealed ones only.
 
     Raises:
         StoreError: the table or a journal cannot be read.
     """
-    wanted = _condition(since_ns, until_ns, task, kinds, trace_ids)
+    wanted = _condition(since_ns, until_ns, task, kinds, trace_ids, episode)
     names = list(columns or TRACE_COLUMNS)
     tail = _unsealed(store) if derive is not None else []
     # The tail was read first and the table is looked at again now, so a record sealed in between is in the table, and
@@ -107,7 +108,7 @@ def _unsealed(store: Store) -> list[tuple[str, int, Record]]:
     table = store.traces.snapshot()
     return [
         (journal.worker, position, record)
-        for journal in worker_journals(store.journal_root)
+        for journal in store.journals()
         for position, record in journal.records(table.sealed_position(journal.worker))
     ]
 
@@ -123,6 +124,7 @@ def _condition(
     task: str | None,
     kinds: Sequence[str] | None,
     trace_ids: Sequence[str] | None,
+    episode: str | None = None,
 ) -> pl.Expr:
     parts: list[Any] = [pl.lit(True)]
     if since_ns is not None:
@@ -135,4 +137,6 @@ def _condition(
         parts.append(pl.col("kind").is_in(list(kinds)))
     if trace_ids is not None:
         parts.append(pl.col("trace_id").is_in(list(trace_ids)))
+    if episode is not None:
+        parts.append(pl.col("episode") == episode)
     return pl.all_horizontal(parts)

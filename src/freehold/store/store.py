@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from freehold.domain.ids import new_id
 from freehold.store.control import ControlStore
 from freehold.store.journal import JournalWriter
+from freehold.store.journal_options import DEFAULTS, JournalOptions
 
 if TYPE_CHECKING:
+    from freehold.store.journal_read import WorkerJournal
     from freehold.store.keys import SigningKey
     from freehold.store.traces_table import FeedbackTable, TraceTable
 
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
 class Store:
     """All that is kept below one data folder. Make one with `open`."""
 
-    def __init__(self, data: Path, control: ControlStore) -> None:
+    def __init__(self, data: Path, control: ControlStore, *, journal: JournalOptions = DEFAULTS) -> None:
         self.data = data
         self.control = control
+        self.journal_options = journal
         self.journal_root = data / "journal"
         self.damaged_root = data / "journal-damaged"
         """Copies (hard links) of segments in which damage was found."""
+        self.sealed_root = data / "journal-sealed"
+        """Segments that are sealed and kept for a while (`journal.keep_sealed_hours`)."""
         self.datasets_root = data / "datasets"
         self.students_root = data / "students"
         self.evidence_root = data / "evidence"
@@ -31,22 +36,28 @@ class Store:
         self.key_path = data / "keys" / "signing.key"
 
     @classmethod
-    def open(cls, data: Path, control_url: str) -> Store:
+    def open(cls, data: Path, control_url: str, *, journal: JournalOptions = DEFAULTS) -> Store:
         """Open the control database and the folder; both are made if they are not there.
 
         Raises:
             ConfigError: `control_url` cannot be understood.
             StoreError: the database or the folder cannot be used.
         """
-        return cls(data, ControlStore.open(control_url))
+        return cls(data, ControlStore.open(control_url), journal=journal)
 
     def close(self) -> None:
         """Close the control database."""
         self.control.close()
 
-    def open_journal(self, *, strict: bool = False) -> JournalWriter:
+    def open_journal(self) -> JournalWriter:
         """A journal writer with a worker folder of its own; open one per process."""
-        return JournalWriter(self.journal_root / new_id("wk"), strict=strict)
+        return JournalWriter(self.journal_root / new_id("wk"), self.journal_options)
+
+    def journals(self) -> list[WorkerJournal]:
+        """The journals of all workers, alive or dead."""
+        from freehold.store.journal_read import worker_journals
+
+        return worker_journals(self.journal_root, self.journal_options.keys)
 
     # The three below load heavy libraries, which a gateway worker does without: hence the late imports.
 
