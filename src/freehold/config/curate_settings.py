@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from freehold.config.poisoning_settings import FeedbackTrust, Influence
+
 _Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 _OpenShare = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
 _Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -25,6 +27,19 @@ class ExactDuplicates(
     be of it."""
 
 
+class NearDuplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="step", tag="near-duplicates"):
+    """Of rows that are nearly the same, keep the one that is held out, else the first."""
+
+    threshold: _OpenShare = 0.6
+    """Least share of the runs of words of two texts that both have. By measurement (bench/curate/dedupe.py): copies with
+    a tenth of their words edited are found, and no others."""
+    words: _Count = 2
+    """Words in a run: of 1, texts with the same words in another order are the same; of more, one changed word weighs
+    more."""
+    by: Literal["prompt", "prompt and answer"] = "prompt"
+    """`prompt`: what nearly equal prompts are answered does not matter, as it must not for rows held out."""
+
+
 class Length(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="step", tag="length"):
     """Keep rows whose prompt and answer have lengths, in characters, within these limits."""
 
@@ -36,5 +51,5 @@ class Length(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field=
     max_answer: _Count = 100_000
 
 
-CurateStep = ExactDuplicates | Length
+CurateStep = ExactDuplicates | NearDuplicates | Length | Influence | FeedbackTrust
 """Any step."""

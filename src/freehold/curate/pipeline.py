@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ALWAYS = ("row", "at_ns", "part")
 """Columns that every step is given to choose by, besides those it needs."""
-_SETTABLE = frozenset(("prompt", "answer", "answered_by", "terms", "verdict", "origin", "part", "label"))
+_SETTABLE = frozenset(("prompt", "answer", "answered_by", "terms", "verdict", "origin", "part", "label", "edit", "score"))
 _GONE = ("row", "part", "step", "reason")
 _canonical = msgspec.json.Encoder(order="sorted")
 
