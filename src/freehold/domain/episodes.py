@@ -15,9 +15,11 @@ Begins = Literal["start", "compacted", "truncated", "branched", "instructed", "u
 `instructed`: the same history under other instructions; `unrelated`: the same agent by name, with a history that has
 nothing to do with what went before."""
 
-LinkedBy = Literal["", "said", "prompt", "result"]
+LinkedBy = Literal["", "said", "prompt", "result", "history", "answer"]
 """How a parent was found: `said`: the caller named it; `prompt`: a tool call of the parent's holds the agent's first
-prompt; `result`: the result of a tool call of the parent's is the agent's last answer. Empty: there is none."""
+prompt; `result`: the result of a tool call of the parent's is the agent's last answer; `history`: the agent's first
+request goes on from the parent's history, beside the parent; `answer`: its first prompt holds the parent's answer.
+Empty: there is none."""
 
 Message = dict[str, Any]
 """A message of OpenAI's chat completions: `role`, `content` (text, or parts where some are not text), `tool_calls`,

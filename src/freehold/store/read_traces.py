@@ -76,6 +76,8 @@ def get_trace(store: Store, trace_id: str) -> Trace | None:
 def read_feedback(store: Store, *, trace_ids: Sequence[str] | None = None) -> pl.DataFrame:
     """Feedback (on these traces), sealed or not, oldest first; every judgement once.
 
+    A judgement of an episode is one of each of its requests: a row for each, with `episode` set.
+
     What came with a virtual key counts only on traces of the same key: a trace's id is no secret, and one tenant must
     not judge another's answers. What came without one is the organisation's own.
 
@@ -86,8 +88,44 @@ def read_feedback(store: Store, *, trace_ids: Sequence[str] | None = None) -> pl
     tail = _unsealed(store)
     table = store.feedback.snapshot()
     fresh = [record for record in _beyond(table, tail) if isinstance(record, Feedback)]
-    found = pl.concat([collect(table.scan()), feedback_frame(fresh)]).filter(wanted)
-    return found.filter(_may_judge(store, found, tail)).sort("at_ns", maintain_order=True)
+    given = pl.concat([collect(table.scan()), feedback_frame(fresh)])
+    of_episodes = pl.col("episode").is_not_null() & (pl.col("trace_id") == "")
+    on_traces = given.filter(~of_episodes & wanted)
+    on_steps = _on_steps(store, given.filter(of_episodes), tail).filter(wanted)
+    found = pl.concat([on_traces.filter(_may_judge(store, on_traces, tail)), on_steps.select(given.columns)])
+    return found.sort("at_ns", maintain_order=True)
+
+
+def read_episode_feedback(store: Store, episode: str) -> pl.DataFrame:
+    """Judgements of this episode as a whole, sealed or not, oldest first, whoever gave them.
+
+    Raises:
+        StoreError: the table or a journal cannot be read.
+    """
+    tail = _unsealed(store)
+    table = store.feedback.snapshot()
+    fresh = [record for record in _beyond(table, tail) if isinstance(record, Feedback) and record.episode == episode]
+    sealed = collect(table.scan().filter(pl.col("episode") == episode))
+    return pl.concat([sealed, feedback_frame(fresh)]).sort("at_ns", maintain_order=True)
+
+
+def _on_steps(store: Store, feedback: pl.DataFrame, tail: Sequence[tuple[str, int, Record]]) -> pl.DataFrame:
+    """Judgements of episodes as judgements of their requests, as far as their keys may judge them."""
+    episodes = set(feedback.get_column("episode").to_list())
+    if not episodes:
+        return feedback
+    table = store.traces.snapshot()
+    steps = table.scan().filter(pl.col("episode").is_in(list(episodes)), pl.col("kind") == "request")
+    names = ["trace_id", "episode", "key"]
+    fresh = [
+        [getattr(record, name) for name in names]
+        for record in _beyond(table, tail)
+        if isinstance(record, Trace) and record.kind == "request" and record.episode in episodes
+    ]
+    unsealed = pl.DataFrame(fresh, schema=dict.fromkeys(names, pl.String), orient="row")
+    own = pl.concat([collect(steps.select(names)), unsealed]).rename({"key": "owner"})
+    joined = feedback.drop("trace_id").join(own, on="episode")
+    return joined.filter(pl.col("key").is_null() | (pl.col("key") == pl.col("owner")))
 
 
 def _may_judge(store: Store, feedback: pl.DataFrame, tail: Sequence[tuple[str, int, Record]]) -> pl.Series:

@@ -37,10 +37,9 @@ def combined(digests: tuple[bytes, ...]) -> bytes:
     return _hashed(list(digests))
 
 
-def rolling(digests: tuple[bytes, ...]) -> list[bytes]:
-    """For each place the digest of all up to it, itself included."""
+def rolling(digests: tuple[bytes, ...], before: bytes = b"") -> list[bytes]:
+    """For each place the digest of all up to it, itself and what was `before` included."""
     found: list[bytes] = []
-    before = b""
     for one in digests:
         before = blake2b(before + one, digest_size=DIGEST_BYTES).digest()
         found.append(before)

@@ -13,7 +13,17 @@ import msgspec
 from freehold.domain.episodes import Message
 from freehold.domain.traces import Trace
 from freehold.record.episodes.digests import combined, digest
-from freehold.record.episodes.messages import READ, answer_of, as_list, as_object, body_of, items_of, joined, read_item, text_of
+from freehold.record.episodes.messages import (
+    READ,
+    answer_of,
+    as_list,
+    as_object,
+    body_of,
+    items_of,
+    joined,
+    read_item,
+    text_of,
+)
 
 MOST_KNOWN = 20_000
 """Items that are known by their bytes before all are forgotten: bounds memory."""
@@ -41,6 +51,8 @@ class Heard(NamedTuple):
     end_ns: int
     failed: bool
     agent: str | None
+    parent: str | None
+    """As the caller names them."""
     instructions: bytes
     """Digest of the messages of instructions at the beginning; empty without any."""
     digests: tuple[bytes, ...]
@@ -101,6 +113,7 @@ class Hearing:
             end_ns=trace.at_ns + trace.duration_us * 1000,
             failed=trace.error is not None or not 200 <= trace.status < 300,
             agent=trace.agent,
+            parent=trace.parent,
             instructions=combined(digests[:begin]) if begin else b"",
             digests=digests[begin:],
             spoken=spoken,
