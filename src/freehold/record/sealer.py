@@ -8,22 +8,18 @@ which judgements it has already.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from freehold.config import UpstreamSettings
-from freehold.domain.errors import Conflict, StoreError
-from freehold.domain.events import Event
-from freehold.domain.ids import content_id
+from freehold.domain.errors import Conflict
 from freehold.domain.traces import Record, Trace
+from freehold.record.damage import note_damage
 from freehold.record.derive import Deriver
 from freehold.store import Store, exclusive
-from freehold.store.journal_read import Damage, WorkerJournal, remove_dead_folder
+from freehold.store.journal_read import WorkerJournal, remove_dead_folder
 from freehold.store.journal_retention import remove_expired, retire_segment
 from freehold.store.rows import feedback_frame, trace_frame
 
@@ -158,31 +154,9 @@ class Sealer:
         while journal.damage:
             damage = journal.damage[0]
             self._at_step("damage")
-            if self._store.control.add_event(self._damage_event(journal, damage)):
+            if note_damage(self._store, damage):
                 report.lost_bytes += damage.length
             journal.damage.pop(0)
-
-    def _damage_event(self, journal: WorkerJournal, damage: Damage) -> Event:
-        copy = self._store.damaged_root / f"{journal.worker}-{damage.path.name}"
-        try:
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                os.link(damage.path, copy)
-        except OSError as error:
-            raise StoreError(f"{damage.path} cannot be kept as {copy}: {error.strerror}.", "Check the disk.") from error
-        message = (
-            f"{damage.length} bytes of {damage.path.name} at offset {damage.offset} were unreadable; kept in {copy}."
-        )
-        _log.error("journal_damaged", path=str(damage.path), offset=damage.offset, bytes=damage.length, kept=str(copy))
-        where = f"{journal.worker}/{damage.path.name}/{damage.offset}"
-        return Event(
-            event_id=content_id("ev", b"journal-damaged", where.encode()),
-            at_ns=time.time_ns(),
-            kind="journal-damaged",
-            task="",
-            message=message,
-            evidence={"segment": where, "offset": damage.offset, "bytes": damage.length, "kept": str(copy)},
-        )
 
     def _remove_sealed(self, journal: WorkerJournal, report: SealReport) -> None:
         for number in journal.finished:

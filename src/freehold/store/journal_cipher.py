@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from freehold.domain.errors import JournalCorrupt
 from freehold.store.journal_format import ENCRYPTED
-from freehold.store.journal_keys import KEY_BYTES, KEY_ID_BYTES, JournalKeys, locked
+from freehold.store.journal_keys import KEY_BYTES, KEY_ID_BYTES, JournalKeys, key_id_of, locked
 
 _NONCE = struct.Struct(">8sI")
 _OFFSET = struct.Struct(">Q")
@@ -50,7 +50,7 @@ class SegmentCipher:
         self._info = f"freehold journal/{worker}/{segment}".encode()
         self._where = f"segment {segment} of {worker}"
         self._ciphers: dict[bytes, AESGCM] = {}
-        self._head = bytes((ENCRYPTED,)) + keys.writing
+        self._head = ENCRYPTED + keys.writing
         self._prefix = os.urandom(8)
         self._count = 0
 
@@ -73,7 +73,7 @@ class SegmentCipher:
             JournalCorrupt: it was changed, or does not belong at this place.
         """
         nonce = payload[1 + KEY_ID_BYTES : _HEAD_BYTES]
-        cipher = self._cipher(payload[1 : 1 + KEY_ID_BYTES])
+        cipher = self._cipher(key_id_of(payload))
         try:
             return cipher.decrypt(nonce, payload[_HEAD_BYTES:], _OFFSET.pack(offset))
         except (InvalidTag, ValueError) as error:  # ValueError: too short to hold a nonce or a tag

@@ -28,7 +28,7 @@ FIRST_MAGIC = b"\xf5FJ1"
 FIRST_HEADER = struct.Struct(">4sII")
 ANY_MAGIC = b"\xf5FJ"
 GAP = b"\xa5"
-ENCRYPTED = 0xC1
+ENCRYPTED = b"\xc1"
 SALT_BYTES = 4
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """Largest record, decompressed: what bounds a reader's memory."""
@@ -85,6 +85,11 @@ class RecordCodec:
         if zstandard.frame_content_size(payload) > MAX_RECORD_BYTES:
             raise JournalCorrupt("A journal frame claims to be over the size limit.", "The frame is skipped.")
         return self._decompressor.decompress(payload, max_output_size=MAX_RECORD_BYTES)
+
+
+def is_encrypted(payload: bytes) -> bool:
+    """Whether a payload is encrypted."""
+    return payload.startswith(ENCRYPTED)
 
 
 def new_salt() -> bytes:

@@ -64,6 +64,11 @@ def key_id(secret: bytes) -> bytes:
     return hashlib.sha256(b"freehold journal key id\0" + secret).digest()[:KEY_ID_BYTES]
 
 
+def key_id_of(payload: bytes) -> bytes:
+    """The id of the key that an encrypted payload is encrypted with."""
+    return payload[1 : 1 + KEY_ID_BYTES]
+
+
 def locked(where: str, wanted: bytes) -> JournalLocked:
     """The error for a payload whose key is not at hand."""
     return JournalLocked(

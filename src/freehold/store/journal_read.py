@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from freehold.domain.errors import JournalCorrupt, LeaseHeld, StoreError
 from freehold.domain.traces import Record
 from freehold.store.journal_folder import LOCK_NAME, ROTATE_NAME, SUFFIX, is_locked, segments_of
-from freehold.store.journal_format import ENCRYPTED, RecordCodec
-from freehold.store.journal_keys import KEY_ID_BYTES, JournalKeys, locked
+from freehold.store.journal_format import RecordCodec, is_encrypted
+from freehold.store.journal_keys import JournalKeys, key_id_of, locked
 from freehold.store.journal_scan import Damage, Frame, SegmentScan
 from freehold.store.locks import FileLock
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _OFFSET_BITS = 40
 _ABANDONED_SECONDS = 3600
-_ENCRYPTED = bytes((ENCRYPTED,))
 
 
 def pack_position(segment: int, offset: int) -> int:
@@ -51,14 +50,14 @@ class FrameReader:
             JournalLocked: it is encrypted with a key that is not at hand.
         """
         payload = frame.payload
-        if payload.startswith(_ENCRYPTED):
+        if is_encrypted(payload):
             payload = self._decrypter(payload).decrypt(payload, frame.start)
         return self._codec.unpack(payload)
 
     def _decrypter(self, payload: bytes) -> SegmentCipher:
         if self._cipher is None:
             if self._keys is None:
-                raise locked(f"segment {self._segment} of {self._worker}", payload[1 : 1 + KEY_ID_BYTES])
+                raise locked(f"segment {self._segment} of {self._worker}", key_id_of(payload))
             from freehold.store.journal_cipher import SegmentCipher
 
             self._cipher = SegmentCipher(self._keys, self._worker, self._segment)
@@ -114,7 +113,7 @@ def read_segment(path: Path, offset: int = 0, *, keys: JournalKeys | None = None
 
 def identity(path: Path) -> tuple[str, int]:
     """The worker's id and the number of the segment at `path`, in a worker's folder or kept as `WORKER-NUMBER.seg`."""
-    worker, dash, number = path.stem.rpartition("-")
+    worker, dash, number = path.name.partition(SUFFIX)[0].rpartition("-")
     return (worker if dash else path.parent.name), int(number)
 
 

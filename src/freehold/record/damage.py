@@ -1,0 +1,36 @@
+"""Damage that was found in a journal: kept as it is, logged, and told as an event, once."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from freehold.domain.events import Event
+from freehold.domain.ids import content_id
+from freehold.store import Store
+from freehold.store.journal_repair import keep_damaged
+from freehold.store.journal_scan import Damage
+
+_log = structlog.get_logger()
+
+
+def note_damage(store: Store, damage: Damage) -> bool:
+    """Keep the damaged segment and add an event; False if that damage was told before.
+
+    Raises:
+        StoreError: the segment cannot be kept, or the event not be added.
+    """
+    kept = keep_damaged(damage.path, store.damaged_root)
+    message = f"{damage.length} bytes of {damage.path.name} at offset {damage.offset} were unreadable; kept in {kept}."
+    _log.error("journal_damaged", path=str(damage.path), offset=damage.offset, bytes=damage.length, kept=str(kept))
+    where = f"{damage.path.parent.name}/{damage.path.name}/{damage.offset}"
+    event = Event(
+        event_id=content_id("ev", b"journal-damaged", where.encode()),
+        at_ns=time.time_ns(),
+        kind="journal-damaged",
+        task="",
+        message=message,
+        evidence={"segment": where, "offset": damage.offset, "bytes": damage.length, "kept": str(kept)},
+    )
+    return store.control.add_event(event)
