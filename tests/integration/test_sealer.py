@@ -73,6 +73,7 @@ def _run(folder: Path, kill_at: int) -> tuple[int, list[str]]:
     done = subprocess.run(
         command, capture_output=True, env={**os.environ, "PYTHONPATH": str(HERE)}, timeout=120, check=False
     )
+    sys.stderr.write(done.stderr.decode()[-1500:])  # shown when the test fails
     return done.returncode, done.stdout.decode().split()
 
 
@@ -151,8 +152,7 @@ def test_compaction_and_checkpoints_keep_rows_and_positions(tmp_path: Path, monk
     assert sorted(sealed_ids(store)) == sorted(ids)
     assert (tmp_path / "traces" / "_delta_log" / "_last_checkpoint").is_file()
     assert unpack_position(store.traces.sealed_position(writer.folder.name))[0] == 1
-    history = DeltaTable(store.traces.uri).history()
-    assert "OPTIMIZE" in {commit["operation"] for commit in history}
+    assert len(DeltaTable(store.traces.uri).file_uris()) < 15
     writer.close()
     store.close()
 
