@@ -15,6 +15,7 @@ from freehold.record.episodes.digests import digest
 from freehold.record.episodes.hear import Hearing, response_id
 from freehold.record.episodes.infer import Inferred, first_trace, inferred
 from freehold.record.episodes.messages import answer_of
+from freehold.record.episodes.tools import Offered
 from freehold.record.episodes.tree import Exchange, episode_of
 from freehold.store import Store
 from freehold.store.read_traces import Derive, read_episode_feedback, read_feedback, read_traces
@@ -69,7 +70,7 @@ def turns_of(traces: Sequence[Trace]) -> dict[str, Turn]:
     Where the provider keeps the history (`previous_response_id`), it is put before the request's own messages as far
     as it is among `traces`.
     """
-    hearing = Hearing()
+    hearing, offered = Hearing(), Offered()
     turns: dict[str, Turn] = {}
     by_response: dict[str, Turn] = {}
     for trace in traces:
@@ -86,6 +87,7 @@ def turns_of(traces: Sequence[Trace]) -> dict[str, Turn]:
             answer=answer,
             digests=digests,
             answer_digest=digest(answer) if answer is not None else b"",
+            tools=offered(trace),
         )
         turns[trace.trace_id] = turn
         if trace.api == "responses" and (identity := response_id(trace)):
