@@ -72,6 +72,8 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     traces_sha256: str = ""
     recent: tuple[str, ...] = ()
     """HMACs, cut short, of the forgotten traces that something may still come in about."""
+    holders: tuple[Holder, ...] = ()
+    """Found so far."""
     cutoffs: dict[str, int] = {}
     """Of `age`: what was kept since when, in unix nanoseconds."""
     receipt: Receipt | None = None

@@ -4,6 +4,8 @@ Crash-safe at every point, because of one order: damage is reported (under an id
 feedback is committed, then traces, then segments are removed. The trace table's position of a worker is the one that
 counts: a crash before that commit means reading the same records again, and the feedback table's own position tells
 which judgements it has already.
+
+What was asked to be forgotten and comes late is read and passed over: see `freehold.record.forgotten`.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from freehold.domain.errors import Conflict
 from freehold.domain.traces import Record, Trace
 from freehold.record.damage import note_damage
 from freehold.record.derive import Deriver
+from freehold.record.forgotten import Forgotten
+from freehold.record.subjects import with_subject
 from freehold.store import Store, exclusive
 from freehold.store.journal_read import WorkerJournal, remove_dead_folder
 from freehold.store.journal_retention import remove_expired, retire_segment
@@ -40,6 +44,8 @@ class SealReport:
     lost_bytes: int = 0
     """Bytes of journal in which damage was found this round: see the `journal-damaged` events."""
     segments_removed: int = 0
+    forgotten: int = 0
+    """Records that were dropped, because they came after somebody asked to forget them."""
 
 
 @dataclass
@@ -81,6 +87,7 @@ class Sealer:
     ) -> None:
         self._store = store
         self._derive = Deriver(upstreams)
+        self._forgotten = Forgotten(store)
         self._at_step = at_step
         self._keep_seconds = store.journal_options.keep_sealed_seconds
 
@@ -113,9 +120,11 @@ class Sealer:
 
     def _seal(self, journals: list[WorkerJournal], report: SealReport) -> None:
         batch = _Batch()
+        self._forgotten.look()
         sealed = self._store.traces.snapshot()
         for journal in journals:
             for position, record in journal.records(sealed.sealed_position(journal.worker)):
+                record = with_subject(record) if isinstance(record, Trace) else record
                 batch.add(journal.worker, position, record)
                 if batch.full:
                     # Before the commit moves past it: damage that was passed over would not be met again.
@@ -128,18 +137,20 @@ class Sealer:
     def _commit(self, batch: _Batch, report: SealReport) -> None:
         if not batch.records:
             return
-        self._commit_feedback(batch, report)
-        traces = [record for _, _, record in batch.records if isinstance(record, Trace)]
+        kept = [entry for entry in batch.records if not self._forgotten.covers(entry[2])]
+        self._commit_feedback(kept, report)
+        traces = [record for _, _, record in kept if isinstance(record, Trace)]
         self._at_step("traces")
         # Also without any trace: the positions in this table are the ones that count.
         frame = trace_frame(traces, [self._derive(trace) for trace in traces])
         self._store.traces.append(frame, _positions(batch.records))
         report.traces += len(traces)
         report.records += len(batch.records)
+        report.forgotten += len(batch.records) - len(kept)
         report.bytes += batch.bytes
 
-    def _commit_feedback(self, batch: _Batch, report: SealReport) -> None:
-        found = [entry for entry in batch.records if not isinstance(entry[2], Trace)]
+    def _commit_feedback(self, kept: list[tuple[str, int, Record]], report: SealReport) -> None:
+        found = [entry for entry in kept if not isinstance(entry[2], Trace)]
         if not found:
             return
         sealed = self._store.feedback.snapshot()  # beyond the traces' if a crash came between the two commits

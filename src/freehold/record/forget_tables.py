@@ -1,0 +1,40 @@
+"""Takes forgotten rows out of the tables, and their files off the disk at once. Needs polars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from freehold.record.forget_select import Asked, Selection
+
+if TYPE_CHECKING:
+    from freehold.store import Store
+
+Place = Literal["feedback", "traces"]
+PLACES: tuple[Place, ...] = ("feedback", "traces")
+"""In the order that rows are removed: the traces say what is to go, and go last."""
+
+
+def delete_rows(store: Store, place: Place, asked: Asked, chosen: Selection) -> int:
+    """Rewrite the files that hold such rows, in one commit; returns how many rows are gone. Hold the sealer's lock.
+
+    Raises:
+        StoreError: the table cannot be read or written.
+    """
+    if place == "feedback":
+        return store.feedback.delete(
+            pl.col("feedback_id").is_in(pl.Series(chosen.feedback_ids, dtype=pl.String).implode())
+        )
+    ids = pl.Series(chosen.trace_ids, dtype=pl.String).implode()
+    return store.traces.delete(pl.col("trace_id").is_in(ids) | asked.condition.fill_null(False))
+
+
+def purge_tables(store: Store) -> None:
+    """Remove the files that the tables no longer consist of.
+
+    Raises:
+        StoreError: they cannot be removed.
+    """
+    store.traces.purge()
+    store.feedback.purge()
