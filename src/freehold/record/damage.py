@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import structlog
 
@@ -15,13 +16,13 @@ from freehold.store.journal_scan import Damage
 _log = structlog.get_logger()
 
 
-def note_damage(store: Store, damage: Damage) -> bool:
-    """Keep the damaged segment and add an event; False if that damage was told before.
+def note_damage(store: Store, damage: Damage, kept: Path | None = None) -> bool:
+    """Keep the damaged segment, unless it is `kept` already, and add an event; False if that was told before.
 
     Raises:
         StoreError: the segment cannot be kept, or the event not be added.
     """
-    kept = keep_damaged(damage.path, store.damaged_root)
+    kept = kept or keep_damaged(damage.path, store.damaged_root)
     message = f"{damage.length} bytes of {damage.path.name} at offset {damage.offset} were unreadable; kept in {kept}."
     _log.error("journal_damaged", path=str(damage.path), offset=damage.offset, bytes=damage.length, kept=str(kept))
     where = f"{damage.path.parent.name}/{damage.path.name}/{damage.offset}"
