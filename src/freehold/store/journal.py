@@ -109,6 +109,18 @@ class JournalWriter:
             elif not self._dirty.is_set():
                 self._dirty.set()
 
+    def sync(self) -> None:
+        """Make all that was appended outlive a power cut.
+
+        Raises:
+            StoreError: it cannot be synced.
+        """
+        with self._guard:
+            for fd in (*self._retired, self._fd):
+                error = self._sync(fd) if fd >= 0 else None
+                if error is not None:
+                    raise _translate(error, segment_path(self.folder, self._number)) from error
+
     def close(self) -> None:
         """Sync, close and release the folder. Closing twice is fine."""
         with self._guard:
