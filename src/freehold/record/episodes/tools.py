@@ -52,9 +52,9 @@ def _tool(one: Tool) -> Tool:
     """Anthropic's and Responses' functions as OpenAI's; the provider's own tools stay as they were sent."""
     if one.get("type", "function") not in ("function", "custom") or isinstance(one.get("function"), dict):
         return one
-    parameters = one.get("input_schema", one.get("parameters"))
-    if "name" not in one or not (isinstance(parameters, dict) or one.get("type") != "custom"):
+    parameters: Any = one.get("input_schema", one.get("parameters"))
+    if "name" not in one or (one.get("type") == "custom" and parameters is None):
         return one
-    function = {"name": one["name"], "description": one.get("description"), "parameters": parameters}
+    function: Tool = {"name": one["name"], "description": one.get("description"), "parameters": parameters}
     function["strict"] = one.get("strict")
     return {"type": "function", "function": {name: value for name, value in function.items() if value is not None}}
