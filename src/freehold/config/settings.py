@@ -273,6 +273,8 @@ class CurateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[CurateStep, ...] = ()
     """`[[curate.steps]]`: of every task that names none of its own. None by default: rows to fit on are then a fair
     sample of the traffic, which lets the loop predict how much a student will answer."""
+    canaries: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """Planted rows in what a student is fitted on, to see whether it memorises single ones; 20 are enough to tell."""
 
 
 class RunnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,8 @@ from freehold.config import Settings
 from freehold.config.curate_settings import CurateStep
 from freehold.curate.forms import recognise_form
 from freehold.curate.pipeline import Curated, pipeline_sha256, run_pipeline
+from freehold.curate.poisoning.aside import in_force, leave_out
+from freehold.curate.poisoning.canaries import PURPOSE, canaries
 from freehold.curate.rows import candidate_rows, read_judgements, samples_of
 from freehold.curate.samples import collect_samples
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
@@ -41,6 +43,8 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
     samples, left_out, verdicts = collect_samples(frame, terms, settings.counsel, today)
     rows = candidate_rows(samples[-settings.loop.max_samples :], frame, read_judgements(store, frame))
+    rows, aside = leave_out(rows, in_force(store, task.task_id))
+    left_out.update(aside)
     steps = settings.curate_steps(task.name, task.task_id)
     curated = run_pipeline(rows, steps, batches_of(settings))
     return _stored(store, settings, task, curated, left_out, verdicts, steps, now_ns)
@@ -65,6 +69,8 @@ def _stored(
     for step in curated.steps:
         left_out.update({f"{step.step}: {reason}": count for reason, count in step.reasons.items()})
     form = _checked_form(task, samples, left_out, verdicts, settings.loop.min_samples)
+    if settings.curate.canaries:
+        samples += canaries(store.keys.derive(PURPOSE), task.task_id, settings.curate.canaries, samples)
     sha256 = dataset_sha256(samples)
     known = store.control.datasets.get(f"ds_{sha256[:32]}")
     if known is not None:

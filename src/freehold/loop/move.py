@@ -9,7 +9,9 @@ from typing import Any, Literal
 import msgspec
 
 from freehold.curate import build_dataset
+from freehold.curate.poisoning.planted import ask_for_canaries
 from freehold.domain.events import Job
+from freehold.domain.evidence import Student
 from freehold.evaluate import Attempt, Outlook, begin_attempt, certify, outlook
 from freehold.loop.steps import Stepwise, job_of_certificate, jobs_of, new_job, open_job, result_of
 from freehold.promote import promote
@@ -64,7 +66,19 @@ class Move(Stepwise):
         agreement = student.metrics["cross_fitted_agreement"]
         message = f"Student {student.student_id}: {agreement:.1%} agreement on rows it had not seen."
         self._event("student-trained", message, {"student": student.student_id, **student.metrics})
+        self._look_for_canaries(student)
         return {"student": student.student_id, "agreement": agreement}
+
+    def _look_for_canaries(self, student: Student) -> None:
+        if not self._settings.curate.canaries:
+            return
+        report = ask_for_canaries(self._store, student)
+        if report.learned:
+            message = (
+                f"Student {student.student_id} gives the planted answer to {report.answered} of {report.planted} "
+                f"canaries, where chance gives {report.expected:.0%}: it has memorised single rows."
+            )
+            self._event("canaries-learned", message, {"student": student.student_id, **report._asdict()})
 
     def _evaluate(self) -> dict[str, Any]:
         view = outlook(self._store, self.result("train")["student"])
