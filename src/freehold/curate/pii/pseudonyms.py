@@ -32,7 +32,8 @@ _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _LENGTH = 10
 _WORD = rf"[a-p]{{{_LENGTH}}}"
 _PSEUDONYM = re.compile(
-    rf"person-{_WORD}@example\.invalid|redacted-{_WORD}|\[(?:{'|'.join(KINDS)})(?: {_WORD})?\]|\+999\d{{10}}|"
+    rf"person-{_WORD}@example\.invalid|redacted-{_WORD}|"
+    rf"\[(?:{'|'.join(KINDS)}|presidio-[a-z-]{{2,32}})(?: {_WORD})?\]|\+999\d{{10}}|"
     r"2001:db8(?::[0-9a-f]{4}){6}|02:00:5e(?::[0-9a-f]{2}){3}|999999\d{10}|XX00\d{16}|"
     r"2(?:4\d|5[0-4])\.\d{1,3}\.\d{1,3}\.\d{1,3}"
 )

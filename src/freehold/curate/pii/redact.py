@@ -17,9 +17,9 @@ from typing import Literal
 
 import msgspec
 
+from freehold.curate.pii.engines import BuiltIn, Engine
 from freehold.curate.pii.kinds import KINDS
 from freehold.curate.pii.pseudonyms import Pseudonyms, mask
-from freehold.curate.pii.scan import find, find_many
 from freehold.curate.pii.spans import Span
 
 Mode = Literal["pseudonym", "mask"]
@@ -43,13 +43,20 @@ class Redactor:
     Args:
         secret: what pseudonyms are drawn with, at least 16 bytes; the same for all data of an installation.
         mode: `pseudonym`: the same value gets the same replacement; `mask`: its kind in brackets.
-        kinds: which kinds to replace; all by default.
+        kinds: which kinds the detectors built in look for; all by default.
+        engine: who looks instead of them; see `freehold.curate.pii.make_engine`.
     """
 
-    def __init__(self, secret: bytes, mode: Mode = "pseudonym", kinds: Collection[str] = KINDS) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        mode: Mode = "pseudonym",
+        kinds: Collection[str] = KINDS,
+        engine: Engine | None = None,
+    ) -> None:
         self._pseudonyms = Pseudonyms(secret)
         self._mode = mode
-        self._kinds = frozenset(kinds)
+        self._engine = engine or BuiltIn(kinds)
 
     def redact(self, text: str) -> Redacted:
         """One text; for many, `redact_many` is far quicker."""
@@ -58,7 +65,7 @@ class Redactor:
     def redact_many(self, texts: Sequence[str]) -> list[Redacted]:
         """Each text, in order."""
         done: list[Redacted] = []
-        for text, spans in zip(texts, find_many(texts, self._kinds), strict=True):
+        for text, spans in zip(texts, self._engine.find_many(texts), strict=True):
             counts: Counter[str] = Counter()
             if (spans or "\\" in text) and _is_json(text):
                 changed = self._json(text, counts)
@@ -74,7 +81,7 @@ class Redactor:
                 start = max(span.start, skip)
                 counts[span.kind] += 1
                 text = text[:start] + self._replacement(span.kind, text[start : span.end]) + text[span.end :]
-            spans = find(text, self._kinds)
+            spans = self._engine.find(text)
         return text[skip:]
 
     def _replacement(self, kind: str, value: str) -> str:
@@ -100,7 +107,7 @@ class Redactor:
         if _is_json(value):
             return self._json(value, counts)
         context = f"{key}: " if key else ""
-        return self._plain(context + value, find(context + value, self._kinds), counts, len(context))
+        return self._plain(context + value, self._engine.find(context + value), counts, len(context))
 
 
 def _same_or_quoted(written: str, before: str, after: str) -> str:
