@@ -2,8 +2,8 @@
 
 A repaired segment has the number of the original, and every intact frame lies where it lay: where there was damage,
 there is a gap that readers skip. So what is sealed of it stays sealed, encrypted frames stay at the offsets they are
-authenticated for, and no key is needed. The original is put aside first, and the repaired segment takes its place in one rename: a
-repair that is killed has either done nothing or all, and can be started again.
+authenticated for, and no key is needed. The original is put aside first, and the repaired segment takes its place in
+one rename: a repair that is killed has either done nothing or all, and can be started again.
 """
 
 from __future__ import annotations

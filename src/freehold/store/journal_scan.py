@@ -75,6 +75,8 @@ class SegmentScan:
         self.gaps = 0
         """Bytes of gaps so far."""
         self._salt: bytes | None = None
+        """The segment's, once a frame was found where one had to be: at the start, or right after another."""
+        self._in_sequence = True
 
     def __iter__(self) -> Iterator[Frame]:
         try:
@@ -90,7 +92,9 @@ class SegmentScan:
         while True:
             found = self._read_frame(file, self.end)
             if isinstance(found, Frame):
-                self._salt, self.end = found.salt, found.end
+                if self._in_sequence:
+                    self._salt = found.salt
+                self.end = found.end
                 yield found
             elif found is _Nothing.END:
                 return
@@ -144,6 +148,7 @@ class SegmentScan:
         # Where frames follow half a one, its length was wrong, or the rest of it was never written.
         self.damage.append(Damage(self.path, self.end, start - self.end))
         self.end = start
+        self._in_sequence = False
         file.seek(start)
         return True
 
@@ -164,7 +169,7 @@ class SegmentScan:
             offset += _SCAN_BYTES - len(ANY_MAGIC) + 1  # the magic may lie across two chunks
 
     def _salt_of(self, file: BinaryIO) -> bytes | None:
-        """The segment's salt, from a frame that was found where it had to be; None if all of those are damaged."""
+        """The segment's salt; None if nothing intact is left that tells it."""
         if self._salt is None:
             file.seek(0)
             first = self._read_frame(file, 0)
