@@ -20,6 +20,7 @@ from freehold.gateway.models import models
 from freehold.gateway.passthrough import passthrough
 from freehold.gateway.reload import Follower
 from freehold.gateway.replies import reply_error
+from freehold.gateway.runs import RUNS, take_run
 from freehold.gateway.runtime import Runtime
 from freehold.gateway.turn import Turn, Waiting
 
@@ -64,6 +65,7 @@ class Gateway:
 
     def head(self, request: Request) -> None:
         """Choose who answers, and check the caller's key before anything else of the request is looked at."""
+        run = take_run(request) if request.raw_path.startswith(RUNS) else None
         route = (request.method, request.path)
         if request.path.startswith(ADMIN):
             check_admin(self.runtime, request)
@@ -74,6 +76,8 @@ class Gateway:
             handler = passthrough
         if handler is not None:
             request.caller = self.runtime.caller(request)
+            if run is not None:
+                request.caller.works_in(run)
             request.handler = handler
             return
         handler = OPEN.get(route)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from copy import copy
 
 from freehold.access import Grant
+from freehold.domain.episodes import is_name
 from freehold.domain.errors import RequestError
-from freehold.domain.ids import is_id
 from freehold.gateway.http import Request
+from freehold.gateway.runs import TOLD, Place, placed, told
 from freehold.upstreams.base import HOP_BY_HOP, Headers
 
 PREFIX = b"x-freehold-"
+_PLACES = frozenset((b"episode", b"agent", b"parent", b"subject"))
+_NO_NAMES: dict[str, str] = {}
 _NOT_FORWARDED = HOP_BY_HOP | {
     b"host",  # the upstream's own is sent
     b"content-length",  # set from the body that is sent
@@ -23,20 +26,21 @@ class Caller:
     """A request's headers, read once."""
 
     __slots__ = (
+        "_named",
         "_orders",
+        "_told",
         "api_key",
         "authorization",
         "buffered",
         "cached",
         "content_type",
         "credentials",
-        "episode",
         "forward",
         "grant",
         "heads",
         "method",
-        "parent",
         "pinned",
+        "place",
         "recorded",
         "task",
         "upstream_path",
@@ -52,8 +56,8 @@ class Caller:
         self.api_key: bytes | None = None
         """`x-api-key`, as Anthropic's clients send their key. Neither of the two is held in `forward`."""
         self.content_type = b""
-        self.episode: str | None = None
-        self.parent: str | None = None
+        self.place: Place | None = None
+        """In which agent's run; None if its head says nothing of that, nor whose data it is."""
         self.pinned = False
         self.buffered = False
         """A streamed answer may be looked at whole before its first word is sent."""
@@ -64,6 +68,8 @@ class Caller:
         self.grant: Grant
         """What its key allows."""
         self._orders: Headers = []
+        self._told: Headers = []
+        self._named = _NO_NAMES
         self.forward: Headers = []
         """What goes upstream; keys are kept apart."""
         hop_names: list[bytes] = []
@@ -81,6 +87,8 @@ class Caller:
                 self.forward.append(header)
                 if name == b"content-type":
                     self.content_type = value
+                elif name in TOLD:
+                    self._told.append(header)
         self.credentials = (self.authorization, self.api_key)
         """Both as they were sent."""
         self.heads: dict[object, bytes] = {}
@@ -99,6 +107,12 @@ class Caller:
             self.authorization = self.api_key = None
         for name, value in self._orders:
             self._order(name[len(PREFIX) :], value.strip())
+        if self._named or self._told:
+            self.place = placed(self._named, told(self._told))
+
+    def works_in(self, run: Place) -> None:
+        """The base URL says which agent's run it is; what headers of ours say counts more."""
+        self.place = placed(self._named, run)
 
     def with_forward(self, headers: Headers) -> Caller:
         """The same caller with other headers to go upstream; other requests with its head keep theirs."""
@@ -117,10 +131,8 @@ class Caller:
             self.pinned = _choice(name, value, {b"incumbent": True, b"none": False})
         elif name == b"buffer":
             self.buffered = _choice(name, value, {b"allow": True, b"deny": False})
-        elif name == b"episode":
-            self.episode = _identifier(name, value)
-        elif name == b"parent":
-            self.parent = _identifier(name, value)
+        elif name in _PLACES:
+            self._named = {**self._named, name.decode(): _identifier(name, value)}
 
 
 def _choice(name: bytes, value: bytes, choices: dict[bytes, bool]) -> bool:
@@ -132,9 +144,9 @@ def _choice(name: bytes, value: bytes, choices: dict[bytes, bool]) -> bool:
 
 
 def _identifier(name: bytes, value: bytes) -> str:
-    """An episode or parent: an id of ours, or any 1 to 128 visible ASCII characters of the caller's."""
+    """An id of ours, or any other name of the caller's."""
     text = value.decode("ascii", errors="replace")
-    if is_id(text) or (0 < len(text) <= 128 and text.isascii() and text.isprintable()):
+    if is_name(text):
         return text
     raise RequestError(
         f"The header x-freehold-{name.decode(errors='replace')} is not an identifier.",

@@ -55,8 +55,7 @@ def answer(turn: Turn, read: Read) -> None:
 
 
 def _answer(turn: Turn, read: Read) -> None:
-    runtime, exchange, caller = turn.runtime, turn.exchange, turn.caller
-    exchange.episode, exchange.parent = caller.episode, caller.parent
+    runtime, exchange = turn.runtime, turn.exchange
     request, body = read(turn.body)
     exchange.model, exchange.stream = request.model, bool(request.stream)
     upstream = runtime.upstreams.find(request.model)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from freehold.domain.ids import new_id
-from freehold.domain.traces import Api, Kind, Trace
+from freehold.domain.traces import Api, Kind, Linked, Trace
 from freehold.gateway.metrics import Metrics
+from freehold.gateway.runs import Place
 from freehold.gateway.telemetry.trace_context import SpanContext
 from freehold.gateway.usage import Tokens, tokens_of
 from freehold.record import Recorder
@@ -70,6 +71,7 @@ class Exchange:
     episode: str | None = None
     agent: str | None = None
     parent: str | None = None
+    linked: Linked = ""
     subject: str | None = None
     cached = False
     key: str | None = None
@@ -121,9 +123,13 @@ class Exchange:
             asked.novelty if self.kind == "rung" else None,
         )
         self.episode, self.agent, self.parent = asked.episode, asked.agent, asked.trace_id
-        self.subject = asked.subject
+        self.linked, self.subject = asked.linked, asked.subject
         if asked.span is not None:
             self.span = asked.span.child()
+
+    def take_place(self, place: Place) -> None:
+        """Belong where the caller says."""
+        self.episode, self.agent, self.parent, self.linked, self.subject = place
 
     def failed(self, code: str, message: str) -> None:
         """Note what went wrong; the first failure stands."""

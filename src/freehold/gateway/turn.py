@@ -43,6 +43,8 @@ class Turn:
             self.exchange.span = span = runtime.telemetry.begin(self.caller.forward, self.exchange.trace_id)
             self.caller = self.caller.with_forward(replace_headers(self.caller.forward, span))
         self.exchange.key = self.caller.grant.key_id
+        if self.caller.place is not None:
+            self.exchange.take_place(self.caller.place)
 
     def refuse(self, error: FreeholdError) -> None:
         """Record what went wrong, and tell the caller if no answer has begun; one that has is cut."""

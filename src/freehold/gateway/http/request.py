@@ -36,7 +36,12 @@ class Request:
             self.raw_path, self.query = _parse(target)
         else:
             self.raw_path, _, self.query = target.partition(b"?")
-        path = self.raw_path.decode("ascii", errors="replace")
+        self.point_to(self.raw_path)
+
+    def point_to(self, raw_path: bytes) -> None:
+        """Let this be the request's path."""
+        self.raw_path = raw_path
+        path = raw_path.decode("ascii", errors="replace")
         self.path = unquote(path) if "%" in path else path
         """Decoded, for choosing who answers; what goes upstream is `raw_path`."""
 

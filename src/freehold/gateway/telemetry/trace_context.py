@@ -67,6 +67,13 @@ def begin_span(headers: Headers, trace_id: str, sample: float) -> SpanContext:
     return SpanContext(known, _new_span_id(), span, sampled, _valid_state(states) if states else b"")
 
 
+def said_parent(headers: Headers) -> tuple[str, str] | None:
+    """Trace id and span id of the one valid `traceparent` among headers; None if there is none, or more."""
+    parents = [value for name, value in headers if name == b"traceparent"]
+    parent = _parse_parent(parents[0].strip()) if len(parents) == 1 else None
+    return parent and parent[:2]
+
+
 def replace_headers(headers: Headers, span: SpanContext) -> Headers:
     """`headers` with `span` as the parent."""
     kept = [header for header in headers if header[0] != b"traceparent" and header[0] != b"tracestate"]

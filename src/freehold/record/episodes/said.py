@@ -48,8 +48,11 @@ _response = msgspec.json.Decoder(_Response)
 
 
 def placement(trace: Trace) -> Placement | None:
-    """Where a request belongs by its own body; None if its head said so, or its body does not."""
-    if trace.episode is not None:
+    """Where a request belongs by its own body; None if its head said so, or its body does not.
+
+    A trace of W3C Trace Context may be of more than an agent's run, so it counts less than what the body says.
+    """
+    if trace.episode is not None and trace.linked != "traceparent":
         return None
     # Looking for a few bytes is cheap; most requests hold none of them and are not decoded.
     if trace.api == "messages" and b"session_" in trace.request:
