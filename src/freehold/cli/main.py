@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tasks": ("freehold.cli.tasks", "List the tasks found in the traffic, or show one."),
     "plan": ("freehold.cli.plan", "Say what could move: by recorded outcomes in a file, or by the traffic so far."),
     "scorer": ("freehold.cli.scorers", "Say how good a task's answers are: guess, show, try, set."),
+    "import": ("freehold.cli.import_", "Import what other programs recorded, as traces and feedback."),
     "curate": ("freehold.cli.moves", "Build a task's dataset."),
     "train": ("freehold.cli.moves", "Train a task's student."),
     "evaluate": ("freehold.cli.moves", "Predict what certifying a task's student would give."),

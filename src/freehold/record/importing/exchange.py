@@ -23,6 +23,7 @@ IMPORTED = "imported"
 """The reason of imported traces: no rung and no policy had a part in them."""
 UNKNOWN_MODEL = "unknown"
 _MAX_ERROR = 300
+_MAX_NAME = 128
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -217,7 +218,8 @@ class Maker:
     def _task(self, exchange: Exchange, request: bytes) -> Identity | None:
         if exchange.api not in TASK_APIS:
             return None
+        named = " ".join((self._options.task or exchange.task).split())[:_MAX_NAME]
         try:
-            return self._identify(chat_request(request, exchange.api), self._options.task or exchange.task)
+            return self._identify(chat_request(request, exchange.api), named if named.isprintable() else "")
         except RequestError:  # recorded all the same, as the gateway does with what it cannot read
             return None
