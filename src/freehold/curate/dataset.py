@@ -6,9 +6,12 @@ import datetime
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from freehold.config import Settings
-from freehold.config.curate_settings import CurateStep
+from freehold.config.curate_settings import BestAnswer, CurateStep
 from freehold.curate.forms import recognise_form
+from freehold.curate.others import other_answers
 from freehold.curate.pipeline import Curated, pipeline_sha256, run_pipeline
 from freehold.curate.poisoning.aside import in_force, leave_out
 from freehold.curate.poisoning.canaries import PURPOSE, canaries
@@ -24,6 +27,9 @@ from freehold.store.read_traces import read_traces
 
 if TYPE_CHECKING:
     from freehold.store import Store
+
+_PSEUDONYMS = "freehold pseudonyms 1"
+"""What a secret is derived for."""
 
 
 def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -> Dataset:
@@ -42,11 +48,16 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
     terms = {name: upstream.terms or terms_of_url(upstream.base_url) for name, upstream in settings.upstreams.items()}
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
     samples, left_out, verdicts = collect_samples(frame, terms, settings.counsel, today)
-    rows = candidate_rows(samples[-settings.loop.max_samples :], frame, read_judgements(store, frame))
+    samples = samples[-settings.loop.max_samples :]
+    steps = settings.curate_steps(task.name, task.task_id)
+    if any(isinstance(step, BestAnswer) for step in steps):
+        shadows = read_traces(store, task=task.task_id, kinds=("shadow",), since_ns=task.evidence_since_ns)
+        frame = pl.concat([frame, shadows]).sort("at_ns", "trace_id")
+        samples += other_answers(frame, samples, terms, settings.counsel, today)
+    rows = candidate_rows(samples, frame, read_judgements(store, frame))
     rows, aside = leave_out(rows, in_force(store, task.task_id))
     left_out.update(aside)
-    steps = settings.curate_steps(task.name, task.task_id)
-    curated = run_pipeline(rows, steps, batches_of(settings))
+    curated = run_pipeline(rows, steps, batches_of(settings), lambda: store.keys.derive(_PSEUDONYMS))
     return _stored(store, settings, task, curated, left_out, verdicts, steps, now_ns)
 
 

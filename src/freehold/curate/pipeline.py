@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +16,7 @@ import polars as pl
 
 from freehold.config.curate_settings import CurateStep
 from freehold.curate.steps import AnyStep, KnowingStep, make_step
+from freehold.domain.errors import ConfigError
 from freehold.domain.evidence import StepCount
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 ALWAYS = ("row", "at_ns", "part")
 """Columns that every step is given to choose by, besides those it needs."""
-_SETTABLE = frozenset(("prompt", "answer", "answered_by", "terms", "verdict", "origin", "part", "label", "edit", "score"))
+_SETTABLE = frozenset(
+    ("prompt", "answer", "answered_by", "terms", "verdict", "origin", "part", "label", "edit", "score")
+)
 _GONE = ("row", "part", "step", "reason")
 _canonical = msgspec.json.Encoder(order="sorted")
 
@@ -39,8 +42,28 @@ class Curated:
     steps: tuple[StepCount, ...]
 
 
-def run_pipeline(rows: pl.DataFrame, steps: Sequence[CurateStep], batches: Batches) -> Curated:
-    """Put candidate rows through steps. The result depends on the rows and the steps' settings alone.
+def no_secret() -> bytes:
+    """Where no pseudonyms are to be made.
+
+    Raises:
+        ConfigError: always.
+    """
+    raise ConfigError("There is no secret that pseudonyms could be drawn with.", 'Use `mode = "mask"`.')
+
+
+def run_pipeline(
+    rows: pl.DataFrame,
+    steps: Sequence[CurateStep],
+    batches: Batches,
+    secret: Callable[[], bytes] = no_secret,
+) -> Curated:
+    """Put candidate rows through steps. The result depends on the rows, the steps' settings and the secret alone.
+
+    Args:
+        rows: see `freehold.curate.rows`.
+        steps: settings of the steps, in order.
+        batches: where their expensive parts run.
+        secret: gives what pseudonyms are drawn with.
 
     Raises:
         FreeholdError: as the steps do: a file that is named cannot be read, or a cluster not be reached.
@@ -50,7 +73,7 @@ def run_pipeline(rows: pl.DataFrame, steps: Sequence[CurateStep], batches: Batch
     rows = rows.sort("at_ns", "row")
     for settings in steps:
         before = rows
-        rows, gone, count = _run_step(before, settings, batches)
+        rows, gone, count = _run_step(before, make_step(settings, secret), settings, batches)
         left_out.append(gone)
         counts.append(count)
     nothing = pl.DataFrame(schema=dict.fromkeys(_GONE, pl.String))
@@ -69,7 +92,7 @@ def _whole(step: CurateStep) -> dict[str, object]:
 
 def measure_batch(what: bytes, rows: pl.DataFrame, known: pl.DataFrame | None) -> pl.DataFrame:
     """The expensive part of a step (its settings as JSON), of one batch: what `freehold.runners.Batches` carry out."""
-    step = make_step(msgspec.json.decode(what, type=CurateStep))
+    step = make_step(msgspec.json.decode(what, type=CurateStep), no_secret)
     if isinstance(step, KnowingStep):
         assert known is not None
         return step.measure_knowing(rows, known)
@@ -77,10 +100,9 @@ def measure_batch(what: bytes, rows: pl.DataFrame, known: pl.DataFrame | None) -
 
 
 def _run_step(
-    rows: pl.DataFrame, settings: CurateStep, batches: Batches
+    rows: pl.DataFrame, step: AnyStep, settings: CurateStep, batches: Batches
 ) -> tuple[pl.DataFrame, pl.DataFrame, StepCount]:
     """The rows that stay, the rows that went, and the count."""
-    step = make_step(settings)
     known = step.learn(rows) if isinstance(step, KnowingStep) else None
     measured = batches.map(measure_batch, msgspec.json.encode(settings), rows, known)
     texts = [name for name in measured.columns if name in _SETTABLE]

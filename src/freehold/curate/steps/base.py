@@ -87,6 +87,13 @@ class KnowingStep(Protocol):
 AnyStep = Step | KnowingStep
 
 
+def nothing_measured(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of a step that has no expensive part: as many rows, and a column that nobody looks at."""
+    import polars as pl
+
+    return pl.DataFrame({"_nothing": pl.repeat(None, rows.height, dtype=pl.Null, eager=True)})
+
+
 def kept_where(keep: pl.Series, reason: str) -> Chosen:
     """Keep rows where `keep`; all others go for one reason."""
     import polars as pl

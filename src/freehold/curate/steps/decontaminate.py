@@ -46,8 +46,8 @@ class DecontaminateStep:
             if self._settings.own:
                 prompts = rows.filter(pl.col("part") == part).get_column("prompt").unique(maintain_order=True)
                 frames.append(_frame(_rare(prompts, words, self._settings.common), whose))
-        for path in self._settings.benchmarks:
-            frames.append(_frame(_all(benchmark_texts(Path(path)), words), _BENCHMARK))
+        named = (_all(benchmark_texts(Path(path)), words) for path in self._settings.benchmarks)
+        frames.extend(_frame(grams, _BENCHMARK) for grams in named)
         return pl.concat(frames).group_by("gram").agg(pl.col("whose").bitwise_or()).sort("gram")
 
     def measure_knowing(self, rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

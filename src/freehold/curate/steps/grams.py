@@ -1,7 +1,7 @@
 """Runs of words, hashed: what near-duplicates and contamination are found by.
 
-Words are runs of letters, marks and digits in lower case; scripts that are written without spaces give one word for each
-character. All words of a chunk of texts are hashed at once, with the same hash on every machine and at every version.
+Words are runs of letters, marks and digits in lower case; scripts that are written without spaces give one word for
+each character. All words of a chunk of texts are hashed at once, by the same hash on every machine, in every version.
 """
 
 from __future__ import annotations
@@ -96,12 +96,14 @@ def _words(text: npt.NDArray[np.uint8]) -> tuple[Hashes, npt.NDArray[np.int64]]:
 @functools.lru_cache(maxsize=1)
 def _powers(length: int) -> tuple[Hashes, Hashes]:
     """BASE and its inverse modulo 2^64, raised to 0, 1, …, `length` - 1."""
-    exponents: list[Hashes] = []
-    for base in (_BASE, pow(_BASE, -1, 2**64)):
-        factors = np.full(length, base, np.uint64)
-        factors[0] = 1
-        exponents.append(np.cumprod(factors, dtype=np.uint64))
-    return exponents[0], exponents[1]
+    inverse: int = pow(_BASE, -1, 2**64)
+    return _powers_of(_BASE, length), _powers_of(inverse, length)
+
+
+def _powers_of(base: int, length: int) -> Hashes:
+    factors = np.full(length, base, np.uint64)
+    factors[0] = 1
+    return np.cumprod(factors, dtype=np.uint64)
 
 
 def _mixed(values: npt.NDArray[Any]) -> Hashes:

@@ -2,8 +2,8 @@
 
 MinHash: A. Z. Broder, "On the resemblance and containment of documents", SEQUENCES 1997; of each minimum 16 bits are
 kept: P. Li and A. C. König, "b-Bit minwise hashing", WWW 2010. Banding: signatures are cut into bands, and texts that
-agree in a whole band are candidates: J. Leskovec, A. Rajaraman and J. D. Ullman, "Mining of Massive Datasets". Two texts
-of Jaccard similarity s agree in some band with probability 1 - (1 - s^r)^b, of b bands of r numbers each.
+agree in a whole band are candidates: J. Leskovec, A. Rajaraman and J. D. Ullman, "Mining of Massive Datasets". Of two
+texts of Jaccard similarity s some of b bands of r numbers agree with probability 1 - (1 - s^r)^b.
 
 The signatures are made here and not by rensa, which is quicker at it but hands them out as Python lists only: 26 µs of
 CPU for a document of 60 words, against 9.
@@ -121,10 +121,9 @@ def similarities(texts: pl.Series, pairs: Pairs, words: int) -> npt.NDArray[np.f
     """The Jaccard similarity of the sets of grams of each pair of texts."""
     numbers = np.unique(pairs)
     sets = list(_gram_sets(texts.gather(numbers), words))
-    places = np.searchsorted(numbers, pairs)
     found = np.empty(len(pairs), np.float64)
-    for row, (first, second) in enumerate(places.tolist()):
-        one, other = sets[first], sets[second]
+    for row, (first, second) in enumerate(np.searchsorted(numbers, pairs)):
+        one, other = sets[int(first)], sets[int(second)]
         shared = len(one & other)
         found[row] = shared / (len(one) + len(other) - shared)
     return found

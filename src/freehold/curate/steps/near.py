@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import polars as pl
 
 from freehold.config.curate_settings import NearDuplicates
@@ -36,12 +35,10 @@ class NearDuplicatesStep:
         parts = ranked.get_column("part").to_numpy()
         held = int((parts == "certify").sum())
         like = duplicates_of(self._texts(ranked), signed, self._settings.words, self._settings.threshold, held)
-        held_out = (like >= 0) & (parts[like] != parts)
-        reasons = np.where(like < 0, None, np.where(held_out, "nearly what is held out", "nearly said before"))
-        at = pl.Series(ranked.get_column("_at"))
-        ordered = pl.DataFrame({"at": at, "why": pl.Series(reasons.tolist(), dtype=pl.String)}).sort("at")
-        why = ordered.get_column("why")
-        return Chosen(why.is_null(), why)
+        found = ranked.select("_at", gone=pl.Series(like >= 0), leaks=pl.Series(parts[like] != parts)).sort("_at")
+        why = pl.when("leaks").then(pl.lit("nearly what is held out")).otherwise(pl.lit("nearly said before"))
+        reasons = found.select(pl.when("gone").then(why)).to_series()
+        return Chosen(reasons.is_null(), reasons)
 
     def _texts(self, rows: pl.DataFrame) -> pl.Series:
         if self._settings.by == "prompt":
