@@ -13,7 +13,7 @@ import click
 import msgspec
 
 from freehold.config import Settings, find_config, load_settings
-from freehold.domain.errors import NotFound
+from freehold.domain.errors import NotFound, RequestError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,3 +116,18 @@ def when(at_ns: int) -> str:
     import datetime
 
     return datetime.datetime.fromtimestamp(at_ns / 1e9).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def day_ns(text: str) -> int:
+    """When a day (YYYY-MM-DD, UTC) begins, in unix nanoseconds.
+
+    Raises:
+        RequestError: it is no day.
+    """
+    import datetime
+
+    try:
+        day = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
+    except ValueError as error:
+        raise RequestError(f"{text!r} is not a day.", "Write it as 2026-01-31.") from error
+    return int(day.timestamp()) * 1_000_000_000

@@ -9,6 +9,7 @@ import click
 from freehold.cli.common import (
     config_option,
     console,
+    day_ns,
     echo_json,
     find_task,
     json_option,
@@ -17,7 +18,7 @@ from freehold.cli.common import (
     table,
     when,
 )
-from freehold.domain.errors import NotFound, RequestError
+from freehold.domain.errors import NotFound
 
 if TYPE_CHECKING:
     from freehold.ledger import Ledger, Line
@@ -118,7 +119,7 @@ def ledger_command(since: str | None, by: str, config: str | None, as_json: bool
     from freehold.record.derive import Deriver
 
     _, settings = settings_at(config)
-    since_ns = None if since is None else _day(since)
+    since_ns = None if since is None else day_ns(since)
     accounts = ledger(open_store(settings), since_ns, derive=Deriver(settings.upstreams))
     if as_json:
         echo_json(_as_document(accounts))
@@ -164,13 +165,3 @@ def _as_document(accounts: Ledger) -> dict[str, Any]:
 
     lines = {name: [line_of(line) for line in getattr(accounts, name)] for name in ("tasks", "days", "models", "keys")}
     return {**msgspec.to_builtins(accounts), **lines, "total": line_of(accounts.total)}
-
-
-def _day(text: str) -> int:
-    import datetime
-
-    try:
-        day = datetime.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=datetime.UTC)
-    except ValueError as error:
-        raise RequestError(f"{text!r} is not a day.", "Write it as 2026-01-31.") from error
-    return int(day.timestamp()) * 1_000_000_000

@@ -9,6 +9,8 @@ too. They still change.
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from freehold.domain.traces import Api
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
@@ -76,3 +78,9 @@ PROVIDERS = {
     "api.cohere.com": "cohere",
 }
 """Host, or the end of it → the provider's name in the conventions."""
+
+
+def provider_of(base_url: str) -> str | None:
+    """The provider behind a base URL, as the conventions name it; None if they do not."""
+    host = urlsplit(base_url).hostname or ""
+    return next((name for end, name in PROVIDERS.items() if host == end or host.endswith("." + end)), None)

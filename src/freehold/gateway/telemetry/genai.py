@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -27,11 +26,11 @@ from freehold.domain.genai import (
     OUTPUT_TOKENS,
     PARAMETERS,
     PROVIDER,
-    PROVIDERS,
     REQUEST_MODEL,
     REQUEST_STREAM,
     RESPONSE_MODEL,
     SCHEMA_URL,
+    provider_of,
 )
 from freehold.domain.traces import Trace
 from freehold.record.answers import Answer
@@ -51,7 +50,6 @@ __all__ = [
     "OUTPUT_TOKENS",
     "PARAMETERS",
     "PROVIDER",
-    "PROVIDERS",
     "REQUEST_MODEL",
     "REQUEST_STREAM",
     "RESPONSE_MODEL",
@@ -83,12 +81,6 @@ class _Request(msgspec.Struct):
 
 
 _request = msgspec.json.Decoder(_Request)
-
-
-def provider_of(base_url: str) -> str | None:
-    """The provider behind a base URL, as the conventions name it; None if they do not."""
-    host = urlsplit(base_url).hostname or ""
-    return next((name for end, name in PROVIDERS.items() if host == end or host.endswith("." + end)), None)
 
 
 def span_name(trace: Trace) -> str:
