@@ -107,7 +107,7 @@ def verify_command(certificate: str, key: str | None, deep: bool, config: str | 
     store = open_store(settings)
     found = _find(store, certificate)
     embedder = settings.candidates.embedder
-    done = verify_certificate(store, found.certificate_id, public_key=_public_key(key), deep=deep, embedder=embedder)
+    done = verify_certificate(store, found.certificate_id, public_key=public_key_in(key), deep=deep, embedder=embedder)
     if as_json:
         echo_json({"certificate": found.certificate_id, "holds": done.holds, "checks": done.checks})
         if not done.holds:
@@ -140,7 +140,12 @@ def _find(store: Store, wanted: str) -> Certificate:
     raise NotFound(f"There is no certificate {wanted!r}.", "`freehold certificate list` lists them.")
 
 
-def _public_key(path: str | None) -> str | None:
+def public_key_in(path: str | None) -> str | None:
+    """The public key in a file, 64 hex digits; None of none.
+
+    Raises:
+        RequestError: the file cannot be read, or holds something else.
+    """
     if path is None:
         return None
     try:

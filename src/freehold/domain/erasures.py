@@ -74,6 +74,8 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     """HMACs, cut short, of the forgotten traces that something may still come in about."""
     holders: tuple[Holder, ...] = ()
     """Found so far."""
+    episodes: tuple[str, ...] = ()
+    """Agent runs whose messages are still to be looked through; empty once that is done."""
     cutoffs: dict[str, int] = {}
     """Of `age`: what was kept since when, in unix nanoseconds."""
     receipt: Receipt | None = None

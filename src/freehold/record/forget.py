@@ -26,7 +26,7 @@ from freehold.domain.traces import Trace
 from freehold.record.forget_copies import blank_copies, remove_damaged
 from freehold.record.forget_holders import Withdraw, find_holders, remove_holder
 from freehold.record.forget_select import Asked, Selection, select
-from freehold.record.forget_tables import PLACES, delete_rows, purge_tables
+from freehold.record.forget_tables import PLACES, delete_rows, drop_messages, purge_tables
 from freehold.record.forgotten import PURPOSE, SHORT, Forgotten, mark
 from freehold.record.receipts import make_receipt
 from freehold.record.sealer import Sealer
@@ -155,8 +155,11 @@ class _Forgetting:
             for place in PLACES:
                 self._ways.at_step(place)
                 delete_rows(self._store, place, self._asked, chosen)
+            self._ways.at_step("messages")
+            self._count("messages", drop_messages(self._store, self._erasure.episodes))
             self._ways.at_step("purge")
             purge_tables(self._store)
+            self._save(episodes=())
         self._ways.at_step("cache")
         self._count("cached answers", self._ways.clear_cache(lambda ids: _still_recorded(self._store, ids)))
         self._ways.at_step("receipt")
@@ -226,7 +229,8 @@ class _Forgetting:
         newest = chosen.traces.filter(chosen.traces["at_ns"] > self._erasure.at_ns - RECENT_NS)
         ids = newest.sort("at_ns").tail(MAX_RECENT).get_column("trace_id").to_list()
         recent = tuple(sorted({*self._erasure.recent, *map(self._short, ids)}))
-        self._save(recent=recent, traces_sha256=chosen.sha256)
+        episodes = tuple(sorted({*self._erasure.episodes, *chosen.episodes}))
+        self._save(recent=recent, traces_sha256=chosen.sha256, episodes=episodes)
         self._count("traces", len(chosen.trace_ids))
         self._count("feedback", len(chosen.feedback_ids))
 

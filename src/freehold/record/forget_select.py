@@ -56,6 +56,11 @@ class Selection(NamedTuple):
         return sorted({task for task in self.traces.get_column("task").to_list() if task})
 
     @property
+    def episodes(self) -> list[str]:
+        """The agent runs that they are of, sorted."""
+        return sorted({episode for episode in self.traces.get_column("episode").to_list() if episode})
+
+    @property
     def sha256(self) -> str:
         """Over the sorted ids, each followed by a line end."""
         return sha256("".join(f"{found}\n" for found in sorted(self.trace_ids)).encode()).hexdigest()

