@@ -160,7 +160,7 @@ TENSORZERO_JSON: Row = {
     "function_name": "ask_question",
     "variant_name": "baseline",
     "episode_id": EPISODE,
-    "input": '{"system":{"remaining_questions":21},"messages":[{"role":"user","content":[{"type":"text","value":"x"}]}]}',
+    "input": '{"system":{"remaining_questions":21},"messages":[{"role":"user","content":"x"}]}',
     "output": '{"raw":"{\\"question\\":\\"Is it big?\\"}","parsed":{"question":"Is it big?"}}',
     "output_schema": '{"type":"object","properties":{"question":{"type":"string"}}}',
     "inference_params": '{"chat_completion":{"temperature":0.5}}',

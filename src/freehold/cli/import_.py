@@ -200,6 +200,7 @@ def _show(report: Report, rejects: Path | None, as_json: bool, *, dry_run: bool)
     made = table(title, "what", "how many", right=("how many",))
     counts = (
         ("files", report.files),
+        ("files read before", report.read_before),
         ("rows read", report.rows),
         ("traces, new", report.traces),
         ("feedback, new", report.feedback),

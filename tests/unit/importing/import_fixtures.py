@@ -37,8 +37,8 @@ def identify(request: ChatRequest, name: str) -> Identity:
     return Identifier().identify(request, task_name(request, name), TemplateIndex(()))
 
 
-def maker(name: str, **options: Any) -> Maker:
-    return Maker(Options(**{"source": name, "now_ns": NOW, **options}), identify)
+def maker(name: str, *, now_ns: int = NOW, **options: Any) -> Maker:
+    return Maker(Options(source=name, now_ns=now_ns, **options), identify)
 
 
 def made(name: str, rows: Iterable[dict[str, Any]], **options: Any) -> Made:

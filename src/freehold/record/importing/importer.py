@@ -36,6 +36,8 @@ CHUNK_BYTES = 32 * 1024 * 1024
 
 
 SEAL_BYTES = 128 * 1024 * 1024
+WORTH_SEALING = 8 * 1024 * 1024
+"""Less may wait in the journal for the loop: whoever reads until then looks through it."""
 
 
 def _nothing() -> None:
@@ -43,10 +45,12 @@ def _nothing() -> None:
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What an import did, over all its runs since it began."""
+    """What an import did; if it was stopped and taken up again, over all its runs."""
 
     format: str
     files: int = 0
+    read_before: int = 0
+    """Of the files, those that an earlier import had begun to read; what it had read was not read again."""
     rows: int = 0
     traces: int = 0
     feedback: int = 0
@@ -58,7 +62,7 @@ class Report(msgspec.Struct, kw_only=True):
     reasons: dict[str, int] = {}
     """Why rows were rejected → how many."""
     resumed: bool = False
-    """Some of it was done by an earlier run."""
+    """An earlier run was stopped, and this one went on."""
 
 
 class _Chunk:
@@ -175,7 +179,7 @@ class Importer:
             steps.forget()
         kept = steps.resumed()
         report = msgspec.json.decode(kept[1], type=Report) if kept else Report(format=self._format.name)
-        report.resumed, report.files = kept is not None, len(files)
+        report.resumed, report.files, report.read_before = kept is not None, len(files), 0
         rejects = Rejects(self.folder / f"rejects-{job}.jsonl", kept[0] if kept else 0, self._keep_content)
         run = _Run(
             self._store, self._format, self._maker, steps, rejects, report, None if self._dry_run else self._seal
@@ -185,6 +189,7 @@ class Importer:
                 for position in run.file(path):
                     if self._at_chunk is not None:
                         self._at_chunk(report, path, position)
+            run.end()
             steps.finish()
         finally:
             run.close()
@@ -216,6 +221,11 @@ class _Run:
         """Bytes written since the last time that the journals were sealed."""
         self._reasons = Counter(report.reasons)
 
+    def end(self) -> None:
+        """All files are read."""
+        if self._seal is not None and self._unsealed >= WORTH_SEALING:
+            self._seal()
+
     def close(self) -> None:
         """Close the journal and the rejects file."""
         if self._journal is not None:
@@ -225,6 +235,7 @@ class _Run:
     def file(self, path: Path) -> Iterator[int]:
         """Import one file; yields the bytes (decompressed, where it is known) or rows read, after each chunk."""
         place, prefix, chunk = self._steps.place(path), prefix_of(path), _Chunk()
+        self._report.read_before += place.rows > 0
         whole = whole_of(path, self._format)
         for line in lines_of(path, place, whole):
             self._row(path, line, chunk)

@@ -92,9 +92,10 @@ class StepJournal:
                 self._database.execute(f"DELETE FROM {table} WHERE job = ?", (self._job,))
 
     def finish(self) -> None:
-        """The job is done: what was put aside is needed no more."""
+        """The job is done: how far its files are read is kept, in case they grow; all else is needed no more."""
         with self._translated():
-            self._database.execute("DELETE FROM shelf WHERE job = ?", (self._job,))
+            for table in ("shelf", "jobs"):
+                self._database.execute(f"DELETE FROM {table} WHERE job = ?", (self._job,))
             self._database.execute("COMMIT")
             self._database.execute("BEGIN")
 
