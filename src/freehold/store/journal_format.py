@@ -3,7 +3,7 @@
     b"\\xf5FJ2" | payload length: u32 | salt: 4 bytes | CRC32: u32 | payload          (integers big-endian)
 
 The CRC is of length, salt and payload. A zstd payload is told by zstd's own magic (RFC 8878), an encrypted one by the
-byte 0xc1; no MessagePack map begins with either. `GAP` bytes where a frame could begin are what repair leaves of damage.
+byte 0xc1; no MessagePack map begins with either. `GAP` bytes in place of frames are what repair leaves of damage.
 Frames of the first format (`\\xf5FJ1`, without a salt; CRC of the payload alone) are still read.
 
 After damage a reader finds the next frame by the magic and by the salt, which is drawn for each segment: callers choose
