@@ -1,9 +1,9 @@
 """Moves records from the journals into the tables, exactly once, and removes what is sealed.
 
 Crash-safe at every point, because of one order: damage is reported (under an id that depends only on where it is),
-feedback is committed, then traces, then segments are removed. The trace table's position of a worker is the one that
-counts: a crash before that commit means reading the same records again, and the feedback table's own position tells
-which judgements it has already.
+feedback is committed, then messages, then the traces that refer to them, then segments are removed. The trace table's
+position of a worker is the one that counts: a crash before that commit means reading the same records again; the
+feedback table's own position tells which judgements it has already, and messages are known by their content.
 
 What was asked to be forgotten and comes late is read and passed over: see `freehold.record.forgotten`.
 """
@@ -25,7 +25,8 @@ from freehold.record.subjects import with_subject
 from freehold.store import Store, exclusive
 from freehold.store.journal_read import WorkerJournal, remove_dead_folder
 from freehold.store.journal_retention import remove_expired, retire_segment
-from freehold.store.rows import feedback_frame, trace_frame
+from freehold.store.messages import MessageKeeper
+from freehold.store.rows import feedback_frame, sealed_frame
 
 BATCH_RECORDS = 10_000
 BATCH_BYTES = 64 * 1024 * 1024
@@ -87,6 +88,7 @@ class Sealer:
     ) -> None:
         self._store = store
         self._derive = Deriver(upstreams)
+        self._messages = MessageKeeper(store.messages)
         self._forgotten = Forgotten(store)
         self._at_step = at_step
         self._keep_seconds = store.journal_options.keep_sealed_seconds
@@ -115,6 +117,7 @@ class Sealer:
         try:
             self._store.traces.compact()
             self._store.feedback.compact()
+            self._store.messages.compact()
         except Conflict as error:  # another host appended to the shared table: the next round compacts
             _log.info("compaction_postponed", error=error.message)
 
@@ -140,9 +143,14 @@ class Sealer:
         kept = [entry for entry in batch.records if not self._forgotten.covers(entry[2])]
         self._commit_feedback(kept, report)
         traces = [record for _, _, record in kept if isinstance(record, Trace)]
+        taken, messages = self._messages.take(traces)
+        if messages.height:
+            self._at_step("messages")
+            self._store.messages.append(messages, {})
+            self._messages.stored(messages)
         self._at_step("traces")
         # Also without any trace: the positions in this table are the ones that count.
-        frame = trace_frame(traces, [self._derive(trace) for trace in traces])
+        frame = sealed_frame(traces, [self._derive(trace) for trace in traces], taken)
         self._store.traces.append(frame, _positions(batch.records))
         report.traces += len(traces)
         report.records += len(batch.records)

@@ -16,7 +16,7 @@ from deltalake.schema import ArrayType, Field, PrimitiveType
 
 from freehold.domain.errors import Conflict, StoreError
 from freehold.store.data_files import DataFiles
-from freehold.store.rewrite import changed, files_of, merged, replace_files, tiers
+from freehold.store.rewrite import REWRITTEN, changed, files_of, merged, replace_files, tiers
 from freehold.store.table_errors import FAILURES, translated, unreadable
 
 SMALL_FILES = 32
@@ -25,6 +25,8 @@ KEEP_HOURS = 24
 """How long files that a compaction replaced stay for readers that still use them."""
 _STATISTICS = "delta.dataSkippingStatsColumns"
 _FILE = "__file"
+
+View = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 _TYPES: dict[Any, Any] = {
     pl.String: PrimitiveType("string"),
@@ -39,15 +41,23 @@ _TYPES: dict[Any, Any] = {
 class Snapshot:
     """A table as of one commit: its rows, and how far each journal is sealed in them."""
 
-    def __init__(self, table: DeltaTable, added: Mapping[str, pl.Expr], options: Mapping[str, str]) -> None:
+    def __init__(
+        self, table: DeltaTable, added: Mapping[str, pl.Expr], options: Mapping[str, str], view: View | None
+    ) -> None:
         self._table = table
         self._added = added
         self._options = dict(options) or None
+        self._view = view
 
     def sealed_position(self, worker: str) -> int:
         """How far (a packed position) this worker's journal is sealed; 0 if it never was."""
         with translated(self._table.table_uri):
             return self._table.transaction_version(worker) or 0
+
+    @property
+    def rewrites(self) -> int:
+        """How often rows were taken out or changed: what was read before the number grew may be gone."""
+        return self.sealed_position(REWRITTEN)
 
     def files(self) -> pl.DataFrame:
         """One row per data file: `uri`, `num_records`, and `min.…`, `max.…` of the indexed columns, null if unknown."""
@@ -58,9 +68,21 @@ class Snapshot:
 
     def scan(self) -> pl.LazyFrame:
         """All rows, lazily. Collect it at once: files replaced by a compaction are removed after `KEEP_HOURS`."""
+        return self._seen(self.stored())
+
+    def stored(self) -> pl.LazyFrame:
+        """All rows as they lie in the files, lazily, with columns that readers do not see."""
         with translated(self._table.table_uri):
-            rows = pl.scan_delta(self._table, storage_options=None)
-            return self._filled(rows)
+            return self._filled(pl.scan_delta(self._table))
+
+    def read_where(self, predicate: str, columns: Sequence[str]) -> pl.DataFrame:
+        """The rows for which an SQL predicate holds, in any order; without polars' engine, and so also from within it.
+
+        Raises:
+            StoreError: the table cannot be read.
+        """
+        with translated(self._table.table_uri):
+            return pl.DataFrame(self._table.scan(columns=list(columns), predicate=predicate))
 
     def scan_files(self, uris: Sequence[str], *, name_as: str | None = None) -> pl.LazyFrame:
         """The rows of these of `files()`, in order, lazily; `name_as`: with their file's `uri` as a column so named."""
@@ -76,7 +98,7 @@ class Snapshot:
             storage_options=self._options,
             include_file_paths=name_as,
         )
-        return self._filled(rows)
+        return self._seen(self._filled(rows))
 
     def filled(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows of one file, with what the columns hold that it was written without."""
@@ -84,6 +106,9 @@ class Snapshot:
             schema = pl.scan_delta(self._table).collect_schema()
         missing = {name: pl.lit(None, kind) for name, kind in schema.items() if name not in rows.columns}
         return self._filled(rows.with_columns(**missing).lazy()).collect()
+
+    def _seen(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        return self._view(rows) if self._view is not None else rows
 
     def _filled(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         there = rows.collect_schema()
@@ -105,6 +130,7 @@ class DeltaLog:
         sorted_by: the order of the rows within each file.
         options: of the object store, as deltalake and polars take them.
         version: of the columns, as `schema_version` of each row says it; 0: rows say none.
+        view: makes what readers see from what is stored.
     """
 
     def __init__(
@@ -117,6 +143,7 @@ class DeltaLog:
         sorted_by: Sequence[str] = (),
         options: Mapping[str, str] | None = None,
         version: int = 0,
+        view: View | None = None,
     ) -> None:
         self.uri = uri
         self._columns = dict(columns)
@@ -125,6 +152,7 @@ class DeltaLog:
         self._sorted_by = tuple(sorted_by)
         self._options = dict(options or {})
         self._version = version
+        self._view = view
         self._files = DataFiles(uri, self._options, self._indexed)
 
     def append(self, rows: pl.DataFrame, positions: Mapping[str, int]) -> None:
@@ -154,7 +182,7 @@ class DeltaLog:
         Raises:
             StoreError: the table cannot be read.
         """
-        return Snapshot(self._open(), self._added, self._options)
+        return Snapshot(self._open(), self._added, self._options, self._view)
 
     def sealed_position(self, worker: str) -> int:
         """How far (a packed position) this worker's journal is sealed now; 0 if it never was.
@@ -227,7 +255,7 @@ class DeltaLog:
         table = self._open()
         with translated(self.uri):
             self._refuse_newer(table)
-            snapshot = Snapshot(table, self._added, self._options)
+            snapshot = Snapshot(table, self._added, self._options, self._view)
             paths = self._holding(snapshot, condition)
             removed, added, count = changed(self._files, paths, condition, change, snapshot.filled)
             if removed:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import polars as pl
-from deltalake import CommitProperties, DeltaTable
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -26,6 +26,8 @@ _TIER = 16
 """Files are merged with those that have up to so many times as many rows: a row is rewritten once per tier, not every
 time new files come."""
 _TRIES = 20
+REWRITTEN = "rewritten"
+"""The application transaction that counts commits which took rows out or changed them."""
 
 
 def files_of(table: DeltaTable) -> pl.DataFrame:
@@ -122,6 +124,8 @@ def replace_files(
 ) -> int:
     """Commit that `added` takes the place of `removed` (path → bytes); returns the version.
 
+    `new`: the rows are others than before, and not only elsewhere.
+
     Raises:
         Conflict: one of them is gone: another process rewrote it.
     """
@@ -131,11 +135,11 @@ def replace_files(
         table = open_table()
         if not removed.keys() <= set(files_of(table).get_column("path").to_list()):
             raise Conflict(f"Another process rewrote files of {table.table_uri} at the same time.", "Try again.")
+        marks = [Transaction(REWRITTEN, (table.transaction_version(REWRITTEN) or 0) + 1)] if new else None
+        # No retries: deltalake's would not notice that a file is gone.
+        properties = CommitProperties(max_commit_retries=0, app_transactions=marks)
         try:
-            # No retries: deltalake's would not notice that a file is gone.
-            table.create_write_transaction(
-                [*added, *gone], "append", table.schema(), commit_properties=CommitProperties(max_commit_retries=0)
-            )
+            table.create_write_transaction([*added, *gone], "append", table.schema(), commit_properties=properties)
         except CommitFailedError:
             continue
         return table.version()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ import polars as pl
 
 from freehold.domain.traces import Feedback, Trace
 from freehold.store.derived import Derived
+from freehold.store.message_parts import Split
 
 SCHEMA_VERSION = 3
 """Written in every row as `schema_version`. Rows of earlier versions lack columns of `ADDED` and `FEEDBACK_ADDED`."""
@@ -74,6 +75,12 @@ DERIVED_FIELDS: dict[str, Any] = {
 
 TRACE_COLUMNS: dict[str, Any] = {**TRACE_FIELDS, **DERIVED_FIELDS, "schema_version": pl.Int64}
 
+PARTS = "request_parts"
+"""A column of the stored table only: null where `request` is whole; else `request` is a skeleton, and this says which
+messages belong where (see `freehold.store.message_parts`)."""
+
+STORED_COLUMNS: dict[str, Any] = {**TRACE_COLUMNS, PARTS: pl.Binary}
+
 ADDED: dict[str, pl.Expr] = {
     "api": pl.when(pl.col("reason") == "passthrough").then(pl.lit("other")).otherwise(pl.lit("chat")),
     "cached": pl.lit(False),
@@ -106,18 +113,40 @@ FEEDBACK_COLUMNS: dict[str, Any] = {**FEEDBACK_FIELDS, "schema_version": pl.Int6
 
 
 def trace_frame(traces: Sequence[Trace], derived: Sequence[Derived]) -> pl.DataFrame:
-    """One row per trace, with what was derived from it at the same place in `derived`."""
-    traces = [_placed(trace, item) for trace, item in zip(traces, derived, strict=True)]
-    columns: dict[str, Any] = {name: [getattr(trace, name) for trace in traces] for name in TRACE_FIELDS}
-    columns |= {name: [getattr(item, name) for item in derived] for name in DERIVED_FIELDS}
-    columns["schema_version"] = [SCHEMA_VERSION] * len(traces)
-    return pl.DataFrame(columns, schema=TRACE_COLUMNS, strict=False).sort("episode", "at_ns", maintain_order=True)
+    """One row per trace, with what was derived from it at the same place in `derived`; sorted as the table is."""
+    order = sorted(range(len(traces)), key=lambda place: _place(traces[place]))
+    traces, derived = [traces[place] for place in order], [derived[place] for place in order]
+    return pl.DataFrame(
+        [
+            *(_column(name, [getattr(trace, name) for trace in traces], kind) for name, kind in TRACE_FIELDS.items()),
+            *(_column(name, [getattr(item, name) for item in derived], kind) for name, kind in DERIVED_FIELDS.items()),
+            pl.repeat(SCHEMA_VERSION, len(traces), dtype=pl.Int64, eager=True).alias("schema_version"),
+        ]
+    )
 
 
-def _placed(trace: Trace, derived: Derived) -> Trace:
-    if derived.placed is None:
-        return trace
-    return msgspec.structs.replace(trace, episode=derived.placed.episode, linked=derived.placed.linked)
+def sealed_frame(traces: Sequence[Trace], derived: Sequence[Derived], taken: Mapping[int, Split]) -> pl.DataFrame:
+    """As `trace_frame`, with `STORED_COLUMNS`: the requests at the places that `taken` names are taken apart."""
+    if not taken:
+        return trace_frame(traces, derived).with_columns(pl.lit(None, pl.Binary).alias(PARTS))
+    bare = [
+        msgspec.structs.replace(trace, request=taken[place].skeleton) if place in taken else trace
+        for place, trace in enumerate(traces)
+    ]
+    parts = {trace.trace_id: taken[place].parts for place, trace in enumerate(traces) if place in taken}
+    rows = trace_frame(bare, derived)
+    ids = rows.get_column("trace_id").to_list()
+    return rows.with_columns(pl.Series(PARTS, [parts.get(trace_id) for trace_id in ids], pl.Binary))
+
+
+def _place(trace: Trace) -> tuple[bool, str, int]:
+    return trace.episode is not None, trace.episode or "", trace.at_ns
+
+
+def _column(name: str, values: list[Any], kind: Any) -> pl.Series:
+    if name == "attempts" and not any(values):  # nearly always; a list of empty lists takes as long as all the rest
+        return pl.Series(name, [[]], kind).new_from_index(0, len(values))
+    return pl.Series(name, values, kind, strict=False)
 
 
 def feedback_frame(feedback: Sequence[Feedback]) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freehold.domain.ids import new_id
+from freehold.domain.places import IN_DATA_FOLDER, TablePlace
 from freehold.store.control import ControlStore
 from freehold.store.journal import JournalWriter
 from freehold.store.journal_options import DEFAULTS, JournalOptions
@@ -14,15 +15,24 @@ from freehold.store.journal_options import DEFAULTS, JournalOptions
 if TYPE_CHECKING:
     from freehold.store.journal_read import WorkerJournal
     from freehold.store.keys import SigningKey
+    from freehold.store.messages import MessageTable
     from freehold.store.traces_table import FeedbackTable, TraceTable
 
 
 class Store:
     """All that is kept below one data folder. Make one with `open`."""
 
-    def __init__(self, data: Path, control: ControlStore, *, journal: JournalOptions = DEFAULTS) -> None:
+    def __init__(
+        self,
+        data: Path,
+        control: ControlStore,
+        *,
+        journal: JournalOptions = DEFAULTS,
+        tables: TablePlace = IN_DATA_FOLDER,
+    ) -> None:
         self.data = data
         self.control = control
+        self.tables = tables
         self.journal_options = journal
         self.journal_root = data / "journal"
         self.damaged_root = data / "journal-damaged"
@@ -36,14 +46,21 @@ class Store:
         self.key_path = data / "keys" / "signing.key"
 
     @classmethod
-    def open(cls, data: Path, control_url: str, *, journal: JournalOptions = DEFAULTS) -> Store:
+    def open(
+        cls,
+        data: Path,
+        control_url: str,
+        *,
+        journal: JournalOptions = DEFAULTS,
+        tables: TablePlace = IN_DATA_FOLDER,
+    ) -> Store:
         """Open the control database and the folder; both are made if they are not there.
 
         Raises:
             ConfigError: `control_url` cannot be understood.
             StoreError: the database or the folder cannot be used.
         """
-        return cls(data, ControlStore.open(control_url), journal=journal)
+        return cls(data, ControlStore.open(control_url), journal=journal, tables=tables)
 
     def close(self) -> None:
         """Close the control database."""
@@ -59,21 +76,31 @@ class Store:
 
         return worker_journals(self.journal_root, self.journal_options.keys)
 
-    # The three below load heavy libraries, which a gateway worker does without: hence the late imports.
+    # Those below load heavy libraries, which a gateway worker does without: hence the late imports.
 
     @cached_property
     def traces(self) -> TraceTable:
         """The sealed traces."""
         from freehold.store.traces_table import TraceTable
 
-        return TraceTable(str(self.data / "traces"))
+        return TraceTable(self._table_uri("traces"), self.messages, self.tables.options)
+
+    @cached_property
+    def messages(self) -> MessageTable:
+        """The messages that sealed traces of episodes are made of."""
+        from freehold.store.messages import MessageTable
+
+        return MessageTable(self._table_uri("messages"), self.tables.options)
 
     @cached_property
     def feedback(self) -> FeedbackTable:
         """The sealed feedback."""
         from freehold.store.traces_table import FeedbackTable
 
-        return FeedbackTable(str(self.data / "feedback"))
+        return FeedbackTable(self._table_uri("feedback"), self.tables.options)
+
+    def _table_uri(self, name: str) -> str:
+        return f"{self.tables.uri}/{name}" if self.tables.uri else str(self.data / name)
 
     @cached_property
     def keys(self) -> SigningKey:
