@@ -15,7 +15,7 @@ import msgspec
 from freehold.domain.chat import ChatRequest
 from freehold.domain.errors import RequestError
 from freehold.domain.ids import content_id
-from freehold.domain.traces import TASK_APIS, Api, Feedback, Linked, Trace
+from freehold.domain.traces import TASK_APIS, Api, Feedback, Trace
 from freehold.record.importing.values import json_bytes
 from freehold.upstreams.translate import chat_request
 
@@ -56,8 +56,6 @@ class Exchange(msgspec.Struct, kw_only=True):
     parent: str | None = None
     """The own id of the exchange, or the name of the agent, that brought it about."""
     parent_is_agent: bool = False
-    linked: Linked = "header"
-    """How it came into its episode; most sources have ids of their callers' for that."""
     subject: str | None = None
     first_byte_us: int = 0
     duration_us: int = 0
@@ -164,7 +162,6 @@ class Maker:
             episode=exchange.episode or None,
             agent=exchange.agent or None,
             parent=self._parent(exchange),
-            linked=exchange.linked if exchange.episode else "",
             subject=exchange.subject or None,
             source=options.source,
             traceparent=exchange.traceparent,

@@ -53,7 +53,6 @@ def exchange_of(span: Span, family: Family) -> Exchange:
     agents = family.agents(span)
     model = said(at(gen_ai, "request", "model"))
     answered = said(at(gen_ai, "response", "model")) or model
-    conversation = said(at(gen_ai, "conversation", "id"))
     failure = span.failed or bool(span.attributes.get(ERROR_TYPE))
     return Exchange(
         request={"messages": asked, **_parameters(gen_ai)},
@@ -65,8 +64,7 @@ def exchange_of(span: Span, family: Family) -> Exchange:
         provider=said(at(gen_ai, "provider", "name")) or said(gen_ai.get("system")),
         status=500 if failure else 200,
         error=f"otel: {said(span.attributes.get('error.type')) or 'error'}" if failure else None,
-        episode=conversation or span.trace_id,
-        linked="conversation" if conversation else "traceparent",
+        episode=said(at(gen_ai, "conversation", "id")) or span.trace_id,
         agent=agents[0] if agents else None,
         parent=agents[1] if len(agents) > 1 else None,
         parent_is_agent=True,

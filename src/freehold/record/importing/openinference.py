@@ -88,7 +88,6 @@ def exchange_of(span: Span, family: Family) -> Exchange:
         status=500 if span.failed else 200,
         error="openinference: error" if span.failed else None,
         episode=span.trace_id,
-        linked="traceparent",
         agent=agents[0] if agents else None,
         parent=agents[1] if len(agents) > 1 else None,
         parent_is_agent=True,
