@@ -40,7 +40,7 @@ class Wanted(msgspec.Struct, frozen=True, order=True):
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option("--task", help="Episodes with a request of this task (name or id).")
 @click.option("--since", metavar="DATE", help="Episodes with a request on this day or later (YYYY-MM-DD, UTC).")
-@click.option("--until", metavar="DATE", help="Requests before this day only.")
+@click.option("--until", metavar="DATE", help="Episodes with a request before this day.")
 @click.option("--key", help="Whose: the id of a virtual key, or '' for traffic without one.")
 @click.option("--inferred", is_flag=True, help="Also runs that nobody named, found from their messages.")
 @click.option("--max-rows-per-run", type=click.IntRange(1), help="At most so many rows of one run  [default: 64].")
