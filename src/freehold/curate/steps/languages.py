@@ -10,40 +10,57 @@ import re
 from collections import Counter
 
 _WORDS: dict[str, str] = {
-    "en": "the and of to is in that it for was with you this are be have not on as at but from they your what how can "
-          "will would my we do does please which i there has were an or if so about when been",
-    "de": "der die das und ist nicht ein eine zu den mit von auf für sich dem des ich sie es wie wir auch kann bitte "
-          "haben wird bei oder aber mein meine einen im wenn noch nach sind war dass werden ihre aus um am habe",
-    "fr": "le la les des et est une pas que qui dans pour vous je sur ne avec ce plus sont il elle nous mon ma votre "
-          "mais au du comment bonjour être avoir cette ces aux leur été fait ou très peut sans",
+    "en": "the and of to is in that it for was with you this are be have not on as at but from they your what how "
+          "can will would my we do does please which i there has were an or if so about when been a our two three "
+          "by their after before where me no his her into more than",
+    "de": "der die das und ist nicht ein eine zu den mit von auf für sich dem des ich sie es wie wir auch kann "
+          "bitte haben wird bei oder aber mein meine einen im wenn noch nach sind war dass werden ihre aus um am "
+          "habe in wo zwei drei an uns unsere unser ihr oft nur mehr diese diesen dieser zum zur wurde",
+    "fr": "le la les des et est une pas que qui dans pour vous je sur ne avec ce plus sont il elle nous mon ma "
+          "votre mais au du comment bonjour être avoir cette ces aux leur été fait ou très peut sans de en à est-ce "
+          "avez voudrais leurs ses entre après avant deux trois toujours souvent ici merci quel quelle où",
     "es": "el los las del y es una que no en por con para se su como más mi pero esta este son al hay cuando muy "
-          "gracias puedo tengo usted está fue ha sus lo si qué desde todo donde también",
+          "gracias puedo tengo usted está fue ha sus lo si qué desde todo donde también la de a entre antes después "
+          "dos tres siempre nuestra nuestro muestra dónde cuál hola estoy tiene quiero",
     "it": "il gli che di è una non per con del della sono mi si come più ma anche questo questa nel alla delle dei "
-          "ho vorrei grazie quando molto stato perché ed nella ha sul dal suo lo dove cosa",
+          "ho vorrei grazie quando molto stato perché ed nella ha sul dal suo lo dove cosa la le i a un in degli "
+          "nostra nostro due tre prima dopo spesso ciao vuoi sulla dalle hanno",
     "pt": "o os as do da dos das e é um uma não que em para com por se meu minha mais como mas foi está são ao você "
-          "muito obrigado quando isso pelo seu sua também já tem pela na no nos à até onde",
+          "muito obrigado quando isso pelo seu sua também já tem pela na no nos à até onde a de dois três antes "
+          "depois nossa nosso meus suas olá muitas vezes este esta pode quero",
     "nl": "de het een en van is niet dat ik je op te zijn met voor er maar ook aan bij wordt kan mijn naar hoe wat "
-          "deze heb heeft als om dan uw wij nog was hebben door over graag geen u",
-    "sv": "och att det är en ett som på inte av för jag med den till har de om kan vi mitt min hur från var eller när "
-          "så men skulle också efter detta sig hade blir dig",
+          "deze heb heeft als om dan uw wij nog was hebben door over graag geen u in hij zij ons onze die wil mag "
+          "twee drie na meer vaak waar vorige dit zou moet",
+    "sv": "och att det är en ett som på inte av för jag med den till har de om kan vi mitt min hur från var eller "
+          "när så men skulle också efter detta sig hade blir dig ni i du hos där här vår vårt alla två tre ofta "
+          "blev fick nu kunde vara under mycket",
     "da": "og at det er en et som på ikke af for jeg med den til har de om kan vi mit min hvordan fra var eller når "
-          "så men skulle også efter dette sig havde bliver hvad blev",
-    "nb": "og at det er en et som på ikke av for jeg med den til har de om kan vi mitt min hvordan fra var eller når "
-          "så men skulle også etter dette seg hadde blir hva ble",
+          "så men skulle også efter dette sig havde bliver hvad blev i du der her vores alle to tre ofte fik nu "
+          "kunne være under meget hvor skal blevet",
+    "nb": "og at det er en et som på ikke av for jeg med den til har de om kan vi mitt min hvordan fra var eller "
+          "når så men skulle også etter dette seg hadde blir hva ble i dere du der her vår vårt alle to tre ofte "
+          "fikk nå kunne være under mye hvor skal blitt",
     "fi": "ja on ei että se en mutta kun myös hän ovat oli joka tämä niin kuin voi minun mitä jos olen sen ole vain "
-          "miten ollut kanssa tai minä siitä hyvin mukaan kiitos vielä koska",
+          "miten ollut kanssa tai minä siitä hyvin mukaan kiitos vielä koska missä kaksi kolme mikä tämän sitä "
+          "usein jälkeen varten sekä olisi voitteko te me ovatko",
     "pl": "i w na nie się jest z do że to jak ale po o za dla od mam czy przez już jestem proszę są był tak co jego "
-          "tylko może moje mój który która oraz gdy przy bardzo",
-    "cs": "a je v na se že to s z do ale jak pro jsem by za po od nebo mám jsou není byl která který tak jeho už při "
-          "prosím také když mi ve co bych můj velmi podle",
+          "tylko może moje mój który która oraz gdy przy bardzo gdzie dwa dwóch trzech jej ich te ten ta tym "
+          "została został nasze nasz naszej dziękuję",
+    "cs": "a je v na se že to s z do ale jak pro jsem by za po od nebo mám jsou není byl která který tak jeho už "
+          "při prosím také když mi ve co bych můj velmi podle i k o kde dvou tří tuto tento ta ten naši náš děkuji "
+          "byly jejich jako",
     "ro": "și în de la nu este o un pe cu care pentru mai din sunt că se am a fost dar ce sau al ale cum vă către "
-          "această acest foarte după când meu mea lui prin aș fi",
-    "hu": "a az és nem hogy is egy de van volt meg ez ha csak mint már én vagy el lehet nagyon hogyan kérem azt nincs "
-          "még ezt arra majd itt után között lesz minden szeretném vagyok",
+          "această acest foarte după când meu mea lui prin aș fi rog trei două doar unde toate noastră nostru bună "
+          "mulțumesc pot",
+    "hu": "a az és nem hogy is egy de van volt meg ez ha csak mint már én vagy el lehet nagyon hogyan kérem azt "
+          "nincs még ezt arra majd itt után között lesz minden szeretném vagyok hol mi ezek két három mert volna "
+          "kell pedig előtt által gyakran szerint nekem",
     "tr": "ve bir bu için de da ile ne çok daha var ben mi mu olarak gibi nasıl değil benim sonra kadar olan ama en "
-          "lütfen her şey yok ya oldu istiyorum sizin olduğunu ancak göre",
+          "lütfen her şey yok ya oldu istiyorum sizin olduğunu ancak göre iki üç nerede artık ki mı mü şu onun "
+          "bizim çünkü neden önce hangi",
     "id": "yang dan di itu dengan untuk tidak ini dari dalam akan pada juga saya ke karena ada bisa sudah atau apa "
-          "adalah anda kami oleh mereka lebih telah seperti bagaimana",
+          "adalah anda kami oleh mereka lebih telah seperti bagaimana mana tiga dua tolong harus bukan bagi tapi "
+          "tetapi kita sangat sering dapat",
     "vi": "và của là có không được trong cho với một này để những người các tôi đã khi từ như về đến bạn nhiều",
     "ru": "и в не на я что с по это как а у к из за но он от мы вы для так мой было если меня его уже только все быть "
           "когда есть или ещё почему можно где она они был при до чтобы вас после",
