@@ -10,7 +10,7 @@ from store_fixtures import make_trace
 
 from freehold.domain.traces import Trace
 
-_WORDS = "the agent reads a file runs tests looks at what failed and edits one line of it again".split()
+_WORDS = ("agent", "reads", "file", "runs", "tests", "looks", "at", "what", "failed", "and", "edits", "one", "line", "again")
 
 
 def agent_run(episode: str, agents: int, turns: int, *, seed: int = 0, words: int = 40) -> list[Trace]:

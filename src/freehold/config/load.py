@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from freehold.config.settings import Settings
+from freehold.config.store_settings import check_store
 from freehold.domain.errors import ConfigError
 
 FILE_NAME = "freehold.toml"
@@ -53,6 +54,7 @@ def load_settings(path: Path) -> Settings:
 def _check(path: Path, settings: Settings) -> None:
     for name in settings.upstreams:
         _check_upstream(path, settings, name)
+    check_store(str(path), settings.store)
     host = settings.gateway.host
     asks_for_keys = bool(settings.gateway.api_key_env) or settings.access.required
     if host not in ("localhost", "::1") and not host.startswith("127.") and not asks_for_keys:

@@ -19,6 +19,7 @@ FIXED = (
     "gateway.policy_lease_seconds",
     "access",
     "journal",
+    "store",
     "telemetry.log_format",
 )
 """Settings, or whole tables, that a running process cannot change: sockets, files and threads hang on them."""

@@ -9,6 +9,7 @@ import msgspec
 
 from freehold.config.curate_settings import CurateStep
 from freehold.config.journal_settings import JournalSettings
+from freehold.config.store_settings import StoreSettings
 from freehold.domain.scoring import Scorer
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -315,6 +316,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control: ControlSettings = ControlSettings()
     access: AccessSettings = AccessSettings()
     journal: JournalSettings = JournalSettings()
+    store: StoreSettings = StoreSettings()
     upstreams: dict[str, UpstreamSettings] = {}
     loop: LoopSettings = LoopSettings()
     candidates: CandidateSettings = CandidateSettings()

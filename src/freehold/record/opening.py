@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from freehold.config import JournalSettings, Settings
 from freehold.config.environment import key_from
 from freehold.domain.errors import ConfigError
+from freehold.record.table_place import table_place
 from freehold.store import Store
 from freehold.store.journal_options import JournalOptions
 
@@ -32,7 +33,12 @@ def open_store(settings: Settings) -> Store:
         StoreError: the database or the folder cannot be used.
     """
     settings.data.mkdir(parents=True, exist_ok=True)
-    return Store.open(settings.data, settings.control_url, journal=journal_options(settings.journal))
+    return Store.open(
+        settings.data,
+        settings.control_url,
+        journal=journal_options(settings.journal),
+        tables=table_place(settings.store),
+    )
 
 
 def journal_options(settings: JournalSettings, *, keyring: Keyring | None = None) -> JournalOptions:

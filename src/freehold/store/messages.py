@@ -76,7 +76,7 @@ class MessageKeeper:
         self._table = table
         self._known: OrderedDict[str, set[bytes]] = OrderedDict()
         self._count = 0
-        self._rewritten = -1
+        self._rewritten: int = -1
 
     def take(self, traces: Sequence[Trace]) -> tuple[dict[int, Split], pl.DataFrame]:
         """The requests of these traces that belong to episodes, taken apart, by their place in `traces`; and the
@@ -106,7 +106,7 @@ class MessageKeeper:
         self._count += messages.height
 
     def _recall(self, episodes: set[str]) -> None:
-        rewritten: int = self._table.snapshot().rewrites
+        rewritten = self._table.snapshot().rewrites
         if rewritten != self._rewritten:
             self._known.clear()
             self._rewritten, self._count = rewritten, 0
