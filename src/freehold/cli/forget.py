@@ -219,6 +219,7 @@ def _older_than(store: Store, days: float, *, dry_run: bool, yes: bool, as_json:
     from freehold.config import RetentionSettings
     from freehold.record.retention import count_older, enforce
 
+    days = max(days, 1e-9)  # 0 would mean that nothing is too old
     settings = RetentionSettings(traces_days=days, feedback_days=days)
     if dry_run or not yes:
         counts = count_older(store, settings, time.time_ns())

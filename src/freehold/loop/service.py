@@ -11,6 +11,7 @@ from freehold.config import Settings
 from freehold.config.watch import ConfigWatch
 from freehold.domain.errors import FreeholdError
 from freehold.loop.cycle import Loop
+from freehold.loop.housekeeping import Housekeeper
 from freehold.record.opening import open_store
 from freehold.runners import LocalRunner
 from freehold.store.locks import exclusive
@@ -31,6 +32,7 @@ def run_loop(settings: Settings, config: Path, stop: threading.Event, *, log_lev
         store = open_store(settings)
         loop = Loop(store, settings, config, LocalRunner(), log_level=log_level)
         file = ConfigWatch(config, settings, loop.use)
+        housekeeper = Housekeeper(store)
         try:
             while not stop.is_set():
                 file.look()
@@ -38,6 +40,7 @@ def run_loop(settings: Settings, config: Path, stop: threading.Event, *, log_lev
                     loop.turn()
                 except FreeholdError as error:
                     _log.warning("a turn of the loop failed and will be tried again", error=str(error))
+                housekeeper.look(file.settings.retention)
                 stop.wait(file.settings.loop.interval_seconds)
         finally:
             loop.stop()

@@ -177,8 +177,17 @@ class _Forgetting:
         unsealed = _unsealed(self._store, asked)  # known before the sealer begins to drop them
         recent = tuple(self._short(item.trace_id) for item in unsealed[-MAX_RECENT:])
         removed = {"journals": len(unsealed)}
+        # Messages are in their table before the traces they belong to are: a sealer may have died in between.
+        episodes = tuple(sorted({item.episode for item in unsealed if item.episode}))
         erasure = Erasure(
-            erasure_id=new_id("er"), kind=kind, who=who, at_ns=now, removed=removed, recent=recent, updated_ns=now
+            erasure_id=new_id("er"),
+            kind=kind,
+            who=who,
+            at_ns=now,
+            removed=removed,
+            recent=recent,
+            episodes=episodes,
+            updated_ns=now,
         )
         self._store.control.erasures.put(erasure)
         return erasure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from freehold.record.forget_select import Asked, Selection
+from freehold.store.messages import drop_unreferenced
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -38,7 +39,7 @@ def drop_messages(store: Store, episodes: Sequence[str]) -> int:
     Raises:
         StoreError: the tables cannot be read or written.
     """
-    return 0
+    return drop_unreferenced(store, episodes) if episodes else 0
 
 
 def purge_tables(store: Store) -> None:
@@ -49,3 +50,4 @@ def purge_tables(store: Store) -> None:
     """
     store.traces.purge()
     store.feedback.purge()
+    store.messages.purge()

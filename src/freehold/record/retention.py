@@ -19,10 +19,10 @@ from freehold.domain.events import Event
 from freehold.domain.ids import content_id, new_id
 from freehold.store.delta import collect
 from freehold.store.locks import exclusive
+from freehold.store.messages import drop_unreferenced
 
 if TYPE_CHECKING:
     from freehold.store import Store
-    from freehold.store.delta import DeltaLog
 
 DAY_NS = 24 * 3600 * 10**9
 EVERY_NS = DAY_NS
@@ -59,7 +59,7 @@ def enforce(store: Store, settings: RetentionSettings, now_ns: int, *, at_once: 
         StoreError: a table cannot be read or written.
     """
     days = {"traces": settings.traces_days, "feedback": settings.feedback_days, "bodies": settings.bodies_days}
-    days = {name: value for name, value in days.items() if value > 0 or (at_once and name != "bodies")}
+    days = {name: value for name, value in days.items() if value > 0}
     last = _last(store)
     if last is not None and last.at_ns > now_ns:  # the clock was ahead then: a day begins anew
         last = msgspec.structs.replace(last, at_ns=now_ns)
@@ -103,35 +103,49 @@ def _cutoff(store: Store, name: str, days: float, now_ns: int) -> int:
 
 def _remove(store: Store, cutoffs: dict[str, int]) -> dict[str, int]:
     removed: dict[str, int] = {}
+    episodes: set[str] = set()
     if "traces" in cutoffs:
         old = pl.col("at_ns") < cutoffs["traces"]
-        ids = collect(store.traces.scan().filter(old).select("trace_id")).get_column("trace_id")
-        removed["feedback"] = _delete(store.feedback, pl.col("trace_id").is_in(ids.implode())) if len(ids) else 0
-        removed["traces"] = _delete(store.traces, old)
+        rows = collect(store.traces.scan().filter(old).select("trace_id", "episode"))
+        ids = rows.get_column("trace_id").implode()
+        removed["feedback"] = store.feedback.delete(pl.col("trace_id").is_in(ids)) if rows.height else 0
+        episodes |= set(rows.get_column("episode").drop_nulls().to_list())
+        removed["traces"] = store.traces.delete(old)
     if "feedback" in cutoffs:
-        gone = _delete(store.feedback, pl.col("at_ns") < cutoffs["feedback"])
+        gone = store.feedback.delete(pl.col("at_ns") < cutoffs["feedback"])
         removed["feedback"] = removed.get("feedback", 0) + gone
     if "bodies" in cutoffs:
-        removed["bodies"] = _blank(store, cutoffs["bodies"])
+        full = _full(cutoffs["bodies"])
+        # Also runs whose bodies went an earlier time: it may have been killed before their messages were dropped.
+        old = store.traces.scan().filter(pl.col("at_ns") < cutoffs["bodies"]).select("episode").unique()
+        episodes |= set(collect(old).get_column("episode").drop_nulls().to_list())
+        removed["bodies"] = store.traces.change(full, _blanked)
+    episodes |= _orphans(store)
+    if episodes:
+        drop_unreferenced(store, sorted(episodes))
     if any(removed.values()):
-        store.traces.purge()
-        store.feedback.purge()
+        for table in (store.traces, store.feedback, store.messages):
+            table.purge()
     return removed
 
 
-def _delete(table: DeltaLog, condition: pl.Expr) -> int:
-    return table.delete(condition)
+def _orphans(store: Store) -> set[str]:
+    """Agent runs whose messages are there, but no trace: it was killed before these were dropped."""
+    traces = store.traces.scan().select("episode").unique()
+    found = store.messages.scan().select("episode").unique().join(traces, on="episode", how="anti")
+    return set(collect(found).get_column("episode").to_list())
 
 
-def _blank(store: Store, cutoff_ns: int) -> int:
-    """Empty the bodies, and the answers read from them, of traces that are older."""
+def _full(cutoff_ns: int) -> pl.Expr:
+    """Traces that are older and still have bodies, or answers read from them."""
     full = (pl.col("request") != b"") | (pl.col("response") != b"") | pl.col("answer").is_not_null()
-    return store.traces.change((pl.col("at_ns") < cutoff_ns) & full.fill_null(False), _blanked)
+    return (pl.col("at_ns") < cutoff_ns) & full.fill_null(False)
 
 
 def _blanked(rows: pl.DataFrame) -> pl.DataFrame:
     empty = pl.lit(b"", pl.Binary)
-    return rows.with_columns(request=empty, response=empty, answer=pl.lit(None, pl.String))
+    parts = {"request_parts": pl.lit(None, pl.Binary)} if "request_parts" in rows.columns else {}
+    return rows.with_columns(request=empty, response=empty, answer=pl.lit(None, pl.String), **parts)
 
 
 def _note(store: Store, kept: Kept, now_ns: int) -> None:

@@ -88,8 +88,8 @@ class House:
                 writer.append(Feedback(feedback_id=new_id("fb"), trace_id=trace.trace_id, at_ns=1, comment=comment))
         self.keep(writer, exchange(200, body={"user": SUBJECT}, marked=True), goes=True)
         self.keep(writer, exchange(201, kind="audit", of=mine.trace_id, marked=True), goes=True)
-        self.keep(writer, exchange(202, kind="judge", marked=True, body={
-            "messages": [{"role": "user", "content": f"Which is better? {_asked(mine)} A or B"}]}), goes=True)  # fmt: skip
+        question = {"messages": [{"role": "user", "content": f"Which is better? {_asked(mine)} A or B"}]}
+        self.keep(writer, exchange(202, kind="judge", marked=True, body=question), goes=True)
         self.keep(writer, exchange(203, subject=SUBJECT, episode="run-1", key="key_a"), goes=True)
         self.keep(writer, exchange(204, episode="run-1", key="key_a", marked=True), goes=True)
         self.keep(writer, exchange(205, episode="run-1", key="key_b"))  # another tenant's run of that name

@@ -57,7 +57,10 @@ def house(filled: House, tmp_path: Path) -> House:
 
 def all_is_gone(house: House) -> None:
     # The dataset and its student stay without --datasets, and are named in the receipt.
-    assert set(places_with(house.data, MARKER, SUBJECT)) == {"datasets/one/samples.parquet", "students/one/manifest.json"}
+    assert set(places_with(house.data, MARKER, SUBJECT)) == {
+        "datasets/one/samples.parquet",
+        "students/one/manifest.json",
+    }
     assert sorted(house.ids()) == sorted(house.others)
     feedback = read_feedback(house.store)
     assert "said nobody" in feedback.get_column("comment").to_list() and feedback.height == 7
@@ -72,7 +75,7 @@ def test_a_forgotten_subject_is_nowhere(house: House) -> None:
     assert places_with(house.data, MARKER) == before, "looking removes nothing"
     receipt = forget(house.store, UPSTREAMS, "subject", SUBJECT, ways=ways_of(house))
     all_is_gone(house)
-    assert receipt.removed == {"journals": 1, "traces": len(house.mine) - 1, "feedback": 6, "messages": 0,
+    assert receipt.removed == {"journals": 1, "traces": len(house.mine) - 1, "feedback": 6, "messages": 2,
                                "copies of journal segments": 2, "cached answers": 1}  # fmt: skip
     [holder] = receipt.holders
     assert (holder.name, holder.rows, holder.students, holder.certificates) == ("ds_1", 3, ("st_1",), ("ce_1",))
@@ -197,7 +200,9 @@ def test_a_receipt_is_worth_what_its_signature_is(house: House, tmp_path: Path) 
     key = house.store.keys.public_key()
     check_receipt(read_receipt(path), key)
     assert is_about(house.store, receipt, "subject", SUBJECT)
-    assert not is_about(house.store, receipt, "subject", "somebody") and not is_about(house.store, receipt, "key", SUBJECT)
+    assert not is_about(house.store, receipt, "subject", "somebody") and not is_about(
+        house.store, receipt, "key", SUBJECT
+    )
     for forged in (
         msgspec.structs.replace(receipt, removed={"traces": 0}),
         msgspec.structs.replace(receipt, public_key="0" * 64),
