@@ -26,6 +26,8 @@ MOST_IDLE_NS = 24 * 3600 * SECOND
 """An agent that was silent for longer is another."""
 TELLING = 80
 """Characters that an exchange must have to be known by itself, without what came before it."""
+TELLING_ID = 12
+"""Characters of a tool call's id from which on it is taken for one of its own kind; some servers count from 0."""
 LONG_LINE = 40
 """Characters of a line by which a longer text is looked up."""
 MOST_CANDIDATES = 64
@@ -68,7 +70,7 @@ class _Chains:
         self._asked: dict[bytes, list[int]] = defaultdict(list)
         """Digest of a first request → steps that failed."""
         self._exchanges: dict[bytes, list[int]] = defaultdict(list)
-        """Digest of what was said last and of the answer → steps."""
+        """Digest of an answer, and of what was said before it with the answer → steps."""
         self._lines: dict[str, list[int]] = defaultdict(list)
         """Longest line of an answer → steps."""
         self._responses: dict[str, int] = {}
@@ -130,10 +132,10 @@ class _Chains:
         """The last exchange of a history whose beginning is gone."""
         for at in range(len(heard.digests) - 1, 0, -1):
             if heard.spoken[at]:
-                pair = combined((heard.digests[at - 1], heard.digests[at]))
-                found = self._choose(heard, self._exchanges.get(pair))
-                if found is not None:
-                    return Link(found, "truncated")
+                for kept in (combined((heard.digests[at - 1], heard.digests[at])), heard.digests[at]):
+                    found = self._choose(heard, self._exchanges.get(kept))
+                    if found is not None:
+                        return Link(found, "truncated")
         return None
 
     def _summed_up(self, heard: Heard) -> Link | None:
@@ -172,6 +174,8 @@ class _Chains:
         self._ends[self._end(step)].append(step)
         if heard.digests and _weight(heard) >= TELLING:
             self._exchanges[combined((heard.digests[-1], heard.answer))].append(step)
+        if _answer_weight(heard) >= TELLING:
+            self._exchanges[heard.answer].append(step)
         if len(heard.said) >= TELLING:
             line = max((line.strip() for line in heard.said.splitlines()), key=len)
             if len(line) >= LONG_LINE:
@@ -179,7 +183,12 @@ class _Chains:
 
 
 def _weight(heard: Heard) -> int:
-    """How telling the last exchange is: characters of it; ids of calls tell enough."""
-    if any(call.id for call in heard.calls):
+    """How telling the last exchange is, in characters of it."""
+    return _answer_weight(heard) + len(heard.lately) + sum(len(text) for _, text in heard.results)
+
+
+def _answer_weight(heard: Heard) -> int:
+    """The same of the answer alone; ids of calls tell enough."""
+    if any(len(call.id) >= TELLING_ID for call in heard.calls):
         return TELLING
-    return len(heard.said) + len(heard.lately) + sum(len(text) for _, text in heard.results)
+    return len(heard.said) + sum(len(text) for call in heard.calls for text in call.texts)

@@ -78,8 +78,5 @@ def _bytes(text: str) -> bytes:
 
 
 def _hashed(parts: list[bytes]) -> bytes:
-    made = blake2b(digest_size=DIGEST_BYTES)
-    for part in parts:
-        made.update(len(part).to_bytes(4, "big"))
-        made.update(part)
-    return made.digest()
+    framed = b"".join(part for one in parts for part in (len(one).to_bytes(4, "big"), one))
+    return blake2b(framed, digest_size=DIGEST_BYTES).digest()

@@ -7,22 +7,23 @@ with the same words it was. A call that has its result starts nothing later.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from freehold.domain.episodes import LinkedBy
 from freehold.record.episodes.chains import SLACK_NS
-from freehold.record.episodes.hear import Heard
+from freehold.record.episodes.hear import Call, Heard
 
 TELLING_PROMPT = 24
 """Characters of a text that must be contained in another to say something."""
 TELLING_RESULT = 40
 OPEN_NS = 3600 * 1_000_000_000
 """So long may a call without a result start agents."""
-MOST_OPEN = 4096
-"""Calls in flight at once among which a prompt is looked for."""
+WINDOW = 5
+"""Words in a row by which a longer text is looked up."""
+MOST_WINDOWS = 64
+"""Of a call's text, for prompts that are a part of it."""
 
 
 class Parent(NamedTuple):
@@ -75,6 +76,9 @@ def find_parents(heard: Sequence[Heard], runs: Sequence[Sequence[int]], wanted: 
         return {}
     fits = _by_prompt(heard, runs, wanted, slots)
     found = _assigned(fits, slots, "prompt")
+    for fit in fits:  # sent twice at once: both are answered, and only one goes on
+        if fit.run not in found and fit.within:
+            found[fit.run] = _parent(slots[fit.slot], "prompt")
     left = [run for run in wanted if run not in found]
     taken = {(parent.step, parent.call) for parent in found.values()}
     free = [slot for slot in slots if (slot.step, slot.call) not in taken]
@@ -83,12 +87,24 @@ def find_parents(heard: Sequence[Heard], runs: Sequence[Sequence[int]], wanted: 
 
 def _slots(heard: Sequence[Heard], runs: Sequence[Sequence[int]]) -> Iterator[_Slot]:
     for run, steps in enumerate(runs):
-        results = {call: (heard[step].at_ns, text) for step in steps for call, text in heard[step].results if call}
-        for step in steps:
-            for call in heard[step].calls:
-                closed, result = results.get(call.id, (None, ""))
-                for text in call.texts or ("",):
-                    yield _Slot(run, step, call.id, text, heard[step].end_ns, closed, result.strip())
+        for (step, call), (closed, result) in _results(heard, steps).items():
+            for text in call.texts or ("",):
+                yield _Slot(run, step, call.id, text, heard[step].end_ns, closed, result.strip())
+
+
+def _results(heard: Sequence[Heard], steps: Sequence[int]) -> dict[tuple[int, Call], tuple[int | None, str]]:
+    """(step, call) → when its result came, and the result. Ids are taken again by later calls, in some runs."""
+    found: dict[tuple[int, Call], tuple[int | None, str]] = {}
+    open_calls: dict[str, tuple[int, Call]] = {}
+    for step in steps:
+        for identity, text in heard[step].results:
+            call = open_calls.pop(identity, None)
+            if call is not None:
+                found[call] = (heard[step].at_ns, text)
+        for call in heard[step].calls:
+            found[step, call] = (None, "")
+            open_calls[call.id] = (step, call)
+    return found
 
 
 def _by_prompt(
@@ -97,23 +113,49 @@ def _by_prompt(
     same: dict[str, list[int]] = defaultdict(list)
     for at, slot in enumerate(slots):
         same[slot.text].append(at)
-    opened = [slot.opened_ns for slot in slots]
+    begins, parts = _windows(slots)
     found: list[_Fit] = []
     for run in wanted:
         first = heard[runs[run][0]]
         prompt = first.first.strip()
         if not prompt:
             continue
-        candidates = same.get(prompt) or [
-            at
-            for at in _open_slots(slots, opened, first.at_ns)
-            if _within(slots[at].text, prompt) or _within(prompt, slots[at].text)
-        ]
-        for at in candidates:
+        for at in same.get(prompt) or _containing(prompt, slots, begins, parts):
             slot = slots[at]
-            if slot.run != run and slot.opened_ns <= first.at_ns + SLACK_NS:
+            if slot.run != run and slot.opened_ns - SLACK_NS <= first.at_ns <= slot.opened_ns + OPEN_NS:
                 found.append(_fit(heard, runs, run, at, slot))
     return found
+
+
+def _windows(slots: Sequence[_Slot]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Slots by the window at which their text begins, and by all of its windows.
+
+    The first word counts for none: what stands before a text may be glued to it.
+    """
+    begins: dict[str, list[int]] = defaultdict(list)
+    parts: dict[str, list[int]] = defaultdict(list)
+    for at, slot in enumerate(slots):
+        windows = _window(slot.text.split(None, MOST_WINDOWS + WINDOW + 1))
+        if windows:
+            begins[windows[0]].append(at)
+        for window in windows[:MOST_WINDOWS]:
+            parts[window].append(at)
+    return begins, parts
+
+
+def _window(words: list[str]) -> list[str]:
+    return [" ".join(words[at : at + WINDOW]) for at in range(1, len(words) - WINDOW)]
+
+
+def _containing(
+    prompt: str, slots: Sequence[_Slot], begins: dict[str, list[int]], parts: dict[str, list[int]]
+) -> list[int]:
+    """Places of the slots whose text is within the prompt, or the prompt within it."""
+    windows = _window(prompt.split())
+    found = {at for window in windows for at in begins.get(window, ()) if _within(slots[at].text, prompt)}
+    if windows:
+        found |= {at for at in parts.get(windows[0], ()) if _within(prompt, slots[at].text)}
+    return sorted(found)
 
 
 def _by_result(
@@ -135,17 +177,6 @@ def _by_result(
     return found
 
 
-def _open_slots(slots: Sequence[_Slot], opened: Sequence[int], at_ns: int) -> Iterator[int]:
-    """Places of the slots that are open at a time, the latest first."""
-    end = bisect_right(opened, at_ns + SLACK_NS)
-    for at in range(end - 1, max(-1, end - 1 - MOST_OPEN), -1):
-        closed = slots[at].closed_ns
-        if at_ns - opened[at] > OPEN_NS:
-            return
-        if closed is None or closed + SLACK_NS >= at_ns:
-            yield at
-
-
 def _fit(heard: Sequence[Heard], runs: Sequence[Sequence[int]], run: int, at: int, slot: _Slot) -> _Fit:
     first, last = heard[runs[run][0]], heard[runs[run][-1]]
     within = slot.opened_ns <= first.at_ns + SLACK_NS and (
@@ -163,9 +194,12 @@ def _assigned(fits: list[_Fit], slots: Sequence[_Slot], by: LinkedBy) -> dict[in
     ):
         if fit.run not in found and fit.slot not in used:
             used.add(fit.slot)
-            slot = slots[fit.slot]
-            found[fit.run] = Parent(slot.run, slot.step, slot.call, by)
+            found[fit.run] = _parent(slots[fit.slot], by)
     return found
+
+
+def _parent(slot: _Slot, by: LinkedBy) -> Parent:
+    return Parent(slot.run, slot.step, slot.call, by)
 
 
 def _within(part: str, whole: str) -> bool:
