@@ -30,6 +30,8 @@ TELLING_ID = 12
 """Characters of a tool call's id from which on it is taken for one of its own kind; some servers count from 0."""
 LONG_LINE = 40
 """Characters of a line by which a longer text is looked up."""
+MOST_LINES = 8
+"""Of one answer, the longest ones."""
 MOST_CANDIDATES = 64
 
 
@@ -72,7 +74,7 @@ class _Chains:
         self._exchanges: dict[bytes, list[int]] = defaultdict(list)
         """Digest of an answer, and of what was said before it with the answer → steps."""
         self._lines: dict[str, list[int]] = defaultdict(list)
-        """Longest line of an answer → steps."""
+        """Long line of an answer → steps."""
         self._responses: dict[str, int] = {}
         self._retried: set[int] = set()
 
@@ -177,8 +179,8 @@ class _Chains:
         if _answer_weight(heard) >= TELLING:
             self._exchanges[heard.answer].append(step)
         if len(heard.said) >= TELLING:
-            line = max((line.strip() for line in heard.said.splitlines()), key=len)
-            if len(line) >= LONG_LINE:
+            lines = {text for line in heard.said.splitlines() if len(text := line.strip()) >= LONG_LINE}
+            for line in sorted(lines, key=lambda line: (-len(line), line))[:MOST_LINES]:
                 self._lines[line].append(step)
 
 

@@ -22,6 +22,8 @@ OPEN_NS = 3600 * 1_000_000_000
 """So long may a call without a result start agents."""
 WINDOW = 5
 """Words in a row by which a longer text is looked up."""
+MOST_WORDS = 1_000
+"""Of a prompt, within which a call's text must begin."""
 MOST_WINDOWS = 64
 """Of a call's text, for prompts that are a part of it."""
 
@@ -151,7 +153,7 @@ def _containing(
     prompt: str, slots: Sequence[_Slot], begins: dict[str, list[int]], parts: dict[str, list[int]]
 ) -> list[int]:
     """Places of the slots whose text is within the prompt, or the prompt within it."""
-    windows = _window(prompt.split())
+    windows = _window(prompt.split(None, MOST_WORDS)[:MOST_WORDS])
     found = {at for window in windows for at in begins.get(window, ()) if _within(slots[at].text, prompt)}
     if windows:
         found |= {at for at in parts.get(windows[0], ()) if _within(prompt, slots[at].text)}
