@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 
 _WINDOW = 64
-_AFTER = 24
+_AFTER = 32
+_BREAK = re.compile(r"[\d.;:!?\n]")
 
 Cue = re.Pattern[str]
 
@@ -29,8 +30,8 @@ OTHER = re.compile(
 """Words for numbers that are nobody's: where one stands right before a number, a likeness in form says little."""
 
 PHONE = cue(
-    r"(?:tele)?phone\w*", r"tel(?:\.|\b|_)", r"cell(?:ular)?", r"mobile?", r"mobiel\w*", r"mob\.", r"fax",
-    r"call(?: \w+)?", r"whats ?app", r"sms", r"text me(?: at| on)?", r"dial", r"reach \w+ (?:at|on)", r"hotline",
+    r"(?:tele)?phone\w*", r"tel(?:\.|\b|_)", r"cell(?:ular)?(?: phone| number|:)", r"mobile?", r"mobiel\w*", r"mob\.",
+    r"fax", r"call(?: \w+)?", r"whats ?app", r"sms", r"text me(?: at| on)?", r"dial", r"reach \w+ (?:at|on)", r"hotline",
     r"telefon\w*", r"handy\w*", r"mobil\w*", r"rufnummer", r"anrufen", r"erreich\w*", r"ruf \w+ (?:an)?",
     r"t[ée]l[ée]phon\w*", r"tél", r"portable", r"appele[zr]?", r"joindre", r"joignable",
     r"tel[ée]fono\w*", r"m[óo]vil", r"ll[aá]m\w+", r"celular", r"cellulare", r"chiam\w+", r"numero di tel\w*",
@@ -65,5 +66,6 @@ def says_other(text: str, start: int) -> bool:
 
 
 def follows(words: re.Pattern[str], text: str, end: int) -> bool:
-    """Whether `words` begin right after `end`, perhaps in brackets: `111222333 (BSN)`."""
-    return words.match(text[end : end + _AFTER].lstrip(" ([,-–")) is not None
+    """Whether `words` come soon after `end`, in the same sentence and before any other number: `111222333 (BSN)`."""
+    match = words.search(text[end : end + _AFTER])
+    return match is not None and _BREAK.search(text[end : end + match.start()]) is None

@@ -17,7 +17,7 @@ def _number(kind: str, pattern: str, holds: Callable[[str], bool], alone: float,
 
     `alone`: how sure it is without a word beside it; where the words before it name another number, it needs one.
     """
-    before, after = cue(*words), re.compile(rf"(?i)(?:{'|'.join(words)})")
+    before, after = cue(*words), re.compile(rf"(?i)(?<![^\W\d_])(?:{'|'.join(words)})")
 
     def sure(match: re.Match[str]) -> float:
         if not holds("".join(character for character in match.group("v").upper() if character.isalnum())):
@@ -43,13 +43,13 @@ def _nie(number: str) -> bool:
 _BELGIAN = (r"rijksregister\w*", r"registre national", r"niss", r"insz")
 
 NUMBERS = (
-    _number("us-ssn", r"\d{3}-\d\d-\d{4}", _ssn, 0.7, r"ssn", r"social security"),
+    _number("us-ssn", r"\d{3}-\d\d-\d{4}", _ssn, 0.85, r"ssn", r"social security"),
     _number("us-ssn", r"\d{3} ?\d\d ?\d{4}", _ssn, 0.0, r"ssn", r"social[ _]security(?:[ _]number)?"),
     _number(
         "uk-nino",
         r"(?i:[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]) ?\d\d ?\d\d ?\d\d ?[A-Da-d]",
         lambda number: number[:2] not in ("BG", "GB", "KN", "NK", "NT", "TN", "ZZ"),
-        0.7,
+        0.6,
         r"national insurance",
         r"\bni(?:no)?\b",
     ),
@@ -100,7 +100,7 @@ NUMBERS = (
         r"burgerservice\w*",
         r"sofi\w*",
     ),
-    _number("pl-pesel", r"\d{11}", checks.polish_pesel, 0.6, r"pesel"),
+    _number("pl-pesel", r"\d{11}", checks.polish_pesel, 0.65, r"pesel"),
     _number("be-nrn", r"\d\d\.\d\d\.\d\d-\d{3}\.\d\d", checks.belgian_number, 0.9, *_BELGIAN),
     _number("be-nrn", r"\d{11}", checks.belgian_number, 0.0, *_BELGIAN),
     _number("ch-ahv", r"756\.?\d{4}\.?\d{4}\.?\d\d", checks.swiss_ahv, 0.9, r"ahv\w*", r"avs", r"oasi"),

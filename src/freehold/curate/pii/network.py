@@ -15,6 +15,8 @@ _NOT_A_PERSON = re.compile(
 )
 _IN_URL = re.compile(r"://[^\s/@]{0,128}:[^\s/@]{0,160}\Z")
 """What stands before a password's last part: `@` and a host follow it, and it is no e-mail address."""
+_NO_PASSWORD = re.compile(r"(?i):(?:pass(?:word|wd)?|pwd|secret|user(?:name)?|your.*|\*+|x+|\.+|[$%{\[].*)\Z")
+"""What stands where a password would, in instructions: a word for it, or a variable."""
 _RESERVED = tuple(
     ipaddress.ip_network(block)
     for block in (
@@ -41,8 +43,20 @@ def _email(match: re.Match[str]) -> float:
     return 0.95
 
 
+def _credentials(match: re.Match[str]) -> float:
+    return 0.0 if _NO_PASSWORD.search(match.group("v")) else 0.95
+
+
 def _reserved(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return any(address.version == block.version and address in block for block in _RESERVED)
+
+
+def _is_network(written: str) -> bool:
+    """Whether an address with a prefix length, such as 10.0.0.0/8, is that of a whole network."""
+    try:
+        return "/" in written and ipaddress.IPv4Network(written).prefixlen < 32
+    except ValueError:
+        return False
 
 
 def _ipv4(match: re.Match[str]) -> float:
@@ -52,6 +66,8 @@ def _ipv4(match: re.Match[str]) -> float:
     if max(octets) > 255 or any(part != "0" and part.startswith("0") for part in match.group("v").split(".")):
         return 0.0
     if _reserved(ipaddress.IPv4Address(match.group("v"))) or VERSION.search(text[max(0, start - 16) : start]):
+        return 0.0
+    if _is_network(match.group()):
         return 0.0
     if max(octets) >= 32 or octets[0] == 10 or match.group("port"):
         return 0.8
@@ -78,7 +94,7 @@ EMAILS = (
     rule(
         "url-credentials",
         r"(?i)(?<![\w+.-])[a-z][a-z0-9+.-]{1,20}:(?:\\?/){2}(?P<v>[^\s/:@'\"<>]{0,128}:[^\s/@'\"<>]{1,160})@[^\s]",
-        0.95,
+        _credentials,
     ),
 )
 SPELT_EMAIL = rule(
@@ -101,5 +117,5 @@ IPV6 = rule(
 )
 MACS = (
     rule("mac", r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:-])", _mac),
-    rule("mac", r"(?<![\w.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![\w.])", _mac),
+    rule("mac", r"(?<![\w.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?!\w|\.\w)", _mac),
 )

@@ -13,7 +13,7 @@ from freehold.curate.pii.rules import Rule, digits_of
 from freehold.curate.pii.spans import Span
 
 _GAP = r"[ .\-/()\u00a0\u202f\u2011\u2013]{0,3}"
-_START = r"(?<![\w+.,#])"
+_START = r"(?<![\w+.,#])(?<!\d-)"
 _ASSIGNED = (
     "1 7 20 27 30-34 36 39-41 43-49 51-58 60-66 81 82 84 86 90-95 98 211-213 216 218 220-258 260-269 290 291 297-299 "
     "350-359 370-383 385-387 389 420 421 423 500-509 590-599 670 672-683 685-692 800 808 850 852 853 855 856 870 878 "
@@ -26,7 +26,9 @@ _LENGTHS = {
     "91": (10, 10), "351": (9, 9), "420": (9, 9),
 }  # fmt: skip
 """Country code → fewest and most digits after it; others have 5 to 12."""
-_DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(?:\d{4}|\d{2})(?!\d)|(?:19|20)\d\d-\d\d-\d\d")
+_DATE = re.compile(
+    r"(?:3[01]|[12]\d|0?[1-9])([./-])(?:3[01]|[12]\d|0?[1-9])\1(?:19|20)?\d\d(?!\d|\1\d)|(?:19|20)\d\d-\d\d-\d\d"
+)
 _MONEY_BEFORE = re.compile(r"(?:[$€£¥]|EUR|USD|GBP|PLN|CHF)\s?\Z")
 _MONEY_AFTER = re.compile(r"\s?(?:[$€£¥%]|EUR|USD|GBP|PLN|CHF|euros?|zł)|[.,]\d")
 _GROUPS = re.compile(r"\d+", re.ASCII)
@@ -66,7 +68,11 @@ def _international(match: re.Match[str]) -> Span | None:
         count, end = count + len(group.group()), group.end()
     if count < fewest or (end < len(match.string) and match.string[end].isdigit()):
         return None
-    return Span(match.start(), end, "phone", 0.95 if match.group("plus") == "+" else 0.8)
+    if match.group("plus") == "+":
+        return Span(match.start(), end, "phone", 0.95)
+    if match.string[start:end].isdigit() and code not in _LENGTHS and not said(PHONE, match.string, match.start()):
+        return None
+    return None if says_other(match.string, match.start()) else Span(match.start(), end, "phone", 0.8)
 
 
 def _national(match: re.Match[str]) -> Span | None:
@@ -85,7 +91,7 @@ def _trunk(match: re.Match[str]) -> Span | None:
 
 def _after_cue(match: re.Match[str]) -> Span | None:
     text, start = match.string, match.start()
-    if not 6 <= len(digits_of(match.group())) <= 15 or _DATE.match(text, start) or not said(PHONE, text, start):
+    if not 7 <= len(digits_of(match.group())) <= 15 or _DATE.match(text, start) or not said(PHONE, text, start):
         return None
     return Span(start, match.end(), "phone", 0.85)
 
@@ -93,12 +99,12 @@ def _after_cue(match: re.Match[str]) -> Span | None:
 RULES = tuple(
     Rule(re.compile(pattern, re.ASCII), look)
     for pattern, look in (
-        (rf"(?<![\w+])\(?(?P<plus>\+|00)\(?(?P<number>[1-9](?:{_GAP}\d){{6,15}})", _international),
+        (rf"(?<![\w+.,/])(?<!\d-)\(?(?P<plus>\+|00)\(?(?P<number>[1-9](?:{_GAP}\d){{6,15}})", _international),
         (_START + r"(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])[2-9]\d\d[ .-]\d{4}(?![\w-])", _national),
         (_START + r"\(?0[1-9]\d{0,4}\)?(?:[ \-/.\u00a0\u202f\u2011\u2013]{1,3}\d{2,8}){1,5}(?![\w-])", _trunk),
         (_START + r"0[1-9]\d{8,9}(?![\w-])", _national),
-        (_START + r"[6-9]\d\d([ .-])(?:\d{3}\1\d{3}|\d\d\1\d\d\1\d\d)(?![\w-])", _national),
+        (_START + r"[679]\d\d([ .-])(?:\d{3}\1\d{3}|\d\d\1\d\d\1\d\d)(?![\w-])", _national),
         (_START + r"3\d\d[ .\-/](?:\d{6,7}|\d{3} \d{4})(?![\w-])", _national),
-        (_START + rf"\(?\d(?:{_GAP}\d){{5,14}}(?!\w)", _after_cue),
+        (_START + rf"\(?\d(?:{_GAP}\d){{6,14}}(?!\w)", _after_cue),
     )
 )

@@ -22,7 +22,7 @@ from freehold.curate.pii.network import EMAILS, IPV4, IPV6, MACS, SPELT_EMAIL
 from freehold.curate.pii.phones import RULES as PHONES
 from freehold.curate.pii.pseudonyms import blank_pseudonyms
 from freehold.curate.pii.rules import Rule
-from freehold.curate.pii.secrets import ARMOUR, ASSIGNED, ASSIGNED_TRIGGER, JWT, TOKENS
+from freehold.curate.pii.secrets import ARMOUR, ASSIGNED, ASSIGNED_TRIGGER, JWT, TOKENS, WEBHOOK
 from freehold.curate.pii.spans import Span, resolve
 
 _SHORT = 400
@@ -43,7 +43,8 @@ _FISCAL = tuple(rule for rule in NUMBERS if rule.pattern.search("RSSMRA85T10A562
 _FAMILIES = (
     _Family(r"-----BEGIN ", 0, 33_000, (ARMOUR,)),
     _Family(r"eyJ[A-Za-z0-9_-]{8,}\.eyJ", 2, 11_000, (JWT,)),
-    _Family(r"[A-Za-z0-9_-]{16,}", 24, 450, (*TOKENS, *COINS, *_FISCAL)),
+    _Family(r"[A-Za-z0-9_-]{16,}", 24, 40, (*TOKENS, *COINS, *_FISCAL)),
+    _Family(r"hooks\.slack\.com", 10, 150, (WEBHOOK,)),
     _Family(r"@", 330, 330, EMAILS),
     _Family(r"[(\[{] ?(?i:at|@) ?[)\]}]", 70, 400, (SPELT_EMAIL,)),
     _Family(ASSIGNED_TRIGGER, 8, 620, ASSIGNED),

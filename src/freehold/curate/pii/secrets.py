@@ -104,6 +104,11 @@ _WORDS = re.compile(
 )
 
 
+_LONG_WORD = r"[A-Za-z][a-z]{3,}|[A-Z]{4,}"
+_SHORT_WORD = r"[A-Za-z][a-z]{2,}|[A-Z]{3,}"
+"""Where signs part a value, its parts may be short words: `payments.api-key.2024`."""
+
+
 def entropy(text: str) -> float:
     """Shannon's entropy of a text's characters, in bits per character."""
     return -sum(count / len(text) * math.log2(count / len(text)) for count in Counter(text).values())
@@ -113,9 +118,9 @@ def looks_random(value: str) -> bool:
     """Whether nobody would have chosen the value to be read: long, mixed, and not words, paths or calls."""
     digits = sum(character.isdigit() for character in value)
     letters = sum(character.isalpha() for character in value)
-    if len(value) < 16 or digits < 2 or letters < 2 or _WORDS.search(value):
+    if len(value) < 16 or digits < 1 or letters < 2 or _WORDS.search(value):
         return False
-    words = re.findall(r"[A-Za-z][a-z]{3,}|[A-Z]{4,}", value)
+    words = re.findall(_SHORT_WORD if re.search(r"[-_./:]", value) else _LONG_WORD, value)
     return entropy(value) >= 3.0 and sum(map(len, words)) < 0.6 * len(value)
 
 
@@ -140,8 +145,8 @@ def _bearer(match: re.Match[str]) -> float:
 TOKENS = (
     Rule(_TOKEN, _token),
     Rule(_CHECKED, _checked),
-    rule("slack-token", r"https://hooks\.slack\.com/(?:services|workflows)/(?P<v>[A-Za-z0-9/]{20,120})", 0.95),
 )
+WEBHOOK = rule("slack-token", r"https://hooks\.slack\.com/(?:services|workflows)/(?P<v>[A-Za-z0-9/]{20,120})", 0.95)
 JWT = rule("jwt", r"(?<![\w-])eyJ[A-Za-z0-9_-]{8,2000}\.eyJ[A-Za-z0-9_-]{4,8000}\.[A-Za-z0-9_-]{0,900}", _jwt)
 ASSIGNED = (
     rule(
