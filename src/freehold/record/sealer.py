@@ -26,6 +26,7 @@ from freehold.store import Store, exclusive
 from freehold.store.journal_read import WorkerJournal, remove_dead_folder
 from freehold.store.journal_retention import remove_expired, retire_segment
 from freehold.store.messages import MessageKeeper
+from freehold.store.repeats import repeats
 from freehold.store.rows import feedback_frame, sealed_frame
 
 BATCH_RECORDS = 10_000
@@ -143,6 +144,8 @@ class Sealer:
         kept = [entry for entry in batch.records if not self._forgotten.covers(entry[2])]
         self._commit_feedback(kept, report)
         traces = [record for _, _, record in kept if isinstance(record, Trace)]
+        again = repeats(self._store.traces.snapshot, traces)
+        traces = [trace for place, trace in enumerate(traces) if place not in again]
         taken, messages = self._messages.take(traces)
         if messages.height:
             self._at_step("messages")

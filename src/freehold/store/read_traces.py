@@ -1,20 +1,60 @@
-"""Reads traces and feedback: sealed rows together with what the journals hold and is not sealed yet. Needs polars."""
+"""Reads traces: sealed rows together with what the journals hold and is not sealed yet. Needs polars."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from freehold.domain.traces import Feedback, Kind, Record, Trace
+from freehold.domain.traces import Kind, Trace
 from freehold.store.delta import Snapshot, collect
-from freehold.store.derived import Derived
-from freehold.store.rows import TRACE_COLUMNS, feedback_frame, trace_frame, trace_of
+from freehold.store.newest import newest
+from freehold.store.read_feedback import read_episode_feedback, read_feedback
+from freehold.store.rows import TRACE_COLUMNS, trace_of
 from freehold.store.store import Store
+from freehold.store.tail import Derive, beyond, unsealed, unsealed_traces
 
-Derive = Callable[[Trace], Derived]
-"""`freehold.record.derive.Deriver`: what fills the derived columns of traces that are not sealed yet."""
+__all__ = ["Derive", "get_trace", "read_episode_feedback", "read_feedback", "read_traces"]
+
+
+class _Wanted(NamedTuple):
+    """Which traces: all that is not None must hold."""
+
+    since_ns: int | None
+    until_ns: int | None
+    task: str | None
+    kinds: frozenset[str] | None
+    trace_ids: frozenset[str] | None
+    episode: str | None
+
+    def rows(self) -> pl.Expr:
+        """As a condition on rows of the table."""
+        parts: list[Any] = [pl.lit(True)]
+        if self.since_ns is not None:
+            parts.append(pl.col("at_ns") >= self.since_ns)
+        if self.until_ns is not None:
+            parts.append(pl.col("at_ns") < self.until_ns)
+        if self.task is not None:
+            parts.append(pl.col("task") == self.task)
+        if self.kinds is not None:
+            parts.append(pl.col("kind").is_in(sorted(self.kinds)))
+        if self.trace_ids is not None:
+            parts.append(pl.col("trace_id").is_in(sorted(self.trace_ids)))
+        if self.episode is not None:
+            parts.append(pl.col("episode") == self.episode)
+        return pl.all_horizontal(parts)
+
+    def has(self, trace: Trace) -> bool:
+        """The same of a trace."""
+        return (
+            (self.since_ns is None or trace.at_ns >= self.since_ns)
+            and (self.until_ns is None or trace.at_ns < self.until_ns)
+            and self.task in (None, trace.task)
+            and (self.kinds is None or trace.kind in self.kinds)
+            and (self.trace_ids is None or trace.trace_id in self.trace_ids)
+            and self.episode in (None, trace.episode)
+        )
 
 
 def read_traces(
@@ -28,8 +68,12 @@ def read_traces(
     episode: str | None = None,
     columns: Sequence[str] | None = None,
     derive: Derive | None = None,
+    newest_first: bool = False,
+    limit: int | None = None,
 ) -> pl.DataFrame:
     """Traces with since_ns ≤ at_ns < until_ns, oldest first; every trace once.
+
+    Memory is that of the rows and columns returned, and of one file of the table or one chunk of a journal.
 
     Args:
         store: where.
@@ -41,23 +85,30 @@ def read_traces(
         episode: of this one only, whoever's it is.
         columns: which columns of `rows.TRACE_COLUMNS` to return; all if None.
         derive: if given, traces not sealed yet are included, derived by it; else sealed ones only.
+        newest_first: the order; with `limit`, only the newest files are opened.
+        limit: at most so many, the first in that order.
 
     Raises:
         StoreError: the table or a journal cannot be read.
     """
-    wanted = _condition(since_ns, until_ns, task, kinds, trace_ids, episode)
+    wanted = _Wanted(
+        since_ns,
+        until_ns,
+        task,
+        None if kinds is None else frozenset(kinds),
+        None if trace_ids is None else frozenset(trace_ids),
+        episode,
+    )
     names = list(columns or TRACE_COLUMNS)
-    tail = _unsealed(store) if derive is not None else []
-    # The tail was read first and the table is looked at again now, so a record sealed in between is in the table, and
-    # its position tells that it must not be counted in the tail.
+    read = names if "at_ns" in names else [*names, "at_ns"]
+    most = limit if newest_first else None
+    tail = unsealed_traces(store, derive, read, wanted.has, most) if derive is not None else None
     table = store.traces.snapshot()
-    sealed = table.scan().filter(wanted)
-    parts = [collect(sealed.select(names + ["at_ns"] * ("at_ns" not in names)))]
-    if derive is not None:
-        fresh = [record for record in _beyond(table, tail) if isinstance(record, Trace)]
-        frame = trace_frame(fresh, [derive(trace) for trace in fresh])
-        parts.append(frame.filter(wanted).select(parts[0].columns))
-    return pl.concat(parts).sort("at_ns", maintain_order=True).select(names)
+    parts = [_sealed(table, wanted, read, newest_first, limit)]
+    if tail is not None:
+        parts.append(beyond(table, tail).select(parts[0].columns))
+    found = pl.concat(parts).sort("at_ns", descending=newest_first, maintain_order=True)
+    return found.select(names) if limit is None else found.select(names).head(limit)
 
 
 def get_trace(store: Store, trace_id: str) -> Trace | None:
@@ -66,115 +117,17 @@ def get_trace(store: Store, trace_id: str) -> Trace | None:
     Raises:
         StoreError: the table or a journal cannot be read.
     """
-    for _, _, record in _unsealed(store):
+    for _, _, record in unsealed(store):
         if isinstance(record, Trace) and record.trace_id == trace_id:
             return record
     found = collect(store.traces.scan().filter(pl.col("trace_id") == trace_id).head(1))
     return trace_of(found.row(0, named=True)) if found.height else None
 
 
-def read_feedback(store: Store, *, trace_ids: Sequence[str] | None = None) -> pl.DataFrame:
-    """Feedback (on these traces), sealed or not, oldest first; every judgement once.
-
-    A judgement of an episode is one of each of its requests: a row for each, with `episode` set.
-
-    What came with a virtual key counts only on traces of the same key: a trace's id is no secret, and one tenant must
-    not judge another's answers. What came without one is the organisation's own.
-
-    Raises:
-        StoreError: the table or a journal cannot be read.
-    """
-    wanted = pl.lit(True) if trace_ids is None else pl.col("trace_id").is_in(list(trace_ids))
-    tail = _unsealed(store)
-    table = store.feedback.snapshot()
-    fresh = [record for record in _beyond(table, tail) if isinstance(record, Feedback)]
-    given = pl.concat([collect(table.scan()), feedback_frame(fresh)])
-    of_episodes = pl.col("episode").is_not_null() & (pl.col("trace_id") == "")
-    on_traces = given.filter(~of_episodes & wanted)
-    on_steps = _on_steps(store, given.filter(of_episodes), tail).filter(wanted)
-    found = pl.concat([on_traces.filter(_may_judge(store, on_traces, tail)), on_steps.select(given.columns)])
-    return found.sort("at_ns", maintain_order=True)
-
-
-def read_episode_feedback(store: Store, episode: str) -> pl.DataFrame:
-    """Judgements of this episode as a whole, sealed or not, oldest first, whoever gave them.
-
-    Raises:
-        StoreError: the table or a journal cannot be read.
-    """
-    tail = _unsealed(store)
-    table = store.feedback.snapshot()
-    fresh = [record for record in _beyond(table, tail) if isinstance(record, Feedback) and record.episode == episode]
-    sealed = collect(table.scan().filter(pl.col("episode") == episode))
-    return pl.concat([sealed, feedback_frame(fresh)]).sort("at_ns", maintain_order=True)
-
-
-def _on_steps(store: Store, feedback: pl.DataFrame, tail: Sequence[tuple[str, int, Record]]) -> pl.DataFrame:
-    """Judgements of episodes as judgements of their requests, as far as their keys may judge them."""
-    episodes = set(feedback.get_column("episode").to_list())
-    if not episodes:
-        return feedback
-    table = store.traces.snapshot()
-    steps = table.scan().filter(pl.col("episode").is_in(list(episodes)), pl.col("kind") == "request")
-    names = ["trace_id", "episode", "key"]
-    fresh = [
-        [getattr(record, name) for name in names]
-        for record in _beyond(table, tail)
-        if isinstance(record, Trace) and record.kind == "request" and record.episode in episodes
-    ]
-    unsealed = pl.DataFrame(fresh, schema=dict.fromkeys(names, pl.String), orient="row")
-    own = pl.concat([collect(steps.select(names)), unsealed]).rename({"key": "owner"})
-    joined = feedback.drop("trace_id").join(own, on="episode")
-    return joined.filter(pl.col("key").is_null() | (pl.col("key") == pl.col("owner")))
-
-
-def _may_judge(store: Store, feedback: pl.DataFrame, tail: Sequence[tuple[str, int, Record]]) -> pl.Series:
-    """For each row whether its key may judge its trace."""
-    keys, ids = feedback.get_column("key").to_list(), feedback.get_column("trace_id").to_list()
-    judged = {trace_id for trace_id, key in zip(ids, keys, strict=True) if key is not None}
-    if not judged:
-        return pl.Series([True] * feedback.height, dtype=pl.Boolean)
-    sealed = store.traces.scan().filter(pl.col("trace_id").is_in(list(judged)), pl.col("key").is_not_null())
-    owners = {(trace_id, key) for trace_id, key in collect(sealed.select("trace_id", "key")).iter_rows()}
-    owners |= {(record.trace_id, record.key) for _, _, record in tail if isinstance(record, Trace)}
-    allowed = [key is None or (trace_id, key) in owners for trace_id, key in zip(ids, keys, strict=True)]
-    return pl.Series(allowed, dtype=pl.Boolean)
-
-
-def _unsealed(store: Store) -> list[tuple[str, int, Record]]:
-    """(worker, position, record) of all that lies beyond what the trace table says is sealed."""
-    table = store.traces.snapshot()
-    return [
-        (journal.worker, position, record)
-        for journal in store.journals()
-        for position, record in journal.records(table.sealed_position(journal.worker))
-    ]
-
-
-def _beyond(table: Snapshot, tail: Sequence[tuple[str, int, Record]]) -> Iterator[Record]:
-    sealed = {worker: table.sealed_position(worker) for worker in {entry[0] for entry in tail}}
-    return (record for worker, position, record in tail if position > sealed[worker])
-
-
-def _condition(
-    since_ns: int | None,
-    until_ns: int | None,
-    task: str | None,
-    kinds: Sequence[str] | None,
-    trace_ids: Sequence[str] | None,
-    episode: str | None = None,
-) -> pl.Expr:
-    parts: list[Any] = [pl.lit(True)]
-    if since_ns is not None:
-        parts.append(pl.col("at_ns") >= since_ns)
-    if until_ns is not None:
-        parts.append(pl.col("at_ns") < until_ns)
-    if task is not None:
-        parts.append(pl.col("task") == task)
-    if kinds is not None:
-        parts.append(pl.col("kind").is_in(list(kinds)))
-    if trace_ids is not None:
-        parts.append(pl.col("trace_id").is_in(list(trace_ids)))
-    if episode is not None:
-        parts.append(pl.col("episode") == episode)
-    return pl.all_horizontal(parts)
+def _sealed(
+    table: Snapshot, wanted: _Wanted, columns: Sequence[str], newest_first: bool, limit: int | None
+) -> pl.DataFrame:
+    if limit is not None and newest_first:
+        return newest(table, wanted.rows(), columns, limit)
+    rows = table.scan().filter(wanted.rows()).select(columns)
+    return collect(rows if limit is None else rows.sort("at_ns", maintain_order=True).head(limit))
