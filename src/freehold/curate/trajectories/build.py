@@ -47,12 +47,14 @@ class _Builder:
         self._turns = turns
         self._rights = rights
         self._agents = {agent.run: agent for agent in episode.agents}
-        self._answered_by = {step.trace_id: step.answered_by for step in episode.steps}
+        self._answered_by: dict[str, str] = {}
+        """Of each step with an answer."""
         self._answers: dict[bytes, str] = {}
-        for trace_id in self._answered_by:
-            turn = turns.get(trace_id)
+        for step in episode.steps:
+            turn = turns.get(step.trace_id)
             if turn is not None and turn.answer is not None:
-                self._answers.setdefault(turn.answer_digest, trace_id)
+                self._answered_by[step.trace_id] = step.answered_by
+                self._answers.setdefault(turn.answer_digest, step.trace_id)
 
     def build(self) -> Built:
         left_out: Counter[str] = Counter()

@@ -29,6 +29,28 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     tools: tuple[Message, ...]
 
 
+class _Open:
+    """A conversation that may go on."""
+
+    __slots__ = ("begins", "digests", "lines", "steps", "tools")
+
+    def __init__(self, begins: Begins) -> None:
+        self.begins: Begins = begins
+        self.lines: list[Line] = []
+        self.digests: tuple[bytes, ...] = ()
+        self.steps: list[Step] = []
+        self.tools: tuple[Message, ...] = ()
+
+    def closed(self) -> Conversation | None:
+        """The conversation up to its last answer with loss; None if it has none."""
+        lines = list(self.lines)
+        while lines and not lines[-1].loss:
+            lines.pop()
+        there = {line.trace_id for line in lines if line.author == "model"}
+        steps = tuple(step for step in self.steps if step.trace_id in there)
+        return Conversation(begins=self.begins, lines=tuple(lines), steps=steps, tools=self.tools) if lines else None
+
+
 class Cutter:
     """Cuts the steps of one agent."""
 
@@ -37,63 +59,76 @@ class Cutter:
         self._turns = turns
         self._answers = answers
         self._left_out = left_out
-        self._told: set[bytes] = set()
-        """Digests of the messages in the agent's earlier conversations."""
+        self._all: list[_Open] = []
+        self._at: dict[bytes, _Open] = {}
+        """Where each conversation stands → the conversation: several are open where a request was answered twice."""
+        self._lengths: Counter[int] = Counter()
+        """Of the conversations in `_at`."""
         self._given: set[bytes] = set()
-        """A digest of the history and the answer, for each answer so far."""
-        self._lines: list[Line] = []
-        self._digests: tuple[bytes, ...] = ()
-        self._steps: list[Step] = []
-        self._tools: tuple[Message, ...] = ()
+        """What stands for the history and the answer, for each answer so far."""
+        self._told: set[bytes] = set()
+        """Digests of all messages so far."""
 
     def conversations(self, agent: AgentRun) -> list[Conversation]:
-        """The agent's conversations that hold something to learn, by time."""
-        found: list[Conversation | None] = []
+        """The agent's conversations that hold something to learn, segment by segment, by time."""
         for segment in agent.segments:
             begins = segment.begins
             for step in segment.steps:
                 turn = self._turns.get(step.trace_id)
                 if turn is None or turn.answer is None or step.failed:
                     self._left_out["failed, or cannot be read"] += 1
-                    continue
-                if turn.digests[: len(self._digests)] != self._digests:
-                    found.append(self._close(begins))
-                    begins = "unrelated"
-                self._take(step, turn, turn.answer)
-            found.append(self._close(begins))
-        return [one for one in found if one is not None]
+                else:
+                    self._take(step, turn, turn.answer, begins)
+                    begins = "branched"
+        return [one for one in (open_one.closed() for open_one in self._all) if one is not None]
 
-    def _take(self, step: Step, turn: Turn, answer: Message) -> None:
-        """Go on with what is new in the request, and its answer."""
-        known = len(self._digests)
+    def _take(self, step: Step, turn: Turn, answer: Message, begins: Begins) -> None:
+        """Go on with the conversation that the request continues, or begin one."""
+        after = (*turn.digests, turn.answer_digest)
+        place = _place(after)
+        if place in self._given:
+            self._left_out["it was answered the same before"] += 1
+            return
+        self._given.add(place)
+        found = self._continued(turn)
+        if found is None:
+            found = _Open(begins)
+            self._all.append(found)
+        self._add(found, step, turn, answer)
+        found.digests = after
+        self._at[place] = found
+        self._lengths[len(after)] += 1
+        self._told.update(after)
+
+    def _continued(self, turn: Turn) -> _Open | None:
+        """The longest conversation that the request begins with; it goes on by this request only."""
+        for length in sorted((length for length in self._lengths if length <= len(turn.digests)), reverse=True):
+            found = self._at.pop(_place(turn.digests[:length]), None)
+            if found is not None:
+                self._lengths -= Counter((length,))
+                return found
+        return None
+
+    def _add(self, found: _Open, step: Step, turn: Turn, answer: Message) -> None:
+        """What is new in the request, and its answer."""
+        known, begun = len(found.digests), bool(found.lines)
         for message, digest in zip(turn.messages[known:], turn.digests[known:], strict=True):
-            self._lines.append(self._context(step, message, digest))
-        self._digests = (*turn.digests, turn.answer_digest)
-        state = blake2b(b"".join(self._digests), digest_size=16).digest()
-        why = _not_learned(step, answer) or ("it was answered the same before" if state in self._given else "")
-        self._given.add(state)
+            said = self._answers.get(digest) if message.get("role") == "assistant" else None
+            author: Author = "caller" if said is None else "earlier"
+            copied = not begun and digest in self._told
+            line = Line(message=message, author=author, loss=False, trace_id=said or step.trace_id, copied=copied)
+            found.lines.append(line)
+        why = _not_learned(step, answer)
         if why:
             self._left_out[why] += 1
-        self._lines.append(Line(message=answer, author="model", loss=not why, trace_id=step.trace_id, why=why))
-        self._steps.append(step)
-        self._tools = turn.tools
+        found.lines.append(Line(message=answer, author="model", loss=not why, trace_id=step.trace_id, why=why))
+        found.steps.append(step)
+        found.tools = turn.tools
 
-    def _context(self, step: Step, message: Message, digest: bytes) -> Line:
-        said = self._answers.get(digest) if message.get("role") == "assistant" else None
-        author: Author = "caller" if said is None else "earlier"
-        copied = digest in self._told
-        return Line(message=message, author=author, loss=False, trace_id=said or step.trace_id, copied=copied)
 
-    def _close(self, begins: Begins) -> Conversation | None:
-        """The conversation so far, up to its last answer with loss; None if it has none."""
-        lines, steps, tools = self._lines, self._steps, self._tools
-        self._told.update(self._digests)
-        self._lines, self._digests, self._steps, self._tools = [], (), [], ()
-        while lines and not lines[-1].loss:
-            lines.pop()
-        there = {line.trace_id for line in lines if line.author == "model"}
-        kept = tuple(step for step in steps if step.trace_id in there)
-        return Conversation(begins=begins, lines=tuple(lines), steps=kept, tools=tools) if lines else None
+def _place(digests: tuple[bytes, ...]) -> bytes:
+    """What stands for a conversation so far."""
+    return blake2b(b"".join(digests), digest_size=16).digest()
 
 
 def _not_learned(step: Step, answer: Message) -> str:
