@@ -24,7 +24,7 @@ class Answer(NamedTuple):
 class Wire:
     """One connection; answers are read in order, pipelined ones included."""
 
-    def __init__(self, url: str, timeout: float = 20.0) -> None:
+    def __init__(self, url: str, timeout: float = 60.0) -> None:
         host, _, port = url.removeprefix("http://").partition(":")
         self.socket = socket.create_connection((host, int(port)), timeout=timeout)
         self.interim: list[int] = []
