@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scorer": ("freehold.cli.scorers", "Say how good a task's answers are: guess, show, try, set."),
     "import": ("freehold.cli.import_", "Import what other programs recorded, as traces and feedback."),
     "curate": ("freehold.cli.moves", "Build a task's dataset."),
+    "dataset": ("freehold.cli.dataset", "List, show, compare and export datasets."),
     "train": ("freehold.cli.moves", "Train a task's student."),
     "evaluate": ("freehold.cli.moves", "Predict what certifying a task's student would give."),
     "certify": ("freehold.cli.moves", "Test a task's student on the certify part and sign a certificate."),

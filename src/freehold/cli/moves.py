@@ -22,6 +22,7 @@ from freehold.domain.errors import EvidenceError
 if TYPE_CHECKING:
     from freehold.domain.events import Job
     from freehold.loop import StepName
+    from freehold.store import Store
 
 
 def _move_command(name: StepName, text: str) -> click.Command:
@@ -54,6 +55,8 @@ def _advance(name: StepName, wanted: str, fresh: bool, config: str | None, as_js
         with console().status(f"{name}: {task.name}"):
             job = move.run(name)
         _show(job, task.name)
+        if name == "curate":
+            _show_steps(store, str(move.result("curate")["dataset"]))
     attempt = move.result("certify")
     if attempt is not None and attempt["certificate"] is None:
         raise EvidenceError(
@@ -68,6 +71,14 @@ def _show(job: Job, title: str) -> None:
     for step in job.steps:
         made.add_row(step.name, f"{step.seconds:.1f}", _sentence(step.name, step.result))
     console().print(made)
+
+
+def _show_steps(store: Store, dataset_id: str) -> None:
+    from freehold.cli.dataset import steps_table
+
+    dataset = store.control.datasets.get(dataset_id)
+    if dataset is not None and dataset.steps:
+        console().print(steps_table(f"Steps of {dataset_id[:11]}", dataset.steps))
 
 
 def _sentence(name: str, result: dict[str, Any]) -> str:

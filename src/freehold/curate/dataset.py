@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import io
+import shutil
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,8 @@ import polars as pl
 
 from freehold.config import Settings
 from freehold.config.curate_settings import BestAnswer, CurateStep
+from freehold.curate.card import CARD, card_of
+from freehold.curate.diff import LEFT_OUT
 from freehold.curate.forms import recognise_form
 from freehold.curate.others import other_answers
 from freehold.curate.pipeline import Curated, pipeline_sha256, run_pipeline
@@ -104,9 +108,18 @@ def _stored(
         pipeline_sha256=pipeline_sha256(steps),
         parent=before[0].dataset_id if before else "",
     )
-    write_dataset(store.datasets_root / sha256[:32], samples)
+    beside = {CARD: card_of(dataset, samples, task, steps).encode(), LEFT_OUT: _parquet(curated.left_out)}
+    for draft in store.datasets_root.glob(f".{sha256[:32]}.*"):
+        shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed while it wrote the same
+    write_dataset(store.datasets_root / sha256[:32], samples, beside)
     store.control.datasets.put(dataset)
     return dataset
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def _checked_form(

@@ -194,6 +194,7 @@ def write_folder(folder: Path, files: dict[str, bytes], identity: str) -> None:
     try:
         draft.mkdir(parents=True)
         for name, data in files.items():
+            (draft / name).parent.mkdir(exist_ok=True)
             with (draft / name).open("wb") as file:
                 file.write(data)
                 file.flush()
