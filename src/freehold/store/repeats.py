@@ -7,7 +7,7 @@ gateway itself recorded has a new id each time, and is never looked at here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
@@ -15,8 +15,9 @@ from freehold.domain.traces import Trace
 from freehold.store.delta import Snapshot, collect
 
 
-def repeats(table: Snapshot, traces: Sequence[Trace]) -> set[int]:
-    """Which of `traces` (by their place) are in the table already, or earlier among them.
+def repeats(table: Callable[[], Snapshot], traces: Sequence[Trace]) -> set[int]:
+    """Which of `traces` (by their place) are in the table already, or earlier among them. `table` is called if there
+    is anything to look for.
 
     Raises:
         StoreError: the table cannot be read.
@@ -28,7 +29,7 @@ def repeats(table: Snapshot, traces: Sequence[Trace]) -> set[int]:
     ids = [trace.trace_id for _, trace in foreign]
     # By their time first: most files of the table are not even opened.
     near = pl.col("at_ns").is_between(min(times), max(times)) & (pl.col("source") != "")
-    known = set(collect(table.scan().filter(near & pl.col("trace_id").is_in(ids)).select("trace_id")).to_series())
+    known = set(collect(table().scan().filter(near & pl.col("trace_id").is_in(ids)).select("trace_id")).to_series())
     found: set[int] = set()
     for place, trace in foreign:
         if trace.trace_id in known:
