@@ -80,6 +80,7 @@ class House:
 
     def _recorded(self) -> None:
         writer = self.store.open_journal()
+        mine = exchange(99)
         for number in range(6):
             other = self.keep(writer, exchange(number, subject=f"somebody-{number}"))
             mine = self.keep(writer, exchange(100 + number, subject=SUBJECT), goes=True)
