@@ -13,7 +13,7 @@ import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,9 +32,6 @@ class Score(NamedTuple):
     right: int
     found: int
     there: int
-
-    def __add__(self, other: Score) -> Score:  # type: ignore[override]
-        return Score(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
     @property
     def precision(self) -> float:
@@ -56,9 +53,6 @@ class Scores(NamedTuple):
     records: int
     seconds: float
 
-    def __add__(self, other: Scores) -> Scores:  # type: ignore[override]
-        return Scores(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
-
 
 def measure(traffic: Traffic) -> Scores:
     """Find the runs in a traffic, and compare."""
@@ -76,6 +70,19 @@ def measure(traffic: Traffic) -> Scores:
     links = {(truth[run.steps[0]].agent, truth[run.parent_step].agent) for run in runs if run.parent_step is not None}
     real = {(one.agent, one.parent) for one in truth if one.parent is not None}
     return Scores(agents, Score(len(links & real), len(links), len(real)), episodes, len(heard), seconds)
+
+
+def _total(measured: Sequence[Scores]) -> Scores:
+    def added(scores: Iterable[Score]) -> Score:
+        return Score(*(sum(counts) for counts in zip(*scores, strict=True)))
+
+    return Scores(
+        added(scores.agents for scores in measured),
+        added(scores.parents for scores in measured),
+        added(scores.episodes for scores in measured),
+        sum(scores.records for scores in measured),
+        sum(scores.seconds for scores in measured),
+    )
 
 
 def _pairs(labels: Iterable[tuple[object, object]]) -> Score:
@@ -105,11 +112,7 @@ def main() -> None:
     print("| level | records | same agent: precision / recall | parent | same episode | µs CPU per record |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for level in LEVELS:
-        measured = [measure(Stage(level, seed).play()) for seed in range(seeds)]
-        total = measured[0]
-        for other in measured[1:]:
-            total += other
-        print(_line(level, total), flush=True)
+        print(_line(level, _total([measure(Stage(level, seed).play()) for seed in range(seeds)])), flush=True)
 
 
 if __name__ == "__main__":

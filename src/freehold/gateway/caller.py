@@ -111,7 +111,13 @@ class Caller:
             self.place = placed(self._named, told(self._told))
 
     def works_in(self, run: Place) -> None:
-        """The base URL says which agent's run it is; what headers of ours say counts more."""
+        """The base URL says which agent's run it is; what headers of ours say counts more.
+
+        Where the URL is one for all agents of a harness that names them itself, its names count.
+        """
+        harness = told(self._told) if self._told and run.agent is None else None
+        if harness is not None and harness.linked == "session":
+            run = run._replace(agent=harness.agent, parent=harness.parent or run.parent)
         self.place = placed(self._named, run)
 
     def with_forward(self, headers: Headers) -> Caller:

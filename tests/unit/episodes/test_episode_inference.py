@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from bench.record.agent_traffic import Level, Stage
 from bench.record.episodes import measure
@@ -11,7 +13,7 @@ from freehold.domain.traces import Trace
 from freehold.record.episodes.hear import Hearing
 from freehold.record.episodes.infer import episode_name, first_trace, inferred
 
-SMALL = {"runs": 3, "children": 52, "single": 60, "chats": 0}
+SMALL: dict[str, Any] = {"runs": 3, "children": 52, "single": 60, "chats": 0}
 LONG = "The survey of the northern ledger is done; seventeen entries were wrong and have been put right by hand."
 
 
