@@ -30,8 +30,9 @@ OTHER = re.compile(
 """Words for numbers that are nobody's: where one stands right before a number, a likeness in form says little."""
 
 PHONE = cue(
-    r"(?:tele)?phone\w*", r"tel(?:\.|\b|_)", r"cell(?:ular)?(?: phone| number|:)", r"mobile?", r"mobiel\w*", r"mob\.",
-    r"fax", r"call(?: \w+)?", r"whats ?app", r"sms", r"text me(?: at| on)?", r"dial", r"reach \w+ (?:at|on)", r"hotline",
+    r"(?:tele)?phone\w*", r"tel(?:\.|\b|_)", r"cell(?:ular)?(?: phone| number|:)", r"mobile?", r"mobiel\w*",
+    r"mob\.", r"fax", r"call(?: \w+)?", r"whats ?app", r"sms", r"text me(?: at| on)?", r"dial",
+    r"reach \w+ (?:at|on)", r"hotline",
     r"telefon\w*", r"handy\w*", r"mobil\w*", r"rufnummer", r"anrufen", r"erreich\w*", r"ruf \w+ (?:an)?",
     r"t[ée]l[ée]phon\w*", r"tél", r"portable", r"appele[zr]?", r"joindre", r"joignable",
     r"tel[ée]fono\w*", r"m[óo]vil", r"ll[aá]m\w+", r"celular", r"cellulare", r"chiam\w+", r"numero di tel\w*",
@@ -56,13 +57,17 @@ VERSION = re.compile(
 
 def said(words: Cue, text: str, start: int) -> bool:
     """Whether one of `words` stands shortly before `start`, and nothing between says that it is another number."""
-    match = words.search(text[max(0, start - _WINDOW) : start])
+    window = text[max(0, start - _WINDOW) : start]
+    if window.rstrip()[-1:].isdigit():  # as in a list of numbers; the search would find the same, at more cost
+        return False
+    match = words.search(window)
     return match is not None and OTHER.search(match.group("gap")) is None
 
 
 def says_other(text: str, start: int) -> bool:
     """Whether the words right before `start` say that it is a number of something that is nobody's."""
-    return OTHER.search(text[max(0, start - _WINDOW) : start]) is not None
+    window = text[max(0, start - _WINDOW) : start]
+    return not window.rstrip()[-1:].isdigit() and OTHER.search(window) is not None
 
 
 def follows(words: re.Pattern[str], text: str, end: int) -> bool:

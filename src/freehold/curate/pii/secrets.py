@@ -43,7 +43,7 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("stripe-key", rf"(?:sk|rk)_(?:live|test)_{_ALNUM}{{16,128}}"),
     ("stripe-key", rf"whsec_{_ALNUM}{{32,64}}"),
     ("huggingface-token", r"hf_[A-Za-z0-9]{34,40}"),
-    ("pypi-token", r"pypi-AgE[A-Za-z0-9_-]{{50,250}}"),
+    ("pypi-token", r"pypi-AgE[A-Za-z0-9_-]{50,250}"),
     ("sendgrid-key", rf"SG\.{_URLSAFE}{{22}}\.{_URLSAFE}{{43}}"),
     ("telegram-token", rf"\d{{8,10}}:A{_URLSAFE}{{34}}"),
     ("twilio-key", rf"SK{_HEX}{{32}}"),
