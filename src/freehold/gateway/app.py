@@ -17,6 +17,7 @@ from freehold.gateway.http import Reply, Request, serve_asgi
 from freehold.gateway.http.asgi import ASGIApp, Receive, Scope, Send
 from freehold.gateway.messages import messages
 from freehold.gateway.models import models
+from freehold.gateway.otlp import otlp_logs, otlp_traces, resume
 from freehold.gateway.passthrough import passthrough
 from freehold.gateway.reload import Follower
 from freehold.gateway.replies import reply_error
@@ -31,6 +32,8 @@ API: dict[tuple[bytes, str], Handler] = {
     (b"POST", "/v1/messages"): messages,
     (b"GET", "/v1/models"): models,
     (b"POST", "/v1/feedback"): feedback,
+    (b"POST", "/otlp/v1/traces"): otlp_traces,
+    (b"POST", "/otlp/v1/logs"): otlp_logs,
 }
 """For callers with a key; any other path below /v1 is passed through."""
 OPEN: dict[tuple[bytes, str], Handler] = {
@@ -126,6 +129,7 @@ class Gateway:
             _log.error("gateway-not-started", error=str(error))
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
+        resume(self.runtime)
         if self._follower is not None:
             self._follower.start(self)
         await send({"type": "lifespan.startup.complete"})

@@ -104,6 +104,8 @@ class Metrics:
         """The same of candidates asked about the incumbent's answers; and `unaffordable`: not asked, to save money."""
         self.rungs: Tally[tuple[str, str]] = Tally(counts, "rungs")
         """(model, accepted, refused, failed or resting) → times a ladder came to it."""
+        self.otlp: Tally[tuple[str, str]] = Tally(counts, "otlp_items")
+        """(traces or logs, recorded, waiting, ignored or rejected) → spans and log records."""
         self.dropped: Tally[str] = Tally(counts, "telemetry_dropped")
         """spans, lines → how many were lost."""
         for outcome in ("queued", "dropped", "done", "failed"):

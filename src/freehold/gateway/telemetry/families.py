@@ -59,6 +59,9 @@ FAMILIES: dict[str, Family] = {
     "cache": Family("counter", "What the response cache did for requests.", ("outcome",)),
     "records": Family("counter", "Exchanges recorded.", ()),
     "records_shed": Family("counter", "Records that could not be written.", ()),
+    "otlp_items": Family(
+        "counter", "Spans and log records taken over OTLP, by what became of them.", ("signal", "outcome")
+    ),
     "audits": Family("counter", "Background questions to the incumbent.", ("outcome",)),
     "shadows": Family("counter", "Background questions to candidates.", ("outcome",)),
     "rungs": Family("counter", "Models of ladders, by what came of asking them.", ("model", "outcome")),

@@ -49,12 +49,27 @@ def of_protobuf(body: bytes, signal: Signal) -> Row:
     return MessageToDict(message)
 
 
-def spans_of(document: Row) -> Iterator[Span]:
-    """The spans in a document of traces, GenAI or not."""
+def each_span(document: Row) -> Iterator[Span | RowError]:
+    """The spans in a document of traces, GenAI or not; what is wrong with one in its place."""
     for resource in objects_of(document.get("resourceSpans")):
         for scope in objects_of(resource.get("scopeSpans")):
             for span in objects_of(scope.get("spans")):
-                yield _span(span)
+                try:
+                    yield _span(span)
+                except RowError as error:
+                    yield error
+
+
+def spans_of(document: Row) -> Iterator[Span]:
+    """The spans in a document of traces, GenAI or not.
+
+    Raises:
+        RowError: one of them is none.
+    """
+    for found in each_span(document):
+        if isinstance(found, RowError):
+            raise found
+        yield found
 
 
 def logs_of(document: Row) -> Iterator[tuple[str, str, Event]]:
