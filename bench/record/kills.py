@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 TESTS = Path(__file__).parents[2] / "tests"
@@ -17,8 +18,7 @@ sys.path[:0] = [str(TESTS / "shared"), str(TESTS / "faults")]
 
 
 def main() -> None:
-    from random_kills import drill
-
+    drill = import_module("random_kills").drill
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     seeds = [int(seed) for seed in sys.argv[2:]] or [1, 2, 3]
     print(f"`python bench/record/kills.py {kills} {' '.join(map(str, seeds))}`\n")

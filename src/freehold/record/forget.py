@@ -24,7 +24,8 @@ from freehold.domain.events import Event
 from freehold.domain.ids import content_id, new_id
 from freehold.domain.traces import Trace
 from freehold.record.forget_copies import blank_copies, remove_damaged
-from freehold.record.forget_holders import Withdraw, find_holders, remove_holder
+from freehold.record.forget_holders import Withdraw, find_holders, remove_drafts, remove_holder
+from freehold.record.forget_imports import blank_imports
 from freehold.record.forget_select import Asked, Selection, select
 from freehold.record.forget_tables import PLACES, delete_rows, drop_messages, purge_tables
 from freehold.record.forgotten import PURPOSE, SHORT, Forgotten, mark
@@ -244,6 +245,9 @@ class _Forgetting:
         self._count("feedback", len(chosen.feedback_ids))
 
     def _holders(self, chosen: Selection, *, remove: bool) -> None:
+        drafts = remove_drafts(self._store, chosen.trace_ids)
+        if drafts:
+            self._count("half-written datasets", drafts)
         known = {(item.kind, item.name): item for item in self._erasure.holders}
         for holder in find_holders(self._store, chosen.trace_ids):
             known[holder.kind, holder.name] = holder
@@ -264,6 +268,7 @@ class _Forgetting:
         forgotten.also(chosen.trace_ids)
         blanked, unread = blank_copies(self._store, forgotten.covers, self._value)
         self._count("copies of journal segments", blanked)
+        self._count("imports", blank_imports(self._store.data / "imports", self._value))
         return unread
 
     def _finish(self, unread: Mapping[str, int]) -> Receipt:

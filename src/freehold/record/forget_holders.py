@@ -16,6 +16,8 @@ from polars.exceptions import PanicException, PolarsError
 
 from freehold.domain.erasures import Holder
 from freehold.domain.errors import StoreError
+from freehold.store.artifacts import SAMPLES
+from freehold.store.evidence import OUTCOMES, ROWS
 
 if TYPE_CHECKING:
     from freehold.domain.evidence import Certificate
@@ -47,7 +49,10 @@ def find_holders(store: Store, trace_ids: Collection[str]) -> tuple[Holder, ...]
     serving = _serving(store)
     found: list[Holder] = []
     for folder in _folders(store):
-        rows = max((_count(file, wanted) for file in sorted(folder.path.glob("*.parquet"))), default=0)
+        # Evidence names the same rows in two files; beside a dataset lies a file that names those it left out.
+        names = (SAMPLES,) if folder.kind == "dataset" else (ROWS, OUTCOMES)
+        files = [folder.path / name for name in names if (folder.path / name).exists()]
+        rows = max((_count(file, wanted) for file in files), default=0)
         if rows:
             names = tuple(item.certificate_id for item in folder.certificates)
             found.append(
@@ -62,6 +67,30 @@ def find_holders(store: Store, trace_ids: Collection[str]) -> tuple[Holder, ...]
                 )
             )
     return tuple(found)
+
+
+def remove_drafts(store: Store, trace_ids: Collection[str]) -> int:
+    """Remove what killed jobs have left half written, if it names one of these traces or cannot be read; returns how
+    many folders.
+
+    Raises:
+        StoreError: one cannot be removed.
+    """
+    wanted = pl.Series(list(trace_ids), dtype=pl.String).implode()
+    removed = 0
+    for root in (store.datasets_root, store.evidence_root, store.data / "outcomes"):
+        for draft in sorted(root.glob(".*")):
+            if any(_may_hold(file, wanted) for file in sorted(draft.glob("*.parquet"))):
+                _remove(draft)
+                removed += 1
+    return removed
+
+
+def _may_hold(file: Path, wanted: pl.Series) -> bool:
+    try:
+        return _count(file, wanted) > 0
+    except StoreError:  # cut off: nobody can say
+        return True
 
 
 def remove_holder(store: Store, holder: Holder, withdraw: Withdraw) -> Holder:

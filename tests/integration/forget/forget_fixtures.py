@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 import time
 from pathlib import Path
@@ -67,6 +68,7 @@ class House:
         Sealer(self.store, UPSTREAMS).seal_once()
         self._dataset()
         self._cached()
+        self._left_over()
         writer = self.store.open_journal()
         for trace in (exchange(1000, subject=SUBJECT), exchange(1001, subject="somebody")):
             writer.append(trace)
@@ -145,6 +147,21 @@ class House:
         cache.settle()
         cache.close()
 
+    def _left_over(self) -> None:
+        """What a killed job and an import leave: a dataset half written, a rejected row, a row on the shelf."""
+        draft = self.data / "datasets" / ".two.tmp_1"
+        draft.mkdir()
+        (draft / "samples.parquet").write_bytes(b"PAR1" + MARKER.encode())
+        imports = self.data / "imports"
+        imports.mkdir()
+        row = {"reason": "no answer", "content": {"user": SUBJECT, "text": MARKER}}
+        (imports / "rejects-1.jsonl").write_bytes(b'{"line":1}\n' + msgspec.json.encode(row) + b'\n{"line":3}\n')
+        with sqlite3.connect(imports / "progress.sqlite") as database:
+            database.execute("CREATE TABLE shelf (job TEXT, kind TEXT, key TEXT, row BLOB)")
+            body = msgspec.msgpack.encode({"user": SUBJECT, "text": MARKER})
+            database.execute("INSERT INTO shelf VALUES ('1', 'a', 'b', ?)", (body,))
+        database.close()
+
     def cached(self) -> int:
         """Entries of the cache on disk."""
         return sum(path.is_file() for path in (self.data / "cache").glob("*/*"))
@@ -177,7 +194,7 @@ def places_with(data: Path, *names: str) -> list[str]:
     found: list[str] = []
     for path in sorted(path for path in data.rglob("*") if path.is_file()):
         texts = [path.read_bytes()]
-        if path.suffix == ".parquet":
+        if path.suffix == ".parquet" and texts[0].endswith(b"PAR1"):
             texts.append(str(pl.read_parquet(path).to_dicts()).encode())
         if path.suffix == ".seg":
             texts += [msgspec.msgpack.encode(record) for _, record in read_segment(path)]

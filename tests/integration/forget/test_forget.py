@@ -75,8 +75,16 @@ def test_a_forgotten_subject_is_nowhere(house: House) -> None:
     assert places_with(house.data, MARKER) == before, "looking removes nothing"
     receipt = forget(house.store, UPSTREAMS, "subject", SUBJECT, ways=ways_of(house))
     all_is_gone(house)
-    assert receipt.removed == {"journals": 1, "traces": len(house.mine) - 1, "feedback": 6, "messages": 2,
-                               "copies of journal segments": 2, "cached answers": 1}  # fmt: skip
+    assert receipt.removed == {
+        "journals": 1,
+        "traces": len(house.mine) - 1,
+        "feedback": 6,
+        "messages": 2,
+        "copies of journal segments": 2,
+        "half-written datasets": 1,
+        "imports": 2,
+        "cached answers": 1,
+    }
     [holder] = receipt.holders
     assert (holder.name, holder.rows, holder.students, holder.certificates) == ("ds_1", 3, ("st_1",), ("ce_1",))
     assert holder.in_force == ("task_test",) and not holder.removed

@@ -16,7 +16,7 @@ import threading
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chaos import DONE, Chaos, Talk, plain, whole_stream
 from gateway_process import ENVIRONMENT, GatewayProcess, configure, wait_for
@@ -90,7 +90,7 @@ class Nursery:
 
     def __init__(self, folder: Path) -> None:
         command = [sys.executable, __file__, "nursery", str(folder / "freehold.toml")]
-        path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1] / "faults")])
+        path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1] / "shared")])
         with (folder / "nursery.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -126,7 +126,12 @@ def drill(folder: Path, kills: int, seed: int) -> Outcome:
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         chaos = stack.enter_context(Chaos({"good": labels}))
-        configure(folder, {"good": chaos.base_url("good")}, terms="own")
+        patient: dict[str, Any] = {
+            "connect_timeout": 20.0,
+            "first_byte_timeout": 30.0,
+            "idle_timeout": 30.0,
+        }  # it is not about slowness
+        configure(folder, {"good": chaos.base_url("good")}, terms="own", **patient)
         with (folder / "freehold.toml").open("a") as file:
             file.write("\n[loop]\nmin_samples = 50\nmax_samples = 2000\n")
         gateway = stack.enter_context(GatewayProcess(folder, workers=WORKERS))
@@ -179,8 +184,9 @@ def _counted(folder: Path, kills: Counter[str], load: Load) -> Outcome:
 
 def _nursery(config: Path) -> None:
     """Fork a child for each line of standard input, and say its process id."""
-    from freehold.curate import build_dataset, discover  # noqa: F401 - what children will need
+    import freehold.curate
 
+    assert freehold.curate.build_dataset  # children need it, and find it imported
     settings = load_settings(config)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # killed children leave nothing behind
     for line in sys.stdin:
