@@ -135,12 +135,15 @@ def _is_span(name: str) -> bool:
 
 
 def _find(heard: Sequence[Heard], runs: list[Run]) -> None:
-    """Look for the parents that nobody named."""
-    wanted = [number for number, run in enumerate(runs) if run.by in ("", "answer")]
+    """Look for the parents that nobody named, and for the steps of those that were named."""
+    wanted = [number for number, run in enumerate(runs) if run.by in ("", "answer", "said")]
     steps = [run.steps for run in runs]
     for number, parent in find_parents(heard, steps, wanted).items():
         run = runs[number]
-        run.parent, run.parent_step, run.call, run.by = parent.run, parent.step, parent.call, parent.by
+        if run.by != "said":
+            run.parent, run.parent_step, run.call, run.by = parent.run, parent.step, parent.call, parent.by
+        elif run.parent == parent.run and run.parent_step in (None, parent.step):
+            run.parent_step, run.call = parent.step, parent.call
 
 
 def _cut_cycles(runs: list[Run]) -> list[str]:
