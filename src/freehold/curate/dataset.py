@@ -66,8 +66,17 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
 
 
 def batches_of(settings: Settings) -> Batches:
-    """Where the expensive parts of steps run."""
-    return LocalBatches(settings.runner.batch_rows)
+    """Where the expensive parts of steps run.
+
+    Raises:
+        ConfigError: Ray is not installed, or there is no such cluster.
+    """
+    runner = settings.runner
+    if runner.kind == "ray":
+        from freehold.runners.ray import RayBatches  # late: it needs an extra
+
+        return RayBatches(runner.address, runner.batch_rows)
+    return LocalBatches(runner.batch_rows)
 
 
 def _stored(

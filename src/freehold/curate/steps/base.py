@@ -91,7 +91,7 @@ def nothing_measured(rows: pl.DataFrame) -> pl.DataFrame:
     """Of a step that has no expensive part: as many rows, and a column that nobody looks at."""
     import polars as pl
 
-    return pl.DataFrame({"_nothing": pl.repeat(None, rows.height, dtype=pl.Null, eager=True)})
+    return pl.DataFrame({"_nothing": pl.repeat(0, rows.height, dtype=pl.Int8, eager=True)})
 
 
 def kept_where(keep: pl.Series, reason: str) -> Chosen:

@@ -35,7 +35,7 @@ class FilterStep:
         reason = pl.lit(None, pl.String)
         for why, holds in reversed(self._conditions()):
             reason = pl.when(holds).then(reason).otherwise(pl.lit(why))
-        reasons = rows.select(reason.alias("reason")).to_series()
+        reasons = rows.with_columns(reason.alias("_reason")).get_column("_reason")
         return Chosen(reasons.is_null(), reasons)
 
     def _conditions(self) -> list[tuple[str, pl.Expr]]:

@@ -112,6 +112,7 @@ def test_the_first_condition_that_does_not_hold_is_the_reason() -> None:
         "r7": "rights bring duties",
         "r8": "too new",
     }
+    assert not why(run(rows, {"step": "filter"})), "nothing is asked"
     with pytest.raises(ConfigError, match="tomorrow"):
         run(rows, {"step": "filter", "since": "tomorrow"})
 
