@@ -1,4 +1,4 @@
-"""Nothing that the journal acknowledged is lost when its writer is killed, the disk fills or a bit flips."""
+"""Nothing that the journal acknowledged is lost when its writer is killed or the disk fills, encrypted or not."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from store_fixtures import journalled, make_feedback, make_trace
+from journal_fixtures import KEYS, SECRET, journalled
+from store_fixtures import make_trace
 
 from freehold.domain.errors import LeaseHeld, StoreFull
 from freehold.domain.traces import Trace
 from freehold.record import Recorder
 from freehold.store import JournalWriter
-from freehold.store.journal_format import HEADER
 from freehold.store.journal_read import read_segment, worker_journals
 
 # Appends for ever and says each id on standard output once its append has returned.
@@ -25,9 +25,11 @@ import sys
 from pathlib import Path
 from freehold.domain.ids import new_id
 from freehold.store import JournalWriter
+from freehold.store.journal_keys import JournalKeys
 from freehold.store.journal_options import JournalOptions
 from store_fixtures import make_trace
-writer = JournalWriter(Path(sys.argv[1]) / new_id("wk"), JournalOptions(segment_bytes=200_000))
+keys = JournalKeys.parse(sys.argv[2], "the test") if sys.argv[2:] else None
+writer = JournalWriter(Path(sys.argv[1]) / new_id("wk"), JournalOptions(segment_bytes=200_000, keys=keys))
 number = 0
 while True:
     number += 1
@@ -44,10 +46,13 @@ from pathlib import Path
 from freehold.config import configure_logs
 from freehold.record import Recorder
 from freehold.store import JournalWriter
+from freehold.store.journal_keys import JournalKeys
+from freehold.store.journal_options import JournalOptions
 from store_fixtures import make_trace
 configure_logs()
+keys = JournalKeys.parse(sys.argv[2], "the test") if sys.argv[2:] else None
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-writer = JournalWriter(Path(sys.argv[1]) / "wk_full")
+writer = JournalWriter(Path(sys.argv[1]) / "wk_full", JournalOptions(keys=keys))
 recorder = Recorder(writer)
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
@@ -67,20 +72,26 @@ print("\\n".join([*kept, trace.trace_id]))
 HERE = Path(__file__).parent
 
 
-def _start(code: str, folder: Path) -> subprocess.Popen[bytes]:
+BOTH = pytest.mark.parametrize("secrets", [(), (SECRET,)], ids=["plain", "encrypted"])
+
+
+def _start(code: str, folder: Path, secrets: tuple[str, ...]) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    return subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, env=environment)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(folder), *secrets], stdout=subprocess.PIPE, env=environment
+    )
 
 
 def _trace_ids(root: Path) -> list[str]:
-    return [record.trace_id for record in journalled(root) if isinstance(record, Trace)]
+    return [record.trace_id for record in journalled(root, KEYS) if isinstance(record, Trace)]
 
 
-def test_no_acknowledged_record_is_lost_to_kill_9(tmp_path: Path) -> None:
+@BOTH
+def test_no_acknowledged_record_is_lost_to_kill_9(tmp_path: Path, secrets: tuple[str, ...]) -> None:
     rng = random.Random(0)
     acknowledged: list[str] = []
     for _ in range(6):
-        process = _start(WRITER, tmp_path)
+        process = _start(WRITER, tmp_path, secrets)
         assert process.stdout is not None
         wanted = rng.randint(50, 1500)
         acknowledged += [process.stdout.readline().decode().strip() for _ in range(wanted)]
@@ -97,57 +108,15 @@ def test_no_acknowledged_record_is_lost_to_kill_9(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*/*.seg"))) > 6  # segments were rotated meanwhile
 
 
-def test_every_cut_of_the_last_frame_is_a_torn_tail(tmp_path: Path) -> None:
-    writer = JournalWriter(tmp_path / "wk_1")
-    records = [make_trace(1), make_feedback(), make_trace(2)]
-    for record in records:
-        writer.append(record)
-    writer.close()
-    whole = (tmp_path / "wk_1" / "00000001.seg").read_bytes()
-    ends = [end for end, _ in read_segment(tmp_path / "wk_1" / "00000001.seg")]
-    cut = tmp_path / "wk_1-00000001.seg"
-    for length in range(ends[1], len(whole)):
-        cut.write_bytes(whole[:length])
-        read = read_segment(cut)
-        assert [record for _, record in read] == records[:2]
-        assert (read.torn, read.damage, read.bad_tail) == (length > ends[1], [], None)
-
-
-def test_a_flipped_bit_costs_only_its_own_frame(tmp_path: Path) -> None:
-    writer = JournalWriter(tmp_path / "wk_1")
-    records = [make_trace(number, size=500) for number in range(5)]
-    for record in records:
-        writer.append(record)
-    writer.close()
-    path = tmp_path / "wk_1" / "00000001.seg"
-    whole = path.read_bytes()
-    ends = [0, *(end for end, _ in read_segment(path))]
-    rng = random.Random(1)
-    places = [*range(ends[2], ends[2] + HEADER.size), *(rng.randrange(ends[2], ends[3]) for _ in range(40))]
-    for place in places:
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << rng.randrange(8)
-        path.write_bytes(damaged)
-        read = read_segment(path)
-        assert [record for _, record in read] == records[:2] + records[3:]
-        assert [(item.offset, item.length) for item in read.damage] == [(ends[2], ends[3] - ends[2])]
-        assert not read.torn
-    tail = bytearray(whole)
-    tail[-1] ^= 1
-    path.write_bytes(tail)
-    read = read_segment(path)
-    assert [record for _, record in read] == records[:4]
-    assert read.bad_tail is not None and read.bad_tail.length == ends[5] - ends[4]
-
-
-def test_a_full_disk_sheds_records_and_keeps_the_rest_intact(tmp_path: Path) -> None:
-    process = _start(FILLER, tmp_path)
+@BOTH
+def test_a_full_disk_sheds_records_and_keeps_the_rest_intact(tmp_path: Path, secrets: tuple[str, ...]) -> None:
+    process = _start(FILLER, tmp_path, secrets)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     kept = output.decode().split()
     assert len(kept) > 10
     assert _trace_ids(tmp_path) == kept
-    read = read_segment(tmp_path / "wk_full" / "00000001.seg")
+    read = read_segment(tmp_path / "wk_full" / "00000001.seg", keys=KEYS)
     assert sum(1 for _ in read) == len(kept)
     assert (read.torn, read.damage) == (False, [])  # the half frame was taken back
 

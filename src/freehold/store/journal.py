@@ -28,6 +28,7 @@ from freehold.store.journal_folder import (
     LOCK_NAME,
     ROTATE_NAME,
     SUFFIX,
+    lock_folder,
     request_rotations,
     segment_path,
     segments_of,
@@ -156,7 +157,7 @@ class JournalWriter:
     def _take_folder(self) -> None:
         # The lock comes before the first segment: a folder with segments and a free lock is a dead worker's.
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.folder / LOCK_NAME)
+        self._lock = lock_folder(self.folder)
         if not self._lock.holds(self.folder / LOCK_NAME):
             raise StoreError(f"{self.folder} was removed while it was being opened.", "The next record tries again.")
 

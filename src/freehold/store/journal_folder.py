@@ -20,6 +20,8 @@ LOCK_NAME = "lock"
 ROTATE_NAME = "rotate"
 SUFFIX = ".seg"
 _POLL_SECONDS = 0.05
+_LOCK_TRIES = 3
+_LOCK_TRY_SECONDS = 0.002
 
 
 class Rotation(NamedTuple):
@@ -38,6 +40,23 @@ def segment_path(folder: Path, number: int) -> Path:
 def segments_of(folder: Path) -> dict[int, Path]:
     """The segments of a worker's folder, by their numbers."""
     return {int(path.stem): path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit()}
+
+
+def lock_folder(folder: Path) -> FileLock:
+    """The lock of a worker's folder, held from now on. Whoever only looks whether it is held (`is_locked`) holds it for
+    an instant, so it is tried a few times.
+
+    Raises:
+        LeaseHeld: a living process holds it.
+        StoreError: the lock cannot be opened.
+    """
+    tick = threading.Event()
+    for _ in range(_LOCK_TRIES):
+        try:
+            return FileLock(folder / LOCK_NAME)
+        except LeaseHeld:
+            tick.wait(_LOCK_TRY_SECONDS)
+    return FileLock(folder / LOCK_NAME)
 
 
 def is_locked(folder: Path) -> bool:

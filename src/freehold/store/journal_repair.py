@@ -17,12 +17,11 @@ from typing import BinaryIO
 
 from freehold.domain.errors import JournalCorrupt, JournalLocked, StoreError
 from freehold.store.folders import sync_folder
-from freehold.store.journal_folder import LOCK_NAME, segments_of
+from freehold.store.journal_folder import lock_folder, segments_of
 from freehold.store.journal_format import GAP
 from freehold.store.journal_keys import JournalKeys
 from freehold.store.journal_read import FrameReader
 from freehold.store.journal_scan import Damage, SegmentScan
-from freehold.store.locks import FileLock
 
 _COPY_BYTES = 1024 * 1024
 _DRAFT = ".draft"
@@ -57,7 +56,7 @@ def repair_folder(folder: Path, kept_root: Path, keys: JournalKeys | None = None
         LeaseHeld: its worker lives.
         StoreError: a segment cannot be read, or the repaired one not be written; the original is still there.
     """
-    lock = FileLock(folder / LOCK_NAME)
+    lock = lock_folder(folder)
     try:
         for draft in kept_root.glob(f".*{_DRAFT}"):  # of a repair that was killed
             draft.unlink()

@@ -67,7 +67,7 @@ class Reader:
         self.answer = self._wire.answer()
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_strict_means_that_the_disk_has_it_before_the_answer_ends(
     tmp_path: Path, chaos: Chaos, monkeypatch: pytest.MonkeyPatch, stream: bool, path: str

@@ -21,10 +21,18 @@ from freehold.domain.traces import Trace
 from freehold.record import Recorder
 from freehold.record.sealer import Sealer
 from freehold.store import JournalWriter, journal
-from freehold.store.journal_folder import ROTATE_NAME, request_rotation, request_rotations, wait_rotated
+from freehold.store.journal_folder import (
+    LOCK_NAME,
+    ROTATE_NAME,
+    lock_folder,
+    request_rotation,
+    request_rotations,
+    wait_rotated,
+)
 from freehold.store.journal_options import JournalOptions
-from freehold.store.journal_read import worker_journals
+from freehold.store.journal_read import remove_dead_folder, worker_journals
 from freehold.store.journal_retention import remove_expired
+from freehold.store.locks import FileLock
 from freehold.store.read_traces import read_traces
 
 # Appends so many records, says so, and then does nothing until its input ends.
@@ -250,28 +258,24 @@ def test_neither_order_nor_sealing_nor_ids_depend_on_the_clock(tmp_path: Path, m
         assert sorted(early + late) == sorted(trace_id for trace_id, _ in written) and early and late
 
 
-def test_a_folder_that_looks_old_is_taken_from_a_starting_worker_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_a_folder_that_looks_old_is_taken_from_a_starting_worker_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As when the clock jumps ahead between a worker's making its folder and locking it."""
-    from freehold.store.journal_read import remove_dead_folder
-
     writer = JournalWriter(tmp_path / "wk_1")
     taken: list[bool] = []
-    original = journal.FileLock
 
-    class Interrupted(original):
-        def __init__(self, path: Path) -> None:
-            super().__init__(path)
-            if not taken:
-                taken.append(True)
-                path.unlink()
-                path.parent.rmdir()
+    def interrupted(folder: Path) -> FileLock:
+        lock = lock_folder(folder)
+        if not taken:
+            taken.append(True)
+            (folder / LOCK_NAME).unlink()
+            folder.rmdir()
+        return lock
 
-    journal.FileLock = Interrupted
-    try:
-        with pytest.raises(StoreError, match="was removed while"):
-            writer.append(trace(1))
-    finally:
-        journal.FileLock = original
+    monkeypatch.setattr(journal, "lock_folder", interrupted)
+    with pytest.raises(StoreError, match="was removed while"):
+        writer.append(trace(1))
     kept = trace(2)
     writer.append(kept)
     assert not worker_journals(tmp_path)[0].dead and not remove_dead_folder(tmp_path / "wk_1")

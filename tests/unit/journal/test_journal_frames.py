@@ -56,7 +56,7 @@ def read_back(content: bytes, options: JournalOptions, folder: Path, offset: int
 
 
 @BOTH
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_what_was_not_touched_is_read_and_nothing_else(options: JournalOptions, data: st.DataObject) -> None:
     made = MADE[options]
