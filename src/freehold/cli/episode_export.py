@@ -165,9 +165,11 @@ def _check(report: Report) -> None:
     """
     if report.rows or not report.refused:
         return
+    from freehold.cli.episode_view import clean
+
     first = report.refused[0]
     raise RightsError(
-        f"None of {len(report.refused)} trajectories may be trained on: {first.answered_by or 'an unknown model'} "
+        f"None of {len(report.refused)} trajectories may be trained on: {clean(first.answered_by) or 'an unknown model'} "
         f"({first.terms}) answered {first.trace_id}: {first.reason}",
         "Set the upstream's `terms`, or record counsel's decision on `train_generative` under [[counsel]].",
     )
@@ -188,6 +190,8 @@ def _progress(total: int, *, quiet: bool) -> Generator[Callable[[], None]]:
 
 
 def _show(report: Report, out: Path, as_json: bool) -> None:
+    from freehold.cli.episode_view import clean
+
     if as_json:
         echo_json({**msgspec.to_builtins(report), "out": str(out)})
         return
@@ -202,8 +206,8 @@ def _show(report: Report, out: Path, as_json: bool) -> None:
         click.echo(f"{count:,} steps have no loss: {reason}.")
     for one in report.refused[:REFUSED_SHOWN]:
         click.echo(
-            f"Refused: {one.episode_id}, agent {one.run}, trajectory {one.number}: "
-            f"{one.answered_by or 'an unknown model'} ({one.terms}) answered {one.trace_id}: {one.reason}"
+            f"Refused: {clean(one.episode_id)}, agent {clean(one.run)}, trajectory {one.number}: "
+            f"{clean(one.answered_by) or 'an unknown model'} ({one.terms}) answered {one.trace_id}: {one.reason}"
         )
     if len(report.refused) > REFUSED_SHOWN:
         click.echo(f"… and {len(report.refused) - REFUSED_SHOWN:,} more; --json names them all.")

@@ -26,21 +26,29 @@ def redact_turns(turns: Mapping[str, Turn], redact: Redact) -> dict[str, Turn]:
     Each different text is looked at once, however often agents sent it again. Descriptions of tools are the program's
     own and stay.
     """
-    said = dict.fromkeys(text for turn in turns.values() for text in _texts(_all(turn)))
+    messages = {id(message): message for turn in turns.values() for message in _all(turn)}
+    said = dict.fromkeys(text for message in messages.values() for text in _texts(message))
     known = dict(zip(said, redact(list(said)), strict=True))
-    return {trace_id: _redacted(turn, known) for trace_id, turn in turns.items()}
+    made: dict[int, Message] = {}
+    """Identity of a message → the message redacted: histories hold the same messages again and again."""
+
+    def redacted(message: Message) -> Message:
+        if id(message) not in made:
+            made[id(message)] = _replaced(message, known)
+        return made[id(message)]
+
+    return {
+        trace_id: msgspec.structs.replace(
+            turn,
+            messages=tuple(map(redacted, turn.messages)),
+            answer=None if turn.answer is None else redacted(turn.answer),
+        )
+        for trace_id, turn in turns.items()
+    }
 
 
 def _all(turn: Turn) -> list[Message]:
     return [*turn.messages, *([turn.answer] if turn.answer is not None else [])]
-
-
-def _redacted(turn: Turn, known: Mapping[str, str]) -> Turn:
-    return msgspec.structs.replace(
-        turn,
-        messages=tuple(_replaced(message, known) for message in turn.messages),
-        answer=None if turn.answer is None else _replaced(turn.answer, known),
-    )
 
 
 def _texts(value: Any) -> Iterable[str]:

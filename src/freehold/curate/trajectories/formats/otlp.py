@@ -60,6 +60,8 @@ class _Writer:
         self._providers = providers
         self._trace_id = _hash("episode", episode.key or "", episode.episode_id)[:32]
         self._runs = {agent.run for agent in episode.agents}
+        self._written: dict[int, str] = {}
+        """Identity of a message → its JSON: histories hold the same messages again and again."""
         self._tools: dict[tuple[str, str], str] = {}
         """(agent, id of a tool call) → the span of the tool's run, so that an agent it brought about can be below."""
 
@@ -142,10 +144,27 @@ class _Writer:
         if step.tokens_source:
             said |= {genai.INPUT_TOKENS: step.input_tokens, genai.OUTPUT_TOKENS: step.output_tokens}
         if turn is not None:
-            said |= _content(turn, step)
+            said |= self._content(turn, step)
         name = f"{operation} {step.model}".strip()
         span_id = _hash("step", step.trace_id)[:16]
         return self._span(name, CLIENT, span_id, self._agent_id(agent.run), step.at_ns, _end(step), said)
+
+    def _content(self, turn: Turn, step: Step) -> dict[str, Any]:
+        """What was said, as the conventions shape it (JSON text)."""
+        found: dict[str, Any] = {genai.INPUT_MESSAGES: f"[{','.join(map(self._message, turn.messages))}]"}
+        if turn.answer is not None:
+            answer = {"role": "assistant", "parts": _parts(turn.answer), "finish_reason": step.finish_reason or "error"}
+            found[genai.OUTPUT_MESSAGES] = _json([answer])
+        if turn.tools:
+            found[genai.TOOL_DEFINITIONS] = _json(turn.tools)
+        return found
+
+    def _message(self, message: Message) -> str:
+        written = self._written.get(id(message))
+        if written is None:
+            written = _json({"role": message.get("role"), "parts": _parts(message)})
+            self._written[id(message)] = written
+        return written
 
     def _agent_id(self, run: str) -> str:
         return _hash("agent", self._episode.key or "", self._episode.episode_id, run)[:16]
@@ -159,18 +178,6 @@ class _Writer:
         span |= {"name": name, "kind": kind, "startTimeUnixNano": str(start), "endTimeUnixNano": str(end)}
         span |= {"attributes": _attributes(said), "status": {"code": ERROR} if said.get(genai.ERROR_TYPE) else {}}
         return span
-
-
-def _content(turn: Turn, step: Step) -> dict[str, Any]:
-    """What was said, as the conventions shape it (JSON text)."""
-    asked = [{"role": message.get("role"), "parts": _parts(message)} for message in turn.messages]
-    found: dict[str, Any] = {genai.INPUT_MESSAGES: _json(asked)}
-    if turn.answer is not None:
-        answer = {"role": "assistant", "parts": _parts(turn.answer), "finish_reason": step.finish_reason or "error"}
-        found[genai.OUTPUT_MESSAGES] = _json([answer])
-    if turn.tools:
-        found[genai.TOOL_DEFINITIONS] = _json(turn.tools)
-    return found
 
 
 def _parts(message: Message) -> list[dict[str, Any]]:
