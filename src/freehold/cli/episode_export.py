@@ -168,9 +168,10 @@ def _check(report: Report) -> None:
     from freehold.cli.episode_view import clean
 
     first = report.refused[0]
+    who = clean(first.answered_by) or "an unknown model"
     raise RightsError(
-        f"None of {len(report.refused)} trajectories may be trained on: {clean(first.answered_by) or 'an unknown model'} "
-        f"({first.terms}) answered {first.trace_id}: {first.reason}",
+        f"None of {len(report.refused)} trajectories may be trained on: {who} ({first.terms}) answered "
+        f"{first.trace_id}: {first.reason}",
         "Set the upstream's `terms`, or record counsel's decision on `train_generative` under [[counsel]].",
     )
 
