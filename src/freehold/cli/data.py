@@ -45,8 +45,9 @@ def traces_command(trace: str | None, task: str | None, limit: int, config: str 
         return
     columns = ("trace_id", "at_ns", "kind", "task", "answered_by", "reason", "status", "duration_us", "cost_nanousd")
     wanted = find_task(store, task).task_id if task else None
-    frame = read_traces(store, task=wanted, columns=columns, derive=Deriver(settings.upstreams)).tail(limit)
-    rows = frame.to_dicts()
+    derive = Deriver(settings.upstreams)
+    frame = read_traces(store, task=wanted, columns=columns, derive=derive, newest_first=True, limit=limit)
+    rows = frame.reverse().to_dicts()
     if as_json:
         echo_json(rows)
         return

@@ -12,13 +12,16 @@ from freehold.domain.errors import RequestError
 from freehold.domain.traces import Api, Kind, Trace
 from freehold.store.delta import collect
 from freehold.store.derived import Derived
+from freehold.store.newest import newest
 from freehold.store.rows import DERIVED_FIELDS, TRACE_COLUMNS, trace_of
+from freehold.store.summaries import summed
 from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:
     from freehold.store import Store
 
 SECOND = 1_000_000_000
+HOUR = 3600 * SECOND
 BUCKETS = 60
 WIDTHS = tuple(
     seconds * SECOND
@@ -26,6 +29,8 @@ WIDTHS = tuple(
 )
 """Widths a bucket of the chart may have, in nanoseconds."""
 PREVIEW = 140
+_HOURS = "requests-by-hour-1"
+"""The name of the sums that are kept: count up whenever they come to mean something else."""
 
 
 class Bucket(NamedTuple):
@@ -85,7 +90,7 @@ class Whole(NamedTuple):
     sealed: bool
 
 
-_LISTED = list(Row._fields[:-2])  # the two texts are read for one screenful only
+_LISTED = list(Row._fields[:-2])
 _WHOLE = [name for name in TRACE_COLUMNS if name != "schema_version"]
 
 
@@ -95,22 +100,36 @@ def owned_over_time(store: Store, since_ns: int | None, task: str | None = None)
     Raises:
         StoreError: the table cannot be read.
     """
-    wanted = pl.col("kind") == "request"
-    if since_ns is not None:
-        wanted &= pl.col("at_ns") >= since_ns
+    hours = summed(store.traces.snapshot(), store.summaries_root, _HOURS, _by_hour, since_ns=since_ns)
     if task is not None:
-        wanted &= pl.col("task") == task
-    rows = store.traces.scan().filter(wanted)
-    ends = collect(rows.select(first=pl.col("at_ns").min(), last=pl.col("at_ns").max())).row(0)
-    first, last = ends
+        hours = hours.filter(pl.col("task") == task)
+    first, last = hours.select(first=pl.col("first").min(), last=pl.col("last").max()).row(0)
     if first is None:
         return Series(WIDTHS[0], ())
     width = next((width for width in WIDTHS if (last - first) // width < BUCKETS), WIDTHS[-1])
-    start = pl.col("at_ns") // width * width
-    groups = collect(rows.group_by(start.alias("start")).agg(requests=pl.len(), owned=pl.col("owned").sum()))
+    if width % HOUR == 0:
+        counted = hours.lazy()
+        start = pl.col("hour") * HOUR // width * width
+        sums = (pl.col("requests").sum(), pl.col("owned").sum())
+    else:
+        counted = _requests(store.traces.scan(), first, task)
+        start = pl.col("at_ns") // width * width
+        sums = (pl.len().alias("requests"), pl.col("owned").sum())
+    groups = collect(counted.group_by(start.alias("start")).agg(sums))
     found = {at: Bucket(at, requests, owned) for at, requests, owned in groups.iter_rows()}
     starts = range(first // width * width, last + 1, width)
     return Series(width, tuple(found.get(at, Bucket(at, 0, 0)) for at in starts))
+
+
+def _by_hour(rows: pl.LazyFrame) -> pl.LazyFrame:
+    at = pl.col("at_ns")
+    sums = {"requests": pl.len(), "owned": pl.col("owned").sum(), "first": at.min(), "last": at.max()}
+    return rows.filter(pl.col("kind") == "request").group_by((at // HOUR).alias("hour"), "task").agg(**sums)
+
+
+def _requests(rows: pl.LazyFrame, since_ns: int, task: str | None) -> pl.LazyFrame:
+    wanted = (pl.col("kind") == "request") & (pl.col("at_ns") >= since_ns)
+    return rows.filter(wanted if task is None else wanted & (pl.col("task") == task))
 
 
 def list_traces(store: Store, wanted: Wanted, limit: int) -> list[Row]:
@@ -119,10 +138,12 @@ def list_traces(store: Store, wanted: Wanted, limit: int) -> list[Row]:
     Raises:
         StoreError: the table cannot be read.
     """
-    chosen = store.traces.scan().filter(_condition(wanted)).select(_LISTED)
-    rows = collect(chosen.sort("at_ns", "trace_id", descending=True).head(limit))
-    texts = _texts(store, rows)
-    return [Row._make((*row, *texts.get(row[0], ("", "")))) for row in rows.iter_rows()]
+    columns = (*_LISTED, "request", "api", "answer")
+    rows = newest(store.traces.snapshot(), _condition(wanted), columns, limit)
+    return [
+        Row._make((*listed, _preview(_asked(request, api)), _preview(answer or "")))
+        for *listed, request, api, answer in rows.iter_rows()
+    ]
 
 
 def whole_trace(store: Store, trace_id: str) -> Whole | None:
@@ -163,19 +184,6 @@ def _condition(wanted: Wanted) -> pl.Expr:
     if wanted.before_ns:
         condition &= pl.col("at_ns") < wanted.before_ns
     return condition
-
-
-def _texts(store: Store, rows: pl.DataFrame) -> dict[str, tuple[str, str]]:
-    """Trace id → beginnings of what was asked and answered; bodies are read for the rows of one screen only."""
-    if not rows.height:
-        return {}
-    ends = rows.select(first=pl.col("at_ns").min(), last=pl.col("at_ns").max()).row(0)
-    there = pl.col("at_ns").is_between(*ends) & pl.col("trace_id").is_in(rows["trace_id"].to_list())
-    bodies = collect(store.traces.scan().filter(there).select("trace_id", "request", "api", "answer"))
-    return {
-        trace_id: (_preview(_asked(request, api)), _preview(answer or ""))
-        for trace_id, request, api, answer in bodies.iter_rows()
-    }
 
 
 def _asked(request: bytes, api: Api) -> str:

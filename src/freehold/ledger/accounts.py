@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from freehold.domain.traces import Trace
 from freehold.ledger.money import EstimateCheck, Ledger, Line, Money
-from freehold.store.read_traces import Derive, read_traces
+from freehold.store.summaries import summed
+from freehold.store.tail import Derive, beyond, unsealed_traces
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -22,6 +25,7 @@ COLUMNS = (
     "model",
     "answered_by",
     "owned",
+    "audited",
     "reason",
     "status",
     "input_tokens",
@@ -38,6 +42,11 @@ _COUNTS = ("requests", "failed", "owned", "input_tokens", "output_tokens", "owne
 _BACKGROUND = {"audit": "audits", "repeat": "repeats", "rung": "wasted", "shadow": "shadows", "judge": "judges",
                "drill": "audits"}  # fmt: skip
 """Kind of trace → its account."""
+_GROUPS = ("day", "task", "key", "model")
+_DAY_SECONDS = 86_400
+_DAY = pl.col("at_ns") // (_DAY_SECONDS * 1_000_000_000)
+_SUMS, _PAIRS = "ledger-1", "ledger-pairs-1"
+"""Names of the sums that are kept (`freehold.store.summaries`): count up whenever they come to mean something else."""
 _AMOUNTS = ("spent", "rungs", "would_have", *dict.fromkeys(_BACKGROUND.values()))
 
 
@@ -57,10 +66,19 @@ def ledger(
     Raises:
         StoreError: the table, a journal or the control store cannot be read.
     """
-    traces = read_traces(store, since_ns=since_ns, until_ns=until_ns, columns=COLUMNS, derive=derive)
+    tail = _unsealed(store, since_ns, until_ns, derive) if derive is not None else None
+    table = store.traces.snapshot()
+    sums, pairs = (
+        summed(table, store.summaries_root, name, summarise, since_ns=since_ns, until_ns=until_ns)
+        for name, summarise in ((_SUMS, _summarise), (_PAIRS, _billed_or_estimated))
+    )
+    if tail is not None:
+        fresh = beyond(table, tail).lazy()
+        sums = pl.concat([sums, _summarise(fresh).collect()])
+        pairs = pl.concat([pairs, _billed_or_estimated(fresh).collect()])
     names = {task.task_id: task.name for task in store.control.tasks.list()}
     keys = {key.key_id: key.name for key in store.control.access.keys.list()}
-    return add_up(traces, names, since_ns, until_ns, key_names=keys)
+    return _ledger(sums, _check(pairs), names, keys, since_ns, until_ns)
 
 
 def add_up(
@@ -72,21 +90,47 @@ def add_up(
     key_names: Mapping[str, str] | None = None,
 ) -> Ledger:
     """The ledger of these rows (`COLUMNS`); `task_names` and `key_names` say what people call an id."""
-    rows = _with_accounts(traces)
-    day = pl.from_epoch(pl.col("at_ns"), time_unit="ns").dt.strftime("%Y-%m-%d").alias("day")
+    rows = traces.lazy()
+    check = _check(_billed_or_estimated(rows).collect())
+    return _ledger(_summarise(rows).collect(), check, task_names, key_names or {}, since_ns, until_ns)
+
+
+def _unsealed(store: Store, since_ns: int | None, until_ns: int | None, derive: Derive) -> pl.DataFrame:
+    def wanted(trace: Trace) -> bool:
+        return (since_ns is None or trace.at_ns >= since_ns) and (until_ns is None or trace.at_ns < until_ns)
+
+    return unsealed_traces(store, derive, COLUMNS, wanted)
+
+
+def _summarise(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Sums by day, task, key and model, from which every line is made."""
+    return _with_accounts(rows).group_by(_DAY.alias("day"), "task", pl.col("key").fill_null(""), "model").agg(_sums())
+
+
+def _ledger(
+    sums: pl.DataFrame,
+    check: EstimateCheck,
+    task_names: Mapping[str, str],
+    key_names: Mapping[str, str],
+    since_ns: int | None,
+    until_ns: int | None,
+) -> Ledger:
+    figures = pl.exclude(_GROUPS).sum()
+    dates = {day: datetime.fromtimestamp(day * _DAY_SECONDS, UTC).date().isoformat() for day in sums["day"].unique()}
+    days = _lines(sums.with_columns(day=pl.col("day").replace_strict(dates, return_dtype=pl.String)), "day", {})
     return Ledger(
         since_ns=since_ns,
         until_ns=until_ns,
-        total=_line("total", "Total", rows.select(_sums()).row(0, named=True)),
-        tasks=_by_requests(_lines(rows, pl.col("task"), task_names)),
-        days=_lines(rows, day, {}),
-        keys=_by_requests(_lines(rows, pl.col("key").fill_null(""), {"": "(no key)", **(key_names or {})})),
-        models=_by_requests(_lines(rows, pl.col("model"), {})),
-        check=_check(traces),
+        total=_line("total", "Total", sums.select(figures).row(0, named=True)),
+        tasks=_by_requests(_lines(sums, "task", task_names)),
+        days=days,
+        keys=_by_requests(_lines(sums, "key", {"": "(no key)", **key_names})),
+        models=_by_requests(_lines(sums, "model", {})),
+        check=check,
     )
 
 
-def _with_accounts(traces: pl.DataFrame) -> pl.DataFrame:
+def _with_accounts(traces: pl.LazyFrame) -> pl.LazyFrame:
     """Each row with the account it belongs to, its nano-dollars, and what they rest on."""
     request = pl.col("kind") == "request"
     owned = pl.col("owned") & request
@@ -140,9 +184,9 @@ def _sums() -> list[pl.Expr]:
     return [*sums, pl.col("moved").sum()]
 
 
-def _lines(rows: pl.DataFrame, key: pl.Expr, names: Mapping[str, str]) -> tuple[Line, ...]:
-    grouped = rows.group_by(key.alias("key")).agg(_sums()).sort("key")
-    return tuple(_line(row["key"], names.get(row["key"], row["key"]), row) for row in grouped.iter_rows(named=True))
+def _lines(sums: pl.DataFrame, key: str, names: Mapping[str, str]) -> tuple[Line, ...]:
+    grouped = sums.group_by(key).agg(pl.exclude(_GROUPS).sum()).sort(key)
+    return tuple(_line(row[key], names.get(row[key], row[key]), row) for row in grouped.iter_rows(named=True))
 
 
 def _line(key: str, name: str, row: Mapping[str, Any]) -> Line:
@@ -156,13 +200,19 @@ def _by_requests(lines: tuple[Line, ...]) -> tuple[Line, ...]:
     return tuple(sorted(lines, key=lambda line: (-line.requests, line.key)))
 
 
-def _check(traces: pl.DataFrame) -> EstimateCheck:
+def _billed_or_estimated(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Audited owned answers with their estimated cost, and audits with their billed one: `of`, `nano`, `billed`."""
+    estimated = pl.col("owned") & pl.col("audited") & (pl.col("incumbent_price_source") != "none")
+    billed = (pl.col("kind") == "audit") & (pl.col("tokens_source") == "measured") & (pl.col("price_source") != "none")
+    return rows.filter(estimated | billed).select(
+        of=pl.when(billed).then("of").otherwise("trace_id"),
+        nano=pl.when(billed).then("cost_nanousd").otherwise("incumbent_cost_nanousd"),
+        billed=billed,
+    )
+
+
+def _check(rows: pl.DataFrame) -> EstimateCheck:
     """Pairs of an owned answer with an estimated cost, and its audit with a billed one."""
-    owned = traces.filter(pl.col("owned") & (pl.col("incumbent_price_source") != "none"))
-    billed = traces.filter(
-        (pl.col("kind") == "audit") & (pl.col("tokens_source") == "measured") & (pl.col("price_source") != "none")
-    )
-    pairs = billed.select("of", "cost_nanousd").join(
-        owned.select(of="trace_id", estimated="incumbent_cost_nanousd"), on="of", how="inner"
-    )
-    return EstimateCheck(pairs.height, int(pairs["estimated"].sum()), int(pairs["cost_nanousd"].sum()))
+    owned = rows.filter(~pl.col("billed")).select("of", estimated="nano")
+    pairs = rows.filter("billed").join(owned, on="of", how="inner")
+    return EstimateCheck(pairs.height, int(pairs["estimated"].sum()), int(pairs["nano"].sum()))

@@ -39,6 +39,8 @@ class Store:
         """Copies (hard links) of segments in which damage was found."""
         self.sealed_root = data / "journal-sealed"
         """Segments that are sealed and kept for a while (`journal.keep_sealed_hours`)."""
+        self.summaries_root = data / "summaries"
+        """Sums over files of the trace table: a cache, which may be removed."""
         self.datasets_root = data / "datasets"
         self.students_root = data / "students"
         self.evidence_root = data / "evidence"
