@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,13 +64,21 @@ class JournalWriter:
         self._options = options
         self._codec = RecordCodec()
         self._guard = threading.Lock()
+        self._syncing = threading.Lock()
         self._dirty = threading.Event()
         self._stop = threading.Event()
         self._lock: FileLock | None = None
         self._thread: threading.Thread | None = None
         self._retired: list[int] = []
         self._cipher: SegmentCipher | None = None
-        self._overhead = 0
+        self._new_cipher: Callable[[int], SegmentCipher] | None = None
+        self._overhead = HEADER.size
+        """Bytes by which a frame is longer than its record's payload."""
+        if options.keys is not None:
+            from freehold.store.journal_cipher import OVERHEAD, SegmentCipher
+
+            self._new_cipher = functools.partial(SegmentCipher, options.keys, folder.name)
+            self._overhead += OVERHEAD
         self._salt = b""
         self._number = 0
         self._fd = -1
@@ -116,11 +126,9 @@ class JournalWriter:
         Raises:
             StoreError: it cannot be synced.
         """
-        with self._guard:
-            for fd in (*self._retired, self._fd):
-                error = self._sync(fd) if fd >= 0 else None
-                if error is not None:
-                    raise _translate(error, segment_path(self.folder, self._number)) from error
+        error = self._sync_all() if self._fd >= 0 else None
+        if error is not None:
+            raise _translate(error, self.folder) from error
 
     def close(self) -> None:
         """Sync, close and release the folder. Closing twice is fine."""
@@ -135,15 +143,16 @@ class JournalWriter:
         if self._fd >= 0:
             self._sync_all()
             os.close(self._fd)
+            self._fd = -1
         if self._lock is not None:
             self._lock.release()
 
     def _open(self) -> None:
         try:
             self._take_folder()
+            self._backlog = tree_bytes(self.folder.parent, SUFFIX)
             self._number = max(segments_of(self.folder), default=0) + 1
             self._begin_segment()
-            self._backlog = tree_bytes(self.folder.parent, SUFFIX)
         except OSError as error:
             self._let_go()
             raise _translate(error, self.folder) from error
@@ -204,12 +213,8 @@ class JournalWriter:
             os.close(fd)
             raise
         self._fd, self._size, self._salt = fd, 0, new_salt()
-        self._overhead = HEADER.size
-        if self._options.keys is not None:
-            from freehold.store.journal_cipher import OVERHEAD, SegmentCipher
-
-            self._cipher = SegmentCipher(self._options.keys, self.folder.name, self._number)
-            self._overhead += OVERHEAD
+        if self._new_cipher is not None:
+            self._cipher = self._new_cipher(self._number)
 
     def _sync_loop(self) -> None:
         while not self._stop.is_set():
@@ -266,15 +271,16 @@ class JournalWriter:
             "unrecorded until then.",
         )
 
-    def _sync_all(self) -> None:
-        with self._guard:
-            retired, self._retired = self._retired, []
-            current = self._fd
-        # Only this method, on one thread at a time, closes descriptors: `current` stays open outside the guard.
-        for fd in (*retired, current):
-            self._sync(fd)
-        for fd in retired:
-            os.close(fd)
+    def _sync_all(self) -> OSError | None:
+        """Sync what was appended so far; the first error, if there is one."""
+        with self._syncing:  # only here descriptors are closed: `current` stays open outside the guard
+            with self._guard:
+                retired, self._retired = self._retired, []
+                current = self._fd
+            errors = [self._sync(fd) for fd in (*retired, current)]
+            for fd in retired:
+                os.close(fd)
+        return next((error for error in errors if error is not None), None)
 
     def _sync(self, fd: int) -> OSError | None:
         try:
