@@ -48,6 +48,8 @@ def create_dashboard(settings: Settings) -> ASGIApp:
             Route("/tasks/{task_id}", _endpoint(desk, pages.task)),
             Route("/traces", _endpoint(desk, pages.traces)),
             Route("/traces/{trace_id}", _endpoint(desk, pages.trace)),
+            Route("/episodes", _endpoint(desk, pages.episodes)),
+            Route("/episode", _endpoint(desk, pages.episode)),
             Route("/events", _endpoint(desk, pages.events)),
             Route("/ledger", _endpoint(desk, pages.ledger)),
             Mount("/static", StaticFiles(directory=_STATIC)),

@@ -27,6 +27,8 @@ WINDOWS: Mapping[str, tuple[str, int | None]] = {
 """Name in the address → how people call it, nanoseconds."""
 SCREENFUL = 50
 EVENTS = 200
+MOST_LOOKED_AT = 20_000
+"""Requests among which a page looks for runs that nobody named; the command line looks among more."""
 REFRESH_SECONDS = 5
 REFRESH_FACTOR = 40
 """An open overview waits at least this many times as long as it took to make: large stores are not busy with it."""
@@ -171,6 +173,54 @@ def trace(store: Store, asked: Asked) -> str:
         response=view_response(whole.trace.response),
         feedback=read_feedback(store, trace_ids=[whole.trace.trace_id]).rows(named=True),
         names=_names(store),
+    )
+
+
+def episodes(store: Store, asked: Asked) -> str:
+    """`/episodes`: agents' runs of the last day.
+
+    Raises:
+        RequestError: too many requests say of no episode to look at them together.
+    """
+    from freehold.record.derive import Deriver
+    from freehold.record.episodes.read import list_episodes
+
+    now = time.time_ns()
+    found = asked.query.get("found") == "1"
+    derive = Deriver(asked.settings.upstreams)
+    lines = list_episodes(store, since_ns=now - DAY, until_ns=now, derive=derive, infer=found, most=MOST_LOOKED_AT)
+    return render(
+        "episodes.html",
+        lines=lines[:EVENTS],
+        more=max(0, len(lines) - EVENTS),
+        found=found,
+        hours=24,
+        host=asked.host,
+    )
+
+
+def episode(store: Store, asked: Asked) -> str:
+    """`/episode?id=…&key=…`: one agent run as a tree. Names are the callers', hence not in the path.
+
+    Raises:
+        NotFound: there is no such episode.
+        RequestError: several callers have one of this name, and the address does not say whose is meant.
+    """
+    from freehold.dashboard.episode import LINKED_BY, view_episode
+    from freehold.record.derive import Deriver
+    from freehold.record.episodes.read import read_episode
+
+    wanted = asked.query.get("id", "")
+    if not wanted:
+        raise NotFound("The address names no episode.", "Follow a link here.")
+    found = read_episode(store, wanted, derive=Deriver(asked.settings.upstreams), key=asked.query.get("key"))
+    return render(
+        "episode.html",
+        episode=found,
+        view=view_episode(found),
+        steps=len(found.steps),
+        began_ns=found.steps[0].at_ns,
+        LINKED_BY=LINKED_BY,
     )
 
 
