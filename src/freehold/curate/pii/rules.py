@@ -34,6 +34,17 @@ class Rule:
             else:
                 at = match.start() + 1
 
+    def apply_from(self, text: str, first: int, last: int, end: int) -> Iterator[Span]:
+        """Findings that begin in `text[first:last]` and end before `end`."""
+        at = first
+        while at < last:
+            match = self.pattern.match(text, at, end)
+            span = None if match is None else self.look(match)
+            at += 1
+            if span is not None and span.confidence >= LEAST:
+                yield span
+                at = max(at, span.end)
+
 
 def rule(kind: str, pattern: str, sure: Callable[[re.Match[str]], float] | float, flags: int = 0) -> Rule:
     """A rule that finds the group `v` of each match, or all of it; `sure`: how sure it is (0: it is none)."""

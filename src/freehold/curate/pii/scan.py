@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from freehold.curate.pii.identity import BIRTH_TRIGGER, BIRTHS, NUMBERS
@@ -22,7 +22,7 @@ from freehold.curate.pii.network import EMAILS, IPV4, IPV6, MACS, SPELT_EMAIL
 from freehold.curate.pii.phones import RULES as PHONES
 from freehold.curate.pii.pseudonyms import blank_pseudonyms
 from freehold.curate.pii.rules import Rule
-from freehold.curate.pii.secrets import ARMOUR, ASSIGNED, ASSIGNED_TRIGGER, JWT, TOKENS, WEBHOOK
+from freehold.curate.pii.secrets import ARMOUR, ASSIGNED, ASSIGNED_TRIGGER, JWT, TOKEN_TRIGGER, TOKENS, WEBHOOK
 from freehold.curate.pii.spans import Span, resolve
 
 _SHORT = 400
@@ -37,17 +37,20 @@ class _Family(NamedTuple):
     right: int
     """Margin, in characters, that the rules are given around a piece."""
     rules: tuple[Rule, ...]
+    begins: bool = False
+    """A match begins in the left margin or the piece: it need not be looked for further on."""
 
 
 _FISCAL = tuple(rule for rule in NUMBERS if rule.pattern.search("RSSMRA85T10A562S"))
 _FAMILIES = (
     _Family(r"-----BEGIN ", 0, 33_000, (ARMOUR,)),
     _Family(r"eyJ[A-Za-z0-9_-]{8,}\.eyJ", 2, 11_000, (JWT,)),
-    _Family(r"[A-Za-z0-9_-]{16,}", 24, 40, (*TOKENS, *COINS, *_FISCAL)),
+    _Family(TOKEN_TRIGGER, 4, 450, TOKENS),
+    _Family(r"[A-Za-z0-9]{16,}", 8, 60, (*COINS, *_FISCAL)),
     _Family(r"hooks\.slack\.com", 10, 150, (WEBHOOK,)),
     _Family(r"@", 330, 330, EMAILS),
     _Family(r"[(\[{] ?(?i:at|@) ?[)\]}]", 70, 400, (SPELT_EMAIL,)),
-    _Family(ASSIGNED_TRIGGER, 8, 620, ASSIGNED),
+    _Family(ASSIGNED_TRIGGER, 8, 620, ASSIGNED, begins=True),
     _Family(BIRTH_TRIGGER, 8, 80, (BIRTHS,)),
     _Family(r"[A-Za-z]{2}[0-9]{2}[ \x{a0}-]?[A-Za-z0-9]{4}", 1, 70, (IBAN,)),
     _Family(r"(?:[0-9A-Fa-f]{0,4}:){2,7}|(?:[0-9A-Fa-f]{2}-){5}|(?:[0-9A-Fa-f]{4}\.){2}", 4, 32, (IPV6, *MACS)),
@@ -84,10 +87,7 @@ def find_many(texts: Sequence[str], kinds: Collection[str] = KINDS) -> list[list
         pieces = series.str.extract_all(family.trigger)
         places: list[int] = (pieces.list.len() > 0).arg_true().to_list()
         for place in places:
-            view = views[place]
-            for start, end in _regions(view, pieces[place], family):
-                for rule in family.rules:
-                    found[place].extend(rule.apply(view, start, end))
+            found[place].extend(_near(views[place], pieces[place], family))
     return [resolve(span for span in spans if span.kind in kinds) for spans in found]
 
 
@@ -102,14 +102,33 @@ def _view(text: str) -> str:
     return blank_pseudonyms(text)
 
 
-def _regions(view: str, pieces: Iterable[str], family: _Family) -> list[tuple[int, int]]:
-    """Where the pieces stand, with margins; those that touch are one."""
-    regions: list[tuple[int, int]] = []
+def _near(view: str, pieces: Iterable[str], family: _Family) -> Iterator[Span]:
+    """What the family's rules find around pieces."""
+    places = list(_places(view, pieces))
+    if family.begins:
+        for start, end in places:
+            for rule in family.rules:
+                yield from rule.apply_from(view, max(0, start - family.left), end, end + family.right)
+        return
+    for start, end in _regions(places, family.left, family.right):
+        for rule in family.rules:
+            yield from rule.apply(view, start, min(end, len(view)))
+
+
+def _places(view: str, pieces: Iterable[str]) -> Iterator[tuple[int, int]]:
+    """Where the pieces stand."""
     at = 0
     for piece in pieces:
         start = view.index(piece, at)
         at = start + len(piece)
-        low, high = max(0, start - family.left), min(len(view), at + family.right)
+        yield start, at
+
+
+def _regions(places: Iterable[tuple[int, int]], left: int, right: int) -> list[tuple[int, int]]:
+    """The places with margins; those that touch are one."""
+    regions: list[tuple[int, int]] = []
+    for start, end in places:
+        low, high = max(0, start - left), end + right
         if regions and low <= regions[-1][1]:
             regions[-1] = (regions[-1][0], high)
         else:

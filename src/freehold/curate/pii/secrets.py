@@ -24,53 +24,54 @@ _URLSAFE = r"[A-Za-z0-9_-]"
 _ALNUM = r"[A-Za-z0-9]"
 _HEX = r"[0-9a-f]"
 
-_FORMS: tuple[tuple[str, str], ...] = (
-    ("anthropic-key", rf"sk-ant-[a-z]{{2,8}}\d\d-{_URLSAFE}{{32,128}}"),
-    ("openrouter-key", rf"sk-or-v1-{_HEX}{{64}}"),
-    ("openai-key", rf"sk-(?:proj|svcacct|admin|None)-{_URLSAFE}{{20,200}}"),
-    ("openai-key", rf"sk-{_ALNUM}{{20}}T3BlbkFJ{_ALNUM}{{20}}"),
-    ("sk-key", rf"sk-(?=[A-Za-z]{{0,40}}\d){_ALNUM}{{32,64}}"),
-    ("freehold-key", rf"fh-(?=\D{{0,31}}\d){_URLSAFE}{{32}}"),
-    ("aws-key", r"(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}"),
-    ("google-key", rf"AIza{_URLSAFE}{{35}}"),
-    ("google-key", rf"GOCSPX-{_URLSAFE}{{28}}"),
-    ("google-key", rf"ya29\.{_URLSAFE}{{20,400}}"),
-    ("azure-key", r"[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),
-    ("github-token", rf"github_pat_{_ALNUM}{{22}}_{_ALNUM}{{59}}"),
-    ("gitlab-token", rf"gl(?:pat|dt|rt|ptt|cbt|ft|soat|agent|oas|imt|ffct)-{_URLSAFE}{{20,64}}"),
-    ("slack-token", r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,200}"),
-    ("slack-token", rf"xapp-\d-{_ALNUM}{{6,20}}-\d{{6,20}}-{_HEX}{{32,80}}"),
-    ("stripe-key", rf"(?:sk|rk)_(?:live|test)_{_ALNUM}{{16,128}}"),
-    ("stripe-key", rf"whsec_{_ALNUM}{{32,64}}"),
-    ("huggingface-token", r"hf_[A-Za-z0-9]{34,40}"),
-    ("pypi-token", r"pypi-AgE[A-Za-z0-9_-]{50,250}"),
-    ("sendgrid-key", rf"SG\.{_URLSAFE}{{22}}\.{_URLSAFE}{{43}}"),
-    ("telegram-token", rf"\d{{8,10}}:A{_URLSAFE}{{34}}"),
-    ("twilio-key", rf"SK{_HEX}{{32}}"),
-    ("digitalocean-token", rf"do[opr]_v1_{_HEX}{{64}}"),
-    ("shopify-token", r"shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
-    ("mailgun-key", rf"key-{_HEX}{{32}}"),
-    ("groq-key", rf"gsk_{_ALNUM}{{48,60}}"),
-    ("replicate-token", rf"r8_{_ALNUM}{{37}}"),
-    ("xai-key", rf"xai-{_ALNUM}{{60,90}}"),
-    ("perplexity-key", rf"pplx-{_ALNUM}{{40,60}}"),
-    ("databricks-token", rf"dapi{_HEX}{{32}}(?:-\d)?"),
-    ("nvidia-key", rf"nvapi-{_URLSAFE}{{60,70}}"),
-    ("linear-key", rf"lin_(?:api|oauth)_{_ALNUM}{{32,64}}"),
-    ("postman-key", rf"PMAK-{_HEX}{{24}}-{_HEX}{{34}}"),
-    ("newrelic-key", r"NRAK-[A-Z0-9]{27}"),
-    ("vault-token", rf"hv[bs]\.{_URLSAFE}{{24,200}}"),
-    ("docker-token", rf"dckr_(?:pat|oat)_{_URLSAFE}{{27,32}}"),
-    ("grafana-token", rf"gl(?:c|sa)_{_URLSAFE}{{32,200}}"),
-    ("atlassian-token", r"ATATT3[A-Za-z0-9_=-]{60,200}"),
-    ("age-key", r"AGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}"),
+_FORMS: tuple[tuple[str, str, str], ...] = (
+    ("anthropic-key", "sk-ant-", rf"[a-z]{{2,8}}\d\d-{_URLSAFE}{{32,128}}"),
+    ("openrouter-key", "sk-or-v1-", rf"{_HEX}{{64}}"),
+    ("openai-key", "sk-(?:proj|svcacct|admin|None)-", rf"{_URLSAFE}{{20,200}}"),
+    ("openai-key", "sk-", rf"{_ALNUM}{{20}}T3BlbkFJ{_ALNUM}{{20}}"),
+    ("sk-key", "sk-", rf"(?=[A-Za-z]{{0,40}}\d){_ALNUM}{{32,64}}"),
+    ("freehold-key", "fh-", rf"(?=\D{{0,31}}\d){_URLSAFE}{{32}}"),
+    ("aws-key", "(?:AKIA|ASIA|ABIA|ACCA)", "[A-Z2-7]{16}"),
+    ("google-key", "AIza", rf"{_URLSAFE}{{35}}"),
+    ("google-key", "GOCSPX-", rf"{_URLSAFE}{{28}}"),
+    ("google-key", r"ya29\.", rf"{_URLSAFE}{{20,400}}"),
+    ("azure-key", "[A-Za-z0-9_~.]{3}[0-9]Q~", "[A-Za-z0-9_~.-]{31,34}"),
+    ("github-token", "github_pat_", rf"{_ALNUM}{{22}}_{_ALNUM}{{59}}"),
+    ("gitlab-token", "gl(?:pat|dt|rt|ptt|cbt|ft|soat|agent|oas|imt|ffct)-", rf"{_URLSAFE}{{20,64}}"),
+    ("slack-token", "xox[abeoprs]", r"(?:\.xox[bp])?-[A-Za-z0-9-]{10,200}"),
+    ("slack-token", "xapp-", rf"\d-{_ALNUM}{{6,20}}-\d{{6,20}}-{_HEX}{{32,80}}"),
+    ("stripe-key", "(?:sk|rk)_(?:live|test)_", rf"{_ALNUM}{{16,128}}"),
+    ("stripe-key", "whsec_", rf"{_ALNUM}{{32,64}}"),
+    ("huggingface-token", "hf_", rf"{_ALNUM}{{34,40}}"),
+    ("pypi-token", "pypi-AgE", rf"{_URLSAFE}{{50,250}}"),
+    ("sendgrid-key", r"SG\.", rf"{_URLSAFE}{{22}}\.{_URLSAFE}{{43}}"),
+    ("telegram-token", "[0-9]{8,10}:A", rf"{_URLSAFE}{{34}}"),
+    ("twilio-key", "SK[0-9a-f]{8}", rf"{_HEX}{{24}}"),
+    ("digitalocean-token", "do[opr]_v1_", rf"{_HEX}{{64}}"),
+    ("shopify-token", "shp(?:at|ca|pa|ss)_", "[0-9a-fA-F]{32}"),
+    ("mailgun-key", "key-[0-9a-f]{8}", rf"{_HEX}{{24}}"),
+    ("groq-key", "gsk_", rf"{_ALNUM}{{48,60}}"),
+    ("replicate-token", "r8_", rf"{_ALNUM}{{37}}"),
+    ("xai-key", "xai-", rf"{_ALNUM}{{60,90}}"),
+    ("perplexity-key", "pplx-", rf"{_ALNUM}{{40,60}}"),
+    ("databricks-token", "dapi", rf"{_HEX}{{32}}(?:-\d)?"),
+    ("nvidia-key", "nvapi-", rf"{_URLSAFE}{{60,70}}"),
+    ("linear-key", "lin_(?:api|oauth)_", rf"{_ALNUM}{{32,64}}"),
+    ("postman-key", "PMAK-", rf"{_HEX}{{24}}-{_HEX}{{34}}"),
+    ("newrelic-key", "NRAK-", "[A-Z0-9]{27}"),
+    ("vault-token", r"hv[bs]\.", rf"{_URLSAFE}{{24,200}}"),
+    ("docker-token", "dckr_(?:pat|oat)_", rf"{_URLSAFE}{{27,32}}"),
+    ("grafana-token", "gl(?:c|sa)_", rf"{_URLSAFE}{{32,200}}"),
+    ("atlassian-token", "ATATT3", "[A-Za-z0-9_=-]{60,200}"),
+    ("age-key", "AGE-SECRET-KEY-1", "[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}"),
 )
-"""Kind and form; where two forms fit, the first is the kind."""
+"""Kind, how it begins, and the rest; where two forms fit, the first is the kind."""
 
-_KIND_OF = {f"k{place}": kind for place, (kind, _) in enumerate(_FORMS)}
+TOKEN_TRIGGER = "|".join(dict.fromkeys([start for _, start, _ in _FORMS] + ["gh[opusr]_", "npm_"]))
+_KIND_OF = {f"k{place}": kind for place, (kind, _, _) in enumerate(_FORMS)}
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
-    + "|".join(f"(?P<k{place}>{form})" for place, (_, form) in enumerate(_FORMS))
+    + "|".join(f"(?P<k{place}>{start}{rest})" for place, (_, start, rest) in enumerate(_FORMS))
     + r")(?![A-Za-z0-9_])"
 )
 _CHECKED = re.compile(
