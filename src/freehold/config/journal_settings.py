@@ -18,7 +18,8 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sync_ms: _Positive = 50.0
     """What was recorded outlives the death of a worker at once, and a power cut after at most this."""
     strict: bool = False
-    """True: a response ends only after its record would outlive a power cut as well. Each then waits for the disk."""
+    """True: a response ends only after its record would outlive a power cut as well. Each then waits for the disk, and
+    a worker's responses one after the other."""
     segment_bytes: _SegmentBytes = 67_108_864
     """A segment is a file; once it is this long the next one is begun."""
     keep_sealed_hours: _Hours = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,23 @@ def test_a_keyring_without_the_key(keyring: Keyring, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as raised:
         journal_keys(JournalSettings(encryption_keyring="ours"), keyring=keyring)
     assert "hunter2" not in str(raised.value) and "no key at all" not in str(raised.value)
+
+
+def test_a_system_without_a_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real package, told that there is none."""
+    keyring = pytest.importorskip("keyring", reason="needs freehold[keyring]")
+    from keyring.backends.fail import Keyring as NoKeyring
+
+    before = keyring.get_keyring()
+    keyring.set_keyring(NoKeyring())
+    try:
+        with pytest.raises(ConfigError, match="cannot be read: NoKeyringError"):
+            journal_keys(JournalSettings(encryption_keyring="ours"))
+    finally:
+        keyring.set_keyring(before)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    with pytest.raises(ConfigError, match="package is not installed"):
+        journal_keys(JournalSettings(encryption_keyring="ours"))
 
 
 WRONG: list[Callable[[str], str]] = [
