@@ -38,8 +38,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, None]:
             parent = f"w{truth.parent}" if truth.parent else None
             said = {"episode": "night", "agent": f"w{truth.agent}", "parent": parent, "linked": "url", "key": "key_1"}
             journal.append(msgspec.structs.replace(_at(trace, later + 1), **said))
-        for number, key in enumerate(("key_1", "key_2")):
-            odd: dict[str, Any] = {"episode": NAME if number else "night", "agent": SCRIPT, "parent": SCRIPT + "x", "key": key}
+        for number in range(2):
+            odd: dict[str, Any] = {"episode": NAME if number else "night", "agent": SCRIPT, "parent": SCRIPT + "x"}
             odd |= {"status": 500, "error": SCRIPT, "model": SCRIPT, "answered_by": SCRIPT, "key": "key_2"}
             journal.append(msgspec.structs.replace(_at(traffic.traces[number], later + 2), **odd))
         judged: dict[str, Any] = {"feedback_id": "fb_0011223344", "trace_id": "", "at_ns": 1}
