@@ -77,6 +77,9 @@ def _look_at(table: _Table, work: Work, what: bytes, known: Any) -> _Table:
 
 
 def _connect(address: str) -> None:
+    if address.startswith(("127.", "localhost")):
+        # Else Ray takes a loopback address for this machine's address in the network, where a local cluster is not.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         ray: Any = import_module("ray")
     except ImportError as error:
