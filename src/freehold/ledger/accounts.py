@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -42,9 +41,8 @@ _COUNTS = ("requests", "failed", "owned", "input_tokens", "output_tokens", "owne
 _BACKGROUND = {"audit": "audits", "repeat": "repeats", "rung": "wasted", "shadow": "shadows", "judge": "judges",
                "drill": "audits"}  # fmt: skip
 """Kind of trace → its account."""
-_GROUPS = ("day", "task", "key", "model")
-_DAY_SECONDS = 86_400
-_DAY = pl.col("at_ns") // (_DAY_SECONDS * 1_000_000_000)
+_DAY_NS = 86_400 * 1_000_000_000
+_ADDED_UP = pl.exclude("by", "group").sum()
 _SUMS, _PAIRS = "ledger-1", "ledger-pairs-1"
 """Names of the sums that are kept (`freehold.store.summaries`): count up whenever they come to mean something else."""
 _AMOUNTS = ("spent", "rungs", "would_have", *dict.fromkeys(_BACKGROUND.values()))
@@ -103,8 +101,18 @@ def _unsealed(store: Store, since_ns: int | None, until_ns: int | None, derive: 
 
 
 def _summarise(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """Sums by day, task, key and model, from which every line is made."""
-    return _with_accounts(rows).group_by(_DAY.alias("day"), "task", pl.col("key").fill_null(""), "model").agg(_sums())
+    """The sums of each line: `by` which breakdown, and of which `group` in it."""
+    accounts = _with_accounts(rows)
+    groups = {
+        "day": (pl.col("at_ns") // _DAY_NS).cast(pl.String),
+        "task": pl.col("task"),
+        "key": pl.col("key").fill_null(""),
+        "model": pl.col("model"),
+    }
+    return pl.concat(
+        accounts.group_by(group.alias("group")).agg(_sums()).select(pl.lit(by).alias("by"), pl.all())
+        for by, group in groups.items()
+    )
 
 
 def _ledger(
@@ -115,15 +123,13 @@ def _ledger(
     since_ns: int | None,
     until_ns: int | None,
 ) -> Ledger:
-    figures = pl.exclude(_GROUPS).sum()
-    dates = {day: datetime.fromtimestamp(day * _DAY_SECONDS, UTC).date().isoformat() for day in sums["day"].unique()}
-    days = _lines(sums.with_columns(day=pl.col("day").replace_strict(dates, return_dtype=pl.String)), "day", {})
+    total = sums.filter(pl.col("by") == "task").select(_ADDED_UP).row(0, named=True)
     return Ledger(
         since_ns=since_ns,
         until_ns=until_ns,
-        total=_line("total", "Total", sums.select(figures).row(0, named=True)),
+        total=_line("total", "Total", total),
         tasks=_by_requests(_lines(sums, "task", task_names)),
-        days=days,
+        days=tuple(sorted(_lines(sums, "day", {}), key=lambda line: line.key)),
         keys=_by_requests(_lines(sums, "key", {"": "(no key)", **key_names})),
         models=_by_requests(_lines(sums, "model", {})),
         check=check,
@@ -184,9 +190,12 @@ def _sums() -> list[pl.Expr]:
     return [*sums, pl.col("moved").sum()]
 
 
-def _lines(sums: pl.DataFrame, key: str, names: Mapping[str, str]) -> tuple[Line, ...]:
-    grouped = sums.group_by(key).agg(pl.exclude(_GROUPS).sum()).sort(key)
-    return tuple(_line(row[key], names.get(row[key], row[key]), row) for row in grouped.iter_rows(named=True))
+def _lines(sums: pl.DataFrame, by: str, names: Mapping[str, str]) -> tuple[Line, ...]:
+    grouped = sums.filter(pl.col("by") == by).group_by("group").agg(_ADDED_UP).sort("group")
+    if by == "day":
+        grouped = grouped.with_columns(group=pl.from_epoch(pl.col("group").cast(pl.Int64), "d").dt.to_string("iso"))
+    rows = grouped.iter_rows(named=True)
+    return tuple(_line(row["group"], names.get(row["group"], row["group"]), row) for row in rows)
 
 
 def _line(key: str, name: str, row: Mapping[str, Any]) -> Line:

@@ -118,8 +118,8 @@ def trace_frame(traces: Sequence[Trace], derived: Sequence[Derived]) -> pl.DataF
     traces, derived = [traces[place] for place in order], [derived[place] for place in order]
     return pl.DataFrame(
         [
-            *(_column(name, [getattr(trace, name) for trace in traces], kind) for name, kind in TRACE_FIELDS.items()),
-            *(_column(name, [getattr(item, name) for item in derived], kind) for name, kind in DERIVED_FIELDS.items()),
+            *_columns(Trace, traces, TRACE_FIELDS),
+            *_columns(Derived, derived, DERIVED_FIELDS),
             pl.repeat(SCHEMA_VERSION, len(traces), dtype=pl.Int64, eager=True).alias("schema_version"),
         ]
     )
@@ -143,7 +143,14 @@ def _place(trace: Trace) -> tuple[bool, str, int]:
     return trace.episode is not None, trace.episode or "", trace.at_ns
 
 
-def _column(name: str, values: list[Any], kind: Any) -> pl.Series:
+def _columns(of: type[msgspec.Struct], items: Sequence[msgspec.Struct], kinds: Mapping[str, Any]) -> list[pl.Series]:
+    """The fields that `kinds` names, of each item; taken out all at once, which is the quickest."""
+    fields = of.__struct_fields__
+    values = dict(zip(fields, zip(*map(msgspec.structs.astuple, items), strict=True), strict=True)) if items else {}
+    return [_column(name, values.get(name, ()), kind) for name, kind in kinds.items()]
+
+
+def _column(name: str, values: Sequence[Any], kind: Any) -> pl.Series:
     if name == "attempts" and not any(values):  # nearly always; a list of empty lists takes as long as all the rest
         return pl.Series(name, [[]], kind).new_from_index(0, len(values))
     return pl.Series(name, values, kind, strict=False)

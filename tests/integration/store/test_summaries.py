@@ -132,7 +132,7 @@ def test_the_newest_are_found_wherever_they_lie(tmp_path: Path, order: range) ->
 
 
 READ_BACKLOG = """
-import resource, sys
+import sys
 from pathlib import Path
 from store_fixtures import open_store
 from freehold.record.derive import Deriver
@@ -140,14 +140,15 @@ from freehold.store.read_traces import read_traces
 store = open_store(Path(sys.argv[1]))
 rows = read_traces(store, columns=("trace_id", "status"), derive=Deriver({}))
 last = read_traces(store, derive=Deriver({}), newest_first=True, limit=5)
-print(rows.height, last.height, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
+print(rows.height, last.height, int(peak) // 1024)
 """
 
 
 def test_a_backlog_that_nobody_sealed_is_read_in_bounded_memory(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     writer = store.open_journal()
-    for number in range(2500):  # 250 MB of bodies
+    for number in range(3000):  # 300 MB of bodies, which records and rows would hold twice
         writer.append(make_trace(number, size=100_000))
     writer.close()
     store.close()
@@ -157,5 +158,5 @@ def test_a_backlog_that_nobody_sealed_is_read_in_bounded_memory(tmp_path: Path) 
     done = subprocess.run(command, capture_output=True, env=environment, timeout=120, check=False)
     assert done.returncode == 0, done.stderr.decode()
     rows, last, peak_mb = map(int, done.stdout.split())
-    assert (rows, last) == (2500, 5)
-    assert peak_mb < 330, f"{peak_mb} MB: the bodies were kept"
+    assert (rows, last) == (3000, 5)
+    assert peak_mb < 420, f"{peak_mb} MB: the bodies were kept"
