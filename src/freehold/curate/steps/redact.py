@@ -8,10 +8,11 @@ import polars as pl
 
 from freehold.config.curate_settings import Redact, Secrets
 from freehold.curate.pii import KINDS, PERSONAL, SECRETS, Redactor, find_many, make_engine
-from freehold.curate.steps.base import Chosen, Scope, kept_all, kept_where
+from freehold.curate.steps.base import Chosen, Scope, kept_all
 from freehold.domain.errors import ConfigError
 
-_TEXTS = ("prompt", "answer")
+_TEXTS = ("prompt", "answer", "label", "edit")
+"""What people wrote in feedback too: the best answer may be taken from it, later on."""
 _NO_SECRET = bytes(32)
 """Masks are drawn with nothing."""
 
@@ -51,10 +52,7 @@ class RedactStep:
         if asked.engine != "builtin" and not asked.kinds:
             kinds = ()  # all that the engine knows
         redactor = Redactor(known.item(), asked.mode, engine=make_engine(asked.engine, kinds, asked.model))
-        return pl.DataFrame(
-            {name: [done.text for done in redactor.redact_many(rows.get_column(name).to_list())] for name in _TEXTS},
-            schema=dict.fromkeys(_TEXTS, pl.String),
-        )
+        return _redacted(redactor, rows)
 
     def choose(self, rows: pl.DataFrame) -> Chosen:
         """All rows stay."""
@@ -72,18 +70,26 @@ class SecretsStep:
         self._settings = settings
 
     def measure(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """`_secret`: whether there is one; or the texts with masks."""
-        texts = {name: rows.get_column(name).to_list() for name in _TEXTS}
+        """`_secret`: the kind of the first that is found, null if none is; or the texts with masks."""
         if self._settings.action == "mask":
-            redactor = Redactor(_NO_SECRET, "mask", tuple(SECRETS))
-            masked = {name: [done.text for done in redactor.redact_many(some)] for name, some in texts.items()}
-            return pl.DataFrame(masked, schema=dict.fromkeys(_TEXTS, pl.String))
-        in_prompt, in_answer = (find_many(some, tuple(SECRETS)) for some in texts.values())
-        held = [bool(one or other) for one, other in zip(in_prompt, in_answer, strict=True)]
-        return pl.DataFrame({"_secret": held}, schema={"_secret": pl.Boolean})
+            return _redacted(Redactor(_NO_SECRET, "mask", tuple(SECRETS)), rows)
+        found = [find_many(rows.get_column(name).fill_null("").to_list(), tuple(SECRETS)) for name in _TEXTS]
+        firsts = [next((span.kind for spans in row for span in spans), None) for row in zip(*found, strict=True)]
+        return pl.DataFrame({"_secret": firsts}, schema={"_secret": pl.String})
 
     def choose(self, rows: pl.DataFrame) -> Chosen:
         """Rows with secrets go, unless these were masked."""
         if "_secret" not in rows.columns:
             return kept_all(rows)
-        return kept_where(~rows.get_column("_secret"), "holds a secret")
+        kinds = rows.get_column("_secret")
+        return Chosen(kinds.is_null(), "holds a secret: " + kinds)
+
+
+def _redacted(redactor: Redactor, rows: pl.DataFrame) -> pl.DataFrame:
+    """The texts of the rows, redacted; what is null stays so."""
+    columns: dict[str, list[str | None]] = {}
+    for name in _TEXTS:
+        texts: list[str | None] = rows.get_column(name).to_list()
+        done = redactor.redact_many([text or "" for text in texts])
+        columns[name] = [None if text is None else one.text for text, one in zip(texts, done, strict=True)]
+    return pl.DataFrame(columns, schema=dict.fromkeys(_TEXTS, pl.String))

@@ -135,12 +135,15 @@ def test_lengths_and_languages() -> None:
 def test_personal_data_gives_way_to_the_same_pseudonym_and_certify_rows_stay_as_they_came() -> None:
     mail = "write to jane.roe@corp-mail.net please"
     rows = make_rows(
-        {"prompt": mail}, {"prompt": f"again: {mail}", "answer": mail}, {"prompt": mail, "part": "certify"}
+        {"prompt": mail, "edit": mail},
+        {"prompt": f"again: {mail}", "answer": mail},
+        {"prompt": mail, "part": "certify"},
     )
     done = run(rows, {"step": "redact"}, batch_rows=1)
     first, second, third = done.rows.get_column("prompt")
     assert "jane.roe" not in first + second and second == f"again: {first}" and third == mail
     assert done.rows.get_column("answer").to_list() == ["yes", first, "yes"]
+    assert done.rows.get_column("edit").to_list() == [first, None, None]
     assert done.rows.get_column("changed").to_list() == ["redact", "redact", ""]
     assert done.steps[0].changed == 2 and done.steps[0].gave == 3
     with pytest.raises(ConfigError, match="shoe-size"):
@@ -153,7 +156,7 @@ def test_personal_data_gives_way_to_the_same_pseudonym_and_certify_rows_stay_as_
 
 def test_rows_with_secrets_go_or_are_masked() -> None:
     rows = make_rows({"prompt": "my key is AKIA" + "Z7QX3TPL5VWN2RKB is it valid"}, {"prompt": "my key does not turn"})
-    assert why(run(rows, {"step": "secrets"})) == {"r0": "holds a secret"}
+    assert why(run(rows, {"step": "secrets"})) == {"r0": "holds a secret: aws-key"}
     masked = run(rows, {"step": "secrets", "action": "mask"})
     assert "Z7QX3" not in masked.rows.get_column("prompt")[0] and masked.steps[0].changed == 1
 
