@@ -143,8 +143,8 @@ def _preview(store: Store, kind: ErasureKind, value: str, *, datasets: bool, as_
     if as_json:
         echo_json(found._asdict())
         return
-    counts = ", ".join(f"{count} {place}" for place, count in found.removed.items())
-    click.echo(f"To be removed: {counts}.")
+    names = {"traces": "traces", "feedback": "judgements", "journals": "not sealed yet"}
+    click.echo("To be removed: " + ", ".join(f"{found.removed[place]} {name}" for place, name in names.items()) + ".")
     for holder in found.holders:
         click.echo(_sentence(holder, goes=datasets))
 

@@ -16,7 +16,7 @@ from freehold.config import CacheSettings, UpstreamSettings
 from freehold.domain.evidence import Certificate, Dataset, Sample, Student, Verdict
 from freehold.domain.ids import new_id
 from freehold.domain.policy import Policy, Rung, TaskPolicy
-from freehold.domain.tasks import AnswerForm
+from freehold.domain.tasks import AnswerForm, Task
 from freehold.domain.traces import Feedback, Trace
 from freehold.gateway.cache import ResponseCache, tenant_of
 from freehold.record.sealer import Sealer
@@ -132,6 +132,7 @@ class House:
             Student(student_id="st_1", task=TASK, dataset_id="ds_1", kind="classifier", path="students/one",
                     sha256="0" * 64, verdicts=(verdict,), metrics={}, created_ns=1)
         )  # fmt: skip
+        self.store.control.tasks.put(Task(task_id=TASK, name="test", created_ns=1, updated_ns=1))
         self.store.control.certificates.put(certificate())
         rung = Rung(student="st_1", path="students/one", sha256="0" * 64, threshold=0.5, novelty_limit=1.0,
                     certificate="ce_1", fingerprints=())  # fmt: skip

@@ -26,6 +26,8 @@ MIN_OF_VALUE = 3
 COVERED = 0.8
 """Share of the rows whose answer must be such a value."""
 _COLUMNS = 2**18
+_MODEL: dict[str, Any] = {"loss": "log_loss", "alpha": 1e-5, "max_iter": 15, "tol": None}
+"""Logistic regression, by a fixed number of passes: it is the same however well it converges."""
 
 
 class Consensus(NamedTuple):
@@ -44,11 +46,13 @@ def find_consensus(claimed: pl.DataFrame, seed: int = 0) -> Consensus:
     """
     nothing = np.zeros(claimed.height, np.bool_)
     values = _values(claimed)
-    if claimed.height < MIN_ROWS or len(values) < 2:
-        return Consensus(nothing, "There are too few rows, or they all have one answer.")
     rights = claimed.get_column("right").drop_nulls()
+    if claimed.height < MIN_ROWS:
+        return Consensus(nothing, f"There are too few rows: {claimed.height} of {MIN_ROWS}.")
     if len(values) > MAX_VALUES or rights.filter(rights.is_in(values)).len() < COVERED * rights.len():
         return Consensus(nothing, "The answers are open: there is no list of values to predict.")
+    if len(values) < 2:
+        return Consensus(nothing, "All rows have one answer.")
     chances = _predicted(claimed, values, seed)
     return Consensus(_contradicted(claimed, values, chances), "")
 
@@ -86,7 +90,7 @@ def _predicted(claimed: pl.DataFrame, values: list[str], seed: int) -> NDArray[n
         seen = np.unique(target[learn])
         if not held_out.any() or len(seen) < 2:
             continue
-        model: Any = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=15, tol=-np.inf, random_state=seed)
+        model: Any = SGDClassifier(**_MODEL, random_state=seed)
         model.fit(features[learn], target[learn])
         chances[np.ix_(held_out, seen)] = model.predict_proba(features[held_out])
     return chances
