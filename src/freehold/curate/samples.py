@@ -31,6 +31,8 @@ TUNE_SHARE = 0.08
 """The rest certifies."""
 ESCALATED = frozenset(("novel", "uncertain"))
 """A rung was in force, and left the request to the incumbent."""
+IMPORTED = "imported"
+"""Recorded elsewhere. Nobody here knows how it was drawn from all traffic: it fits and tunes, and never certifies."""
 UNSELECTED = frozenset(("no-rung", "policy-stale", "student-missing", "ladder-unusable"))
 """The incumbent answered, and would have whatever the request was."""
 
@@ -66,7 +68,7 @@ def collect_samples(
         if prompt is None:
             left_out["not plain text"] += 1
             continue
-        selected = row["kind"] == "audit" or row["reason"] in ESCALATED
+        selected = row["kind"] == "audit" or row["reason"] in ESCALATED or row["reason"] == IMPORTED
         part = parts.of(row["task"], prompt, selected=selected, uniform=uniform)
         if part == "certify" and not uniform:
             left_out["escalated, and its prompt certifies"] += 1
@@ -104,7 +106,7 @@ class _Parts:
         self._known: dict[str, Part] = {}
 
     def of(self, task: str, prompt: str, *, selected: bool, uniform: bool) -> Part:
-        """The part of `prompt`; `selected`: it was seen while a rung was in force."""
+        """The part of `prompt`; `selected`: it was seen while a rung was in force, or elsewhere."""
         folded = fold(prompt)
         part = self._known.get(folded)
         if part is None:
@@ -163,7 +165,7 @@ def _usable(row: Mapping[str, Any], model: str) -> tuple[str, bool]:
         return "", True
     if row["reason"] in ESCALATED:
         return "", share_of(row["trace_id"]) < row["audit_probability"]
-    if row["reason"] == "pinned":
+    if row["reason"] in ("pinned", IMPORTED):
         return "", False
     return f"served as {row['reason']}", False
 

@@ -28,6 +28,7 @@ Reason = Literal[
     "ladder-unusable",  # the ladder's files are gone or changed, or one of its models cannot be asked
     "drill",  # an exit drill was in force, whoever answered: neither certified traffic nor evidence
     "fallback",  # another model than the one asked for answered in its place: no evidence of either
+    "imported",  # recorded elsewhere: `Trace.source` says by whom
     "sampled",  # of a call to a rung: asked once more, to see whether it agrees with itself
 ]
 
