@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -18,7 +18,7 @@ from freehold.domain.errors import NotFound, RequestError, RightsError
 if TYPE_CHECKING:
     from freehold.config import Settings
     from freehold.curate.trajectories import Rights
-    from freehold.domain.episodes import Turn
+    from freehold.domain.episodes import Episode, Turn
     from freehold.store import Store
     from freehold.store.read_traces import Derive
 
@@ -32,6 +32,8 @@ class Wanted(msgspec.Struct, frozen=True, order=True):
     episode_id: str
     key: str
     """Empty: traffic without a virtual key."""
+    named: bool
+    """By its callers."""
 
 
 @click.command("export")
@@ -58,7 +60,6 @@ def export_command(
     out of chat, sharegpt and atif, and is named. The same data gives the same bytes.
     """
     from freehold.record.derive import Deriver
-    from freehold.record.episodes.read import read_turns
 
     _, settings = settings_at(config)
     store = open_store(settings)
@@ -66,8 +67,7 @@ def export_command(
     wanted = _wanted(store, derive, episodes, given)
     exporter = _exporter(settings, store, form, given)
     with whole_file(out, exporter.report) as take, _progress(len(wanted), quiet=as_json) as advance:
-        for one in wanted:
-            episode, turns = read_turns(store, one.episode_id, derive=derive, key=one.key)
+        for episode, turns in _read(store, wanted, derive):
             for line in exporter.lines(episode, turns):
                 take(line)
             advance()
@@ -81,11 +81,11 @@ def _wanted(store: Store, derive: Derive, episodes: tuple[str, ...], given: Mapp
     Raises:
         NotFound: none of them is there. RequestError: nothing was asked for.
     """
-    from freehold.record.episodes.read import NO_KEY, read_episode
+    from freehold.record.episodes.read import read_episode
 
     if episodes:
         found = [read_episode(store, name, derive=derive, key=given["key"]) for name in dict.fromkeys(episodes)]
-        return sorted(Wanted(min(s.at_ns for s in one.steps), one.episode_id, one.key or NO_KEY) for one in found)
+        return sorted(map(_wanted_of, found))
     if given["task"] and given["inferred"]:
         raise RequestError("--task looks at runs that callers named.", "Leave out --task or --inferred.")
     if not any(given[name] for name in ("task", "since", "until", "inferred")) and given["key"] is None:
@@ -96,6 +96,26 @@ def _wanted(store: Store, derive: Derive, episodes: tuple[str, ...], given: Mapp
     return chosen
 
 
+def _wanted_of(episode: Episode) -> Wanted:
+    first = episode.steps[0]
+    return Wanted(first.at_ns, episode.episode_id, episode.key or "", first.linked != "inferred")
+
+
+def _read(store: Store, wanted: list[Wanted], derive: Derive) -> Iterator[tuple[Episode, dict[str, Turn]]]:
+    """Named episodes in batches, the others one by one; in the order of `wanted`."""
+    from freehold.record.episodes.many import Named, read_many
+    from freehold.record.episodes.read import read_turns
+
+    many = read_many(store, [Named(one.episode_id, one.key) for one in wanted if one.named], derive=derive)
+    ready = next(many, None)
+    for one in wanted:
+        if not one.named:
+            yield read_turns(store, one.episode_id, derive=derive, key=one.key)
+        elif ready is not None and (ready[0].episode_id, ready[0].key or "") == (one.episode_id, one.key):
+            yield ready
+            ready = next(many, None)  # an episode that was forgotten meanwhile is passed over
+
+
 def _chosen(store: Store, derive: Derive, given: Mapping[str, Any]) -> list[Wanted]:
     import time
 
@@ -104,7 +124,7 @@ def _chosen(store: Store, derive: Derive, given: Mapping[str, Any]) -> list[Want
     since = day_ns(given["since"]) if given["since"] else 0
     until = day_ns(given["until"]) if given["until"] else time.time_ns()
     lines = list_episodes(store, since_ns=since, until_ns=until, derive=derive, infer=given["inferred"])
-    found = [Wanted(line.first_ns, line.episode_id, line.key or NO_KEY) for line in lines]
+    found = [Wanted(line.first_ns, line.episode_id, line.key or NO_KEY, "inferred" not in line.how) for line in lines]
     if given["key"] is not None:
         found = [one for one in found if one.key == given["key"]]
     if given["task"]:

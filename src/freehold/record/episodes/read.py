@@ -8,11 +8,11 @@ from typing import Any, cast
 import msgspec
 import polars as pl
 
-from freehold.domain.episodes import Episode, EpisodeLine, Step, Turn
+from freehold.domain.episodes import Episode, EpisodeLine, Message, Step, Turn
 from freehold.domain.errors import NotFound, RequestError
 from freehold.domain.traces import Feedback, Linked, Trace
 from freehold.record.episodes.digests import digest
-from freehold.record.episodes.hear import Hearing, response_id
+from freehold.record.episodes.hear import Hearing, instructed, response_id
 from freehold.record.episodes.infer import Inferred, first_trace, inferred
 from freehold.record.episodes.messages import answer_of
 from freehold.record.episodes.tools import Offered
@@ -32,7 +32,8 @@ MOST_INFERRED = 200_000
 """Requests in one window: more take too much memory and time to be looked at together."""
 BATCH = 2_000
 _SHOWN = tuple(name for name in Step.__struct_fields__ if name != "retry_of")
-_NEEDED = list(dict.fromkeys((*TRACE_FIELDS, *_SHOWN)))
+NEEDED = list(dict.fromkeys((*TRACE_FIELDS, *_SHOWN)))
+"""Columns of traces that an episode is made from."""
 
 
 def read_episode(store: Store, episode_id: str, *, derive: Derive, key: str | None = None) -> Episode:
@@ -77,9 +78,8 @@ def turns_of(traces: Sequence[Trace]) -> dict[str, Turn]:
         messages, digests = hearing.messages(trace)
         heard = hearing(trace)
         before = by_response.get(heard.previous_id) if heard.previous_id else None
-        if before is not None and before.answer is not None:
-            messages = [*before.messages, before.answer, *messages]
-            digests = (*before.digests, before.answer_digest, *digests)
+        if before is not None:
+            messages, digests = _after(before, messages, digests)
         answer = answer_of(trace)
         turn = Turn(
             trace_id=trace.trace_id,
@@ -93,6 +93,19 @@ def turns_of(traces: Sequence[Trace]) -> dict[str, Turn]:
         if trace.api == "responses" and (identity := response_id(trace)):
             by_response[identity] = turn
     return turns
+
+
+def _after(
+    before: Turn, messages: list[Message], digests: tuple[bytes, ...]
+) -> tuple[list[Message], tuple[bytes, ...]]:
+    """Messages with the history that the provider keeps; instructions are not kept: each request has its own."""
+    start, own = instructed(before.messages), instructed(messages)
+    answer = [] if before.answer is None else [before.answer]
+    said = (before.answer_digest,) if answer else ()
+    return (
+        [*messages[:own], *before.messages[start:], *answer, *messages[own:]],
+        (*digests[:own], *before.digests[start:], *said, *digests[own:]),
+    )
 
 
 def list_episodes(
@@ -121,9 +134,9 @@ def list_episodes(
     begin = since_ns - LOOK_BACK_NS if infer else since_ns
     columns = (*_LISTED, "kind")
     rows = read_traces(store, since_ns=begin, until_ns=until_ns, kinds=("request",), columns=columns, derive=derive)
-    found = _inferred_in(store, begin, until_ns, derive, rows, most) if infer else Inferred({}, {})
+    found = _inferred_in(store, begin, until_ns, derive, rows, most) if infer else Inferred({}, {}, set())
     unsaid = pl.col("trace_id").replace_strict(found.episode_of, default=None, return_dtype=pl.String)
-    linked = pl.when(pl.col("episode").is_null()).then(pl.lit("inferred")).otherwise(pl.col("linked"))
+    linked = pl.when(pl.col("episode").is_null()).then(_found_by(found)).otherwise(pl.col("linked"))
     named = rows.with_columns(linked=linked, episode=pl.coalesce("episode", unsaid))
     return _lines(named.filter(pl.col("episode").is_not_null()), found.agents, since_ns)
 
@@ -204,7 +217,7 @@ def _traces(store: Store, since_ns: int, until_ns: int, derive: Derive, times: S
 
 
 def _read(store: Store, episode_id: str, derive: Derive, key: str | None) -> tuple[Episode, list[Trace]]:
-    rows = read_traces(store, episode=episode_id, kinds=("request",), columns=_NEEDED, derive=derive)
+    rows = read_traces(store, episode=episode_id, kinds=("request",), columns=NEEDED, derive=derive)
     first = first_trace(episode_id)
     if not rows.height and first is not None:
         rows = _inferred_rows(store, episode_id, first, derive)
@@ -218,6 +231,13 @@ def _read(store: Store, episode_id: str, derive: Derive, key: str | None) -> tup
         raise RequestError(
             f"Several callers have an episode {episode_id}: {whose}.", "Say whose: --key ID, or --key ''."
         )
+    exchanges, traces = heard_in(rows)
+    feedback = _feedback(store, episode_id, owners[0], [trace.trace_id for trace in traces])
+    return episode_of(episode_id, owners[0], exchanges, feedback), traces
+
+
+def heard_in(rows: pl.DataFrame) -> tuple[list[Exchange], list[Trace]]:
+    """What rows of one episode (columns `NEEDED`) hold, in the order of time."""
     hearing = Hearing()
     exchanges: list[Exchange] = []
     traces: list[Trace] = []
@@ -225,15 +245,14 @@ def _read(store: Store, episode_id: str, derive: Derive, key: str | None) -> tup
         trace = trace_of(row)
         traces.append(trace)
         exchanges.append(Exchange(msgspec.convert({name: row[name] for name in _SHOWN}, Step), hearing(trace)))
-    feedback = _feedback(store, episode_id, owners[0], [trace.trace_id for trace in traces])
-    return episode_of(episode_id, owners[0], exchanges, feedback), traces
+    return exchanges, traces
 
 
 def _inferred_rows(store: Store, episode_id: str, first: str, derive: Derive) -> pl.DataFrame:
     """The rows of an inferred episode: its first trace says when and whose it is."""
     begun = read_traces(store, trace_ids=[first], columns=["at_ns", "key"], derive=derive)
     if not begun.height:
-        return begun.select(**{name: pl.lit(None).first() for name in _NEEDED}).clear()
+        return begun.select(**{name: pl.lit(None).first() for name in NEEDED}).clear()
     at_ns, key = begun.row(0)
     ahead = HOUR
     while True:
@@ -245,8 +264,14 @@ def _inferred_rows(store: Store, episode_id: str, first: str, derive: Derive) ->
         if ahead >= LOOK_AHEAD_NS or not isinstance(last, int) or last < at_ns + ahead // 2:
             break
         ahead *= 2  # it may go on
-    rows = read_traces(store, **window, trace_ids=steps, columns=_NEEDED, derive=derive)
-    return rows.with_columns(linked=pl.lit("inferred"))
+    rows = read_traces(store, **window, trace_ids=steps, columns=NEEDED, derive=derive)
+    return rows.with_columns(linked=_found_by(found))
+
+
+def _found_by(found: Inferred) -> pl.Expr:
+    """How a request that says of no episode was found to be of one."""
+    by_id = pl.col("trace_id").is_in(list(found.by_response_id))
+    return pl.when(by_id).then(pl.lit("response-id")).otherwise(pl.lit("inferred"))
 
 
 def _feedback(store: Store, episode_id: str, key: str | None, trace_ids: Sequence[str]) -> list[Feedback]:
