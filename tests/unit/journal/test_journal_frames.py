@@ -223,3 +223,37 @@ def test_a_record_over_the_limit_is_refused_and_the_next_is_kept(
     writer.append(kept)
     writer.close()
     assert [record for _, record in read_segment(segment_path(tmp_path / "wk_1", 1))] == [kept]
+
+
+PIECES = [
+    MADE[PLAIN].whole[MADE[PLAIN].starts[1] : MADE[PLAIN].starts[2]],
+    MADE[ENCRYPTED].whole[MADE[ENCRYPTED].starts[1] : MADE[ENCRYPTED].starts[2]],
+    frame_of(b"", b"salt"),
+    frame_of(b"\xc1 too short", b"salt"),
+    frame_of(b"\x28\xb5\x2f\xfd no zstd", b"salt"),
+    frame_of(b"\x93 no record", b"salt"),
+    FIRST_HEADER.pack(FIRST_MAGIC, 5, 7),
+    HEADER.pack(b"\xf5FJ2", 2**32 - 1, b"salt", 0),
+    b"\xf5FJ",
+    GAP * 7,
+    bytes(100),
+]
+
+
+@settings(max_examples=80, deadline=None)
+@given(parts=st.lists(st.sampled_from(PIECES) | st.binary(max_size=20), max_size=12), keyed=st.booleans())
+def test_whatever_lies_there_reading_ends_and_invents_nothing(parts: list[bytes], keyed: bool) -> None:
+    made, content = MADE[PLAIN], b"".join(parts)
+    with tempfile.TemporaryDirectory() as name:
+        path = segment_path(Path(name) / "wk_1", 1)
+        path.parent.mkdir()
+        path.write_bytes(content)
+        try:
+            read = read_segment(path, keys=KEYS if keyed else None)
+            found = [record for _, record in read]
+        except JournalLocked:
+            assert not keyed or PIECES[3] in parts  # bytes that say another key's id
+            return
+    assert all(record == made.records[1] for record in found)
+    bad = [*read.damage, *([read.bad_tail] if read.bad_tail else [])]
+    assert sum(item.length for item in bad) <= len(content)
