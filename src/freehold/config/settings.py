@@ -204,7 +204,8 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     feedback_days: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
     """The same of feedback; what is about a removed trace goes with it."""
     bodies_days: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
-    """Requests and answers older than that are blanked: counts, costs and who answered stay. 0: none is."""
+    """Requests and answers older than that are blanked: counts, costs and who answered stay. 0: none is. What is gone
+    holds no certificate up: audits older than this, or than `traces_days`, no longer count for those in force."""
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

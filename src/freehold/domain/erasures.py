@@ -87,7 +87,7 @@ class Quarantine(msgspec.Struct, frozen=True, kw_only=True):
     """A key, a subject, a source or a trace whose rows stay out of new datasets until this is lifted."""
 
     quarantine_id: str
-    """`qu_` and a hash of kind and value."""
+    """`qu_` and a hash of kind, value and task, under a key of this installation."""
     kind: QuarantineKind
     value: str
     reason: str

@@ -44,7 +44,7 @@ WAIT_SECONDS = 600.0
 MAX_RECENT = 100_000
 RECENT_NS = 24 * 3600 * 10**9
 """What comes about a trace (an audit, a judgement) comes within a day, about; the tombstone knows the traces of that
-day, newest first, at most `MAX_RECENT`."""
+day, and those that were imported, whose ids are the same when they are imported again. At most `MAX_RECENT`."""
 _TICK = 0.1
 
 Kept = Callable[[set[str]], set[str]]
@@ -161,6 +161,7 @@ class _Forgetting:
             self._ways.at_step("purge")
             purge_tables(self._store)
             self._save(episodes=())
+        self._forget_quarantines()
         self._ways.at_step("cache")
         self._count("cached answers", self._ways.clear_cache(lambda ids: _still_recorded(self._store, ids)))
         self._ways.at_step("receipt")
@@ -236,8 +237,7 @@ class _Forgetting:
         """Note what is about to go; when it is gone already, what was noted before stands."""
         if not chosen.trace_ids:
             return
-        newest = chosen.traces.filter(chosen.traces["at_ns"] > self._erasure.at_ns - RECENT_NS)
-        ids = newest.sort("at_ns").tail(MAX_RECENT).get_column("trace_id").to_list()
+        ids = chosen.about(self._erasure.at_ns - RECENT_NS)[-MAX_RECENT:]
         recent = tuple(sorted({*self._erasure.recent, *map(self._short, ids)}))
         episodes = tuple(sorted({*self._erasure.episodes, *chosen.episodes}))
         self._save(recent=recent, traces_sha256=chosen.sha256, episodes=episodes)
@@ -270,6 +270,14 @@ class _Forgetting:
         self._count("copies of journal segments", blanked)
         self._count("imports", blank_imports(self._store.data / "imports", self._value))
         return unread
+
+    def _forget_quarantines(self) -> None:
+        """What was put aside by this name has no rows any more: the name goes from there, too."""
+        for item in self._store.control.quarantines.list():
+            if item.kind == self._asked.kind and item.value == self._value:
+                lifted = item.lifted_ns or time.time_ns()
+                gone = msgspec.structs.replace(item, value=self._erasure.who, reason="Forgotten.", lifted_ns=lifted)
+                self._store.control.quarantines.put(gone)
 
     def _finish(self, unread: Mapping[str, int]) -> Receipt:
         now = time.time_ns()
@@ -342,7 +350,8 @@ def _not_searched(unread: Mapping[str, int]) -> tuple[str, ...]:
         "Requests under way when it was asked: their records are dropped when they come; a cached answer lives until "
         "its time is up.",
         "What students and routers that stay have learned from such rows.",
-        "Blocks of the disk that the file system has freed and not overwritten.",
+        "What others have said that mentions the name: it is known whose data something is by who asked.",
+        "Blocks of the disk that the file system, and pages that the control database, has freed and not overwritten.",
     ]
     said += [
         f"{count} damaged bytes in {name}, which nothing can read; `--damaged` removes the file."

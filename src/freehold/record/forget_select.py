@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 _COLUMN: dict[ErasureKind, str] = {"subject": "subject", "key": "key", "episode": "episode", "trace": "trace_id"}
-_SMALL = ("trace_id", "at_ns", "kind", "of", "task", "episode", "key", "subject")
+_SMALL = ("trace_id", "at_ns", "kind", "of", "task", "episode", "key", "subject", "source")
 MIN_QUOTED = 12
 """A judge's question that holds a shorter text of the trace need not be about it."""
 QUOTED = 400
@@ -42,7 +42,7 @@ class Selection(NamedTuple):
     """Sealed records to remove."""
 
     traces: pl.DataFrame
-    """trace_id, at_ns, kind, task, episode, key."""
+    """trace_id, at_ns, kind, of, task, episode, key, source."""
     feedback_ids: list[str]
 
     @property
@@ -54,6 +54,11 @@ class Selection(NamedTuple):
     def tasks(self) -> list[str]:
         """The tasks that these traces belong to, sorted."""
         return sorted({task for task in self.traces.get_column("task").to_list() if task})
+
+    def about(self, since_ns: int) -> list[str]:
+        """Traces that something may still come in about, oldest first: those since then, and imported ones."""
+        late = (pl.col("at_ns") > since_ns) | (pl.col("source") != "")
+        return self.traces.filter(late.fill_null(False)).sort("at_ns").get_column("trace_id").to_list()
 
     @property
     def episodes(self) -> list[str]:

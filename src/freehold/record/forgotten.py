@@ -97,7 +97,9 @@ class Forgotten:
         )
 
     def _belongs(self, record: Record) -> bool:
-        owner = record.trace_id if isinstance(record, Feedback) else record.of
+        """Whether it is about a forgotten trace, or is one that is imported again."""
+        imported = isinstance(record, Trace) and record.source
+        owner = record.trace_id if isinstance(record, Feedback) or imported else record.of
         if not owner:
             return False
         return owner in self._gone or (bool(self._recent) and self._mark("trace", owner)[:SHORT] in self._recent)

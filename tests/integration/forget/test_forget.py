@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from forget_fixtures import MARKER, SUBJECT, UPSTREAMS, House, exchange, places_with
 
+from freehold.curate.poisoning.aside import put_aside
 from freehold.domain.errors import CertificateError, NotFound
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Feedback
@@ -173,6 +174,32 @@ def test_what_comes_late_is_dropped_and_what_is_new_is_kept(house: House) -> Non
     assert (report.records, report.forgotten) == (6, 5)
     assert set(house.ids()) == {*house.others, fresh.trace_id}
     assert not house.store.feedback.scan().collect().get_column("comment").str.contains(MARKER).any()
+
+
+def test_what_was_imported_and_is_imported_again_is_dropped_whatever_time_it_has(house: House) -> None:
+    old = exchange(1, subject=SUBJECT, source="openai-chat", at_ns=1)
+    for _ in range(2):
+        writer = house.store.open_journal()
+        writer.append(old)
+        writer.close()
+        Sealer(house.store, UPSTREAMS).seal_once()
+        forget(house.store, UPSTREAMS, "subject", SUBJECT, ways=ways_of(house))
+        again = msgspec.structs.replace(
+            old, at_ns=time.time_ns(), subject=None
+        )  # some exports do not say when or whose
+        writer = house.store.open_journal()
+        writer.append(again)
+        writer.close()
+        assert Sealer(house.store, UPSTREAMS).seal_once().forgotten == 1
+    assert old.trace_id not in house.ids()
+
+
+def test_a_subject_that_was_put_aside_is_forgotten_there_too(house: House) -> None:
+    quarantine = put_aside(house.store, "subject", SUBJECT, "It lies.")
+    assert not any(SUBJECT in event.message for event in house.store.control.events())
+    forget(house.store, UPSTREAMS, "subject", SUBJECT, ways=ways_of(house))
+    left = house.store.control.quarantines.get(quarantine.quarantine_id)
+    assert left is not None and left.lifted_ns and SUBJECT not in left.value
 
 
 def test_a_live_writer_gives_its_segment_up(house: House) -> None:

@@ -23,6 +23,8 @@ from freehold.domain.ids import content_id, new_id
 if TYPE_CHECKING:
     from freehold.store import Store
 
+PURPOSE = "freehold quarantine 1"
+"""What the installation's key is derived for: an id, which stands in events for good, gives no name away."""
 _COLUMN: dict[QuarantineKind, str] = {"key": "key", "subject": "subject", "source": "source", "trace": "row"}
 
 
@@ -33,7 +35,7 @@ def put_aside(store: Store, kind: QuarantineKind, value: str, reason: str, task:
         StoreError: the control store cannot be written.
     """
     made = Quarantine(
-        quarantine_id=content_id("qu", kind.encode(), value.encode(), task.encode()),
+        quarantine_id=content_id("qu", store.keys.derive(PURPOSE), kind.encode(), value.encode(), task.encode()),
         kind=kind,
         value=value,
         reason=reason,
@@ -46,7 +48,7 @@ def put_aside(store: Store, kind: QuarantineKind, value: str, reason: str, task:
         if known is not None and not known.lifted_ns:
             return known
         store.control.quarantines.put(made)
-        _tell(store, "quarantined", made, f"Put aside: {kind} {value}. {reason}")
+        _tell(store, "quarantined", made, f"A {kind} is put aside: {made.quarantine_id}.")
     return made
 
 
@@ -63,7 +65,7 @@ def lift(store: Store, quarantine_id: str) -> Quarantine:
             raise NotFound(f"No quarantine {quarantine_id} is in force.", "`freehold quarantine list` shows them.")
         lifted = msgspec.structs.replace(known, lifted_ns=time.time_ns(), updated_ns=time.time_ns())
         store.control.quarantines.put(lifted)
-        _tell(store, "quarantine-lifted", lifted, f"No longer put aside: {known.kind} {known.value}.")
+        _tell(store, "quarantine-lifted", lifted, f"A {known.kind} is no longer put aside: {known.quarantine_id}.")
     return lifted
 
 
