@@ -67,10 +67,14 @@ def _read(store: Store, steps: dict[Named, pl.DataFrame], derive: Derive) -> Ite
         store, since_ns=since, until_ns=until, trace_ids=ids, kinds=("request",), columns=NEEDED, derive=derive
     )
     parts = rows.with_columns(_key=pl.col("key").fill_null(NO_KEY)).partition_by("episode", "_key", as_dict=True)
-    judged = read_feedback(store, trace_ids=ids)
+    given = read_feedback(store, trace_ids=ids).partition_by("trace_id", as_dict=True)
     for one, part in steps.items():
-        exchanges, traces = heard_in(parts[one.episode_id, one.key].drop("_key"))
-        feedback = _feedback(judged.filter(pl.col("trace_id").is_in(part.get_column("trace_id").to_list())))
+        there = parts.get((one.episode_id, one.key))
+        if there is None:  # forgotten meanwhile
+            continue
+        exchanges, traces = heard_in(there)
+        judged = [given[trace_id,] for trace_id in part.get_column("trace_id") if (trace_id,) in given]
+        feedback = _feedback(pl.concat(judged)) if judged else []
         yield episode_of(one.episode_id, one.key or None, exchanges, feedback), turns_of(traces)
 
 
@@ -82,4 +86,4 @@ def _feedback(judged: pl.DataFrame) -> list[Feedback]:
             row["trace_id"] = ""
         fields = {name: row[name] for name in FEEDBACK_FIELDS} | {"type": "feedback"}
         found.setdefault((row["feedback_id"], row["trace_id"]), msgspec.convert(fields, Feedback))
-    return list(found.values())
+    return sorted(found.values(), key=lambda item: (item.at_ns, item.feedback_id))
