@@ -11,7 +11,6 @@ from freehold.domain.chat import text_of
 from freehold.domain.errors import RequestError
 from freehold.domain.traces import TASK_APIS, Trace
 from freehold.record.answers import Answer, Usage, read_answer
-from freehold.record.episodes.said import placement
 from freehold.record.prices import PriceList
 from freehold.store.derived import Derived
 from freehold.upstreams.matching import ModelMap
@@ -39,10 +38,6 @@ class Deriver:
 
     def __call__(self, trace: Trace) -> Derived:
         """The derived columns of `trace`. Never raises: what cannot be read stays empty."""
-        derived, placed = self._derived(trace), placement(trace)
-        return derived if placed is None else msgspec.structs.replace(derived, placed=placed)
-
-    def _derived(self, trace: Trace) -> Derived:
         upstream, _, model = trace.answered_by.partition("/")
         answer = read_answer(trace.response, stream=trace.stream, api=trace.api)
         answer_model = answer.model or model

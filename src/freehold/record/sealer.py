@@ -26,6 +26,7 @@ from freehold.store import Store, exclusive
 from freehold.store.journal_read import WorkerJournal, remove_dead_folder
 from freehold.store.journal_retention import remove_expired, retire_segment
 from freehold.store.messages import MessageKeeper
+from freehold.store.placement import placed
 from freehold.store.repeats import repeats
 from freehold.store.rows import feedback_frame, sealed_frame
 
@@ -114,11 +115,10 @@ class Sealer:
         return report
 
     def _compact(self) -> None:
-        self._at_step("compact")
         try:
-            self._store.traces.compact()
-            self._store.feedback.compact()
-            self._store.messages.compact()
+            for table in (self._store.traces, self._store.feedback, self._store.messages):
+                self._at_step("compact")
+                table.compact()
         except Conflict as error:  # another host appended to the shared table: the next round compacts
             _log.info("compaction_postponed", error=error.message)
 
@@ -128,7 +128,7 @@ class Sealer:
         sealed = self._store.traces.snapshot()
         for journal in journals:
             for position, record in journal.records(sealed.sealed_position(journal.worker)):
-                record = with_subject(record) if isinstance(record, Trace) else record
+                record = placed(with_subject(record)) if isinstance(record, Trace) else record
                 batch.add(journal.worker, position, record)
                 if batch.full:
                     # Before the commit moves past it: damage that was passed over would not be met again.

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
-
-from freehold.domain.traces import Linked
-
-
-class Placement(NamedTuple):
-    """Where an exchange belongs, if its body says so and its head does not."""
-
-    episode: str
-    linked: Linked
 
 
 class Derived(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,5 +35,3 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
     upstream: str = ""
     answer_model: str = ""
     """The model that says it answered, else the one that was asked."""
-    placed: Placement | None = None
-    """Columns of the trace itself that its bodies tell; no column."""

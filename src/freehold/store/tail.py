@@ -13,6 +13,7 @@ import polars as pl
 from freehold.domain.traces import Record, Trace
 from freehold.store.delta import Snapshot
 from freehold.store.derived import Derived
+from freehold.store.placement import placed
 from freehold.store.repeats import repeats
 from freehold.store.rows import TRACE_COLUMNS, trace_frame
 from freehold.store.store import Store
@@ -26,7 +27,7 @@ _AT_ONCE_BYTES = 32 * 1024 * 1024
 
 
 def unsealed(store: Store) -> Iterator[tuple[str, int, Record]]:
-    """(Worker, position, record) of all that lies beyond what the trace table says is sealed.
+    """(Worker, position, record) of all that lies beyond what the trace table says is sealed, as it will be sealed.
 
     Raises:
         StoreError: the table or a journal cannot be read.
@@ -34,7 +35,7 @@ def unsealed(store: Store) -> Iterator[tuple[str, int, Record]]:
     table = store.traces.snapshot()
     for journal in store.journals():
         for position, record in journal.records(table.sealed_position(journal.worker)):
-            yield journal.worker, position, record
+            yield journal.worker, position, placed(record) if isinstance(record, Trace) else record
 
 
 def unsealed_traces(

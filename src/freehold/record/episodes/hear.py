@@ -6,6 +6,7 @@ and known again by its bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -101,7 +102,7 @@ class Hearing:
     def __call__(self, trace: Trace) -> Heard:
         """Never raises: what cannot be read is not there."""
         messages, digests, previous = self._said(trace)
-        begin = next((at for at, one in enumerate(messages) if one["role"] not in _SYSTEM), len(messages))
+        begin = instructed(messages)
         spoken = tuple(one["role"] == "assistant" for one in messages[begin:])
         last = max((at for at, by_model in enumerate(spoken) if by_model), default=-1)
         late = messages[begin + last + 1 :]
@@ -153,6 +154,11 @@ class Hearing:
             messages = tuple(read_item(*item))
             found = self._known[item] = _Known(messages, tuple(digest(message) for message in messages))
         return found
+
+
+def instructed(messages: Sequence[Message]) -> int:
+    """How many messages at the beginning are instructions."""
+    return next((at for at, one in enumerate(messages) if one["role"] not in _SYSTEM), len(messages))
 
 
 def response_id(trace: Trace) -> str:

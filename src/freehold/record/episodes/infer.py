@@ -24,6 +24,8 @@ class Inferred(NamedTuple):
     """Trace id → id of its episode, for all that belong to an episode of two requests or more."""
     agents: dict[str, int]
     """Episode id → number of its agents."""
+    by_response_id: set[str]
+    """Of these traces those that name the response that they go on from."""
 
 
 def inferred(heard: Sequence[Heard]) -> Inferred:
@@ -34,7 +36,7 @@ def inferred(heard: Sequence[Heard]) -> Inferred:
     of_key: dict[str | None, list[Heard]] = defaultdict(list)
     for one in sorted(heard, key=lambda one: (one.at_ns, one.trace_id)):
         of_key[one.key].append(one)
-    found = Inferred({}, {})
+    found = Inferred({}, {}, set())
     for own in of_key.values():
         runs = grouped(own).runs
         episodes: dict[int, list[int]] = defaultdict(list)
@@ -46,6 +48,7 @@ def inferred(heard: Sequence[Heard]) -> Inferred:
                 name = episode_name(own[min(steps)].trace_id)
                 found.episode_of.update((own[step].trace_id, name) for step in steps)
                 found.agents[name] = len(members)
+                found.by_response_id.update(own[step].trace_id for step in steps if own[step].previous_id)
     return found
 
 

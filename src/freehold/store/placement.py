@@ -12,14 +12,15 @@ may be shared by all of a product's traffic.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from freehold.domain.episodes import is_name
 from freehold.domain.traces import Linked, Trace
-from freehold.record.answers.parts import decoded
-from freehold.store.derived import Placement
 
 _SESSION = "_session_"
+_T = TypeVar("_T")
 
 
 class _Metadata(msgspec.Struct):
@@ -47,35 +48,45 @@ _user = msgspec.json.Decoder(_User)
 _response = msgspec.json.Decoder(_Response)
 
 
-def placement(trace: Trace) -> Placement | None:
-    """Where a request belongs by its own body; None if its head said so, or its body does not.
+def placed(trace: Trace) -> Trace:
+    """The trace with the episode that its request's body names; as it is if its head named one, or its body does not.
 
     A trace of W3C Trace Context may be of more than an agent's run, so it counts less than what the body says.
     """
     if trace.episode is not None and trace.linked != "traceparent":
-        return None
+        return trace
     # Looking for a few bytes is cheap; most requests hold none of them and are not decoded.
     if trace.api == "messages" and b"session_" in trace.request:
-        return _placed(_session(trace.request), "session")
+        return _in(trace, _session(trace.request), "session")
     if trace.api == "responses" and b'"conversation"' in trace.request:
-        return _placed(_conversation(trace.request), "conversation")
-    return None
+        return _in(trace, _conversation(trace.request), "conversation")
+    return trace
 
 
 def _session(request: bytes) -> str:
-    message = decoded(request, _message)
+    message = _decoded(request, _message)
     user = (message and message.metadata and message.metadata.user_id) or ""
     if user.startswith("{"):
-        told = decoded(user.encode(), _user)
+        told = _decoded(user.encode(), _user)
         return told.session_id if told is not None else ""
     return user.rpartition(_SESSION)[2] if _SESSION in user else ""
 
 
 def _conversation(request: bytes) -> str:
-    response = decoded(request, _response)
+    response = _decoded(request, _response)
     found = response.conversation if response is not None else None
     return found.id if isinstance(found, _Conversation) else found or ""
 
 
-def _placed(episode: str, linked: Linked) -> Placement | None:
-    return Placement(episode, linked) if is_name(episode) else None
+def _in(trace: Trace, episode: str, linked: Linked) -> Trace:
+    if not is_name(episode):
+        return trace
+    parent = None if trace.linked == "traceparent" else trace.parent  # a span says nothing within a session
+    return msgspec.structs.replace(trace, episode=episode, linked=linked, parent=parent)
+
+
+def _decoded(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T | None:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
