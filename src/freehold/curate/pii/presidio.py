@@ -28,7 +28,7 @@ _LANGUAGE = "en"
 """Presidio picks recognisers by language; here all are registered under one."""
 _REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL", "PL", "AT", "CH", "BE", "PT")
 _LEFT = frozenset(("URL", "DATE_TIME", "UUID"))
-_KINDS = {
+OUR_NAMES = {
     "EMAIL_ADDRESS": "email",
     "PHONE_NUMBER": "phone",
     "IBAN_CODE": "iban",
@@ -45,6 +45,7 @@ _KINDS = {
     "IT_FISCAL_CODE": "it-codice-fiscale",
     "PL_PESEL": "pl-pesel",
 }
+"""Presidio's entities that are kinds of ours."""
 _NAMED = {"PERSON": "presidio-person", "PER": "presidio-person", "GPE": "presidio-place", "LOC": "presidio-place"}
 
 
@@ -82,6 +83,10 @@ class Presidio:
 
     def find(self, text: str) -> list[Span]:
         """What one text holds."""
+        return resolve(self.find_all(text))
+
+    def find_all(self, text: str) -> list[Span]:
+        """As `find`, with all that Presidio says of one place: several recognisers may know it under several names."""
         view = blank_pseudonyms(text)
         document = self._nlp(view)
         read = self._artifacts(
@@ -99,7 +104,7 @@ class Presidio:
         spans = [Span(one.start, one.end, _kind(one.entity_type), float(one.score)) for one in results]
         named = [one for one in document.ents if one.label_ in _NAMED]
         spans += [Span(one.start_char, one.end_char, _NAMED[one.label_], 0.85) for one in named]
-        return resolve(span for span in spans if "\ufffc" not in view[span.start : span.end])
+        return [span for span in spans if "\ufffc" not in view[span.start : span.end]]
 
     def find_many(self, texts: Sequence[str]) -> list[list[Span]]:
         """What each text holds."""
@@ -107,7 +112,7 @@ class Presidio:
 
 
 def _kind(entity: str) -> str:
-    return _KINDS.get(entity) or f"presidio-{entity.lower().replace('_', '-')}"
+    return OUR_NAMES.get(entity) or f"presidio-{entity.lower().replace('_', '-')}"
 
 
 def _pipeline(spacy: Any, model: str) -> Any:
