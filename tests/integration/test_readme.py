@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shlex
 import subprocess
@@ -82,6 +83,51 @@ def test_the_gateways_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ran = run(command, tmp_path)
         assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
     assert "revoked" in run("freehold keys show notebook", tmp_path).stdout
+
+
+def shown(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Put a page's settings, beside two upstreams, into `folder`; returns its commands."""
+    settings = "\n".join(blocks("toml", page))
+    (folder / "freehold.toml").write_text(
+        settings + '\n[upstreams.openai]\nbase_url = "https://api.openai.com/v1"\n[loop]\nmin_samples = 40\n'
+    )
+    checked = run("freehold config check freehold.toml", folder)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    return [line[2:] for block in blocks("console", page) for line in block.splitlines() if line.startswith("$ ")]
+
+
+def test_the_page_on_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = shown((ROOT / "docs" / "recording.md").read_text(encoding="utf-8"), tmp_path, monkeypatch)
+    assert len(commands) >= 9
+    for command in commands:
+        ran = run(command, tmp_path)
+        assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
+    assert "anna-4711" not in (tmp_path / "receipt.json").read_text()
+
+
+def test_the_page_on_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = shown((ROOT / "docs" / "datasets.md").read_text(encoding="utf-8"), tmp_path, monkeypatch)
+    tickets = {"billing": "invoice {} is wrong", "bug": "the app crashes on screen {}", "praise": "version {} is great"}
+    (tmp_path / "chats.jsonl").write_text(
+        "".join(
+            json.dumps(
+                {
+                    "messages": [
+                        {"role": "system", "content": "billing, bug or praise?"},
+                        {"role": "user", "content": text.format(word)},
+                        {"role": "assistant", "content": label},
+                    ]
+                }
+            )
+            + "\n"
+            for word in range(100, 200)
+            for label, text in tickets.items()
+        )
+    )
+    for command in commands:
+        ran = run(command, tmp_path)
+        assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
 
 
 def test_every_command_is_documented() -> None:
