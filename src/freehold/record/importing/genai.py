@@ -42,14 +42,14 @@ def is_exchange(span: Span) -> bool:
 
 def has_content(span: Span) -> bool:
     """Whether the span itself brings its messages, so that there is nothing to wait for."""
-    asked, answer, _ = _content(span)
+    asked, answer, _ = _content(span, object_of(nested(span.attributes).get("gen_ai")))
     return bool(asked and (answer or span.failed))
 
 
 def exchange_of(span: Span, family: Family) -> Exchange:
     """The exchange of a span. One without messages is one all the same: who answered, when, for how many tokens."""
     gen_ai = object_of(nested(span.attributes).get("gen_ai"))
-    asked, answer, finish = _content(span)
+    asked, answer, finish = _content(span, gen_ai)
     agents = family.agents(span)
     model = said(at(gen_ai, "request", "model"))
     answered = said(at(gen_ai, "response", "model")) or model
@@ -74,11 +74,11 @@ def exchange_of(span: Span, family: Family) -> Exchange:
     )
 
 
-def _content(span: Span) -> tuple[list[Row], Row | None, str]:
+def _content(span: Span, gen_ai: Row) -> tuple[list[Row], Row | None, str]:
     """The messages asked with, the answer, and why it ended."""
     details = [event.attributes | event.body for event in span.events if event.name == _DETAILS]
-    for given in (span.attributes, *details):
-        found = _of_attributes(object_of(nested(given).get("gen_ai")))
+    for given in (gen_ai, *(object_of(nested(item).get("gen_ai")) for item in details)):
+        found = _of_attributes(given)
         if found[0] or found[1] is not None:
             return found
     return _of_events(span.events)
