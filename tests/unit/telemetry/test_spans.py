@@ -10,6 +10,7 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from otlp_receiver import Receiver, attributes_of
 
 from freehold.config import Settings, TelemetrySettings, UpstreamSettings
+from freehold.domain import genai as conventions
 from freehold.domain.traces import Trace
 from freehold.gateway.metrics import Metrics
 from freehold.gateway.telemetry import genai
@@ -67,10 +68,10 @@ def telemetry(endpoint: str, **chosen: Any) -> Telemetry:
 def test_every_name_is_one_of_the_conventions() -> None:
     names = vars(gen_ai_attributes)
     known = {value for name, value in names.items() if name.startswith("GEN_AI_")}
-    ours = {value for value in vars(genai).values() if isinstance(value, str) and value.startswith("gen_ai.")}
-    assert ours and ours | set(genai.PARAMETERS.values()) <= known
-    assert set(genai.OPERATIONS.values()) <= {kind.value for kind in names["GenAiOperationNameValues"]}
-    assert set(genai.PROVIDERS.values()) <= {kind.value for kind in names["GenAiProviderNameValues"]}
+    ours = {value for value in vars(conventions).values() if isinstance(value, str) and value.startswith("gen_ai.")}
+    assert ours and ours | set(conventions.PARAMETERS.values()) <= known
+    assert set(conventions.OPERATIONS.values()) <= {kind.value for kind in names["GenAiOperationNameValues"]}
+    assert set(conventions.PROVIDERS.values()) <= {kind.value for kind in names["GenAiProviderNameValues"]}
     assert genai.provider_of("https://mine.openai.azure.com/openai/v1") == "azure.ai.openai"
     assert genai.provider_of("https://api.openai.com.evil.test/v1") is None
 

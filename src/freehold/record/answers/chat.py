@@ -23,6 +23,9 @@ class _Call(msgspec.Struct, frozen=True):
 class _Message(msgspec.Struct, frozen=True):
     content: str | list[dict[str, Any]] | None = None
     tool_calls: list[_Call] | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    """The newer name; either may be something else elsewhere, and then counts for nothing."""
 
 
 class _Choice(msgspec.Struct, frozen=True):
@@ -68,12 +71,14 @@ def read_whole(response: bytes) -> Answer:
         model=completion.model or "",
         usage=_usage(completion.usage),
         tool_calls=_calls(message.tool_calls or []) if message else (),
+        reasoning=_reasoning(message),
     )
 
 
 def read_stream(response: bytes) -> Answer:
     """A stream of chunks."""
     pieces: list[str] = []
+    thoughts: list[str] = []
     calls: list[_Call] = []
     finish, model = "", ""
     usage: Usage | None = None
@@ -86,9 +91,17 @@ def read_stream(response: bytes) -> Answer:
                 if piece is not None:
                     pieces.append(piece)
                 calls += (choice.delta.tool_calls or ()) if choice.delta else ()
+                thoughts.append(_reasoning(choice.delta))
                 finish = choice.finish_reason or finish
     text = "".join(pieces) if pieces else None
-    return Answer(text=text, finish_reason=finish, model=model, usage=usage, tool_calls=_calls(calls))
+    return Answer(
+        text=text,
+        finish_reason=finish,
+        model=model,
+        usage=usage,
+        tool_calls=_calls(calls),
+        reasoning="".join(thoughts),
+    )
 
 
 def _calls(pieces: list[_Call]) -> tuple[ToolCall, ...]:
@@ -112,6 +125,13 @@ def _text(message: _Message) -> str | None:
         return content
     texts = [part.get("text") for part in content if part.get("type") == "text"]
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def _reasoning(message: _Message | None) -> str:
+    if message is None:
+        return ""
+    found = message.reasoning_content or message.reasoning
+    return found if isinstance(found, str) else ""
 
 
 def _usage(usage: _Usage | None) -> Usage | None:

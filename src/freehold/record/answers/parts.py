@@ -42,6 +42,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     """Of the first choice, in the order they began."""
+    reasoning: str = ""
+    """What the model wrote before it answered, where an OpenAI-compatible server (vLLM, DeepSeek's) gives all of it as
+    text. Summaries of a thinking that stays with the provider are not read: no model wrote them so."""
 
 
 def usage_of(prompt: int | None, output: int | None, cached: int | None, written: int | None) -> Usage | None:

@@ -95,7 +95,10 @@ def message_of_answer(answer: Answer) -> Message | None:
     if answer.text is None and not answer.tool_calls:
         return None
     calls = [_call(call.id, call.name, call.arguments) for call in answer.tool_calls]
-    return _message("assistant", answer.text, calls)
+    message = _message("assistant", answer.text, calls)
+    if answer.reasoning:
+        message["reasoning_content"] = answer.reasoning
+    return message
 
 
 def text_of(message: Message) -> str:
