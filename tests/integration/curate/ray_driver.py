@@ -34,10 +34,10 @@ _NODE: dict[str, Any] = {
 }
 STEPS: tuple[dict[str, Any], ...] = (
     {"step": "redact"},
-    {"step": "exact-duplicates"},
-    {"step": "near-duplicates"},
-    {"step": "decontaminate"},
     {"step": "language", "languages": ["en"]},
+    {"step": "exact-duplicates"},
+    {"step": "decontaminate", "own": True},
+    {"step": "near-duplicates"},
     {"step": "split"},
     {"step": "balance", "max_ratio": 1.5},
 )
@@ -66,18 +66,22 @@ def cluster() -> Generator[Any]:
 
 def make_traffic() -> pl.DataFrame:
     """Rows on which every step has something to do."""
-    words = ("parcel", "invoice", "refund", "account", "password", "delivery", "contract")
-    return make_rows(
-        *(
-            {
-                "prompt": f"Where is the {words[n % 7]} number {n % 60} that I asked for? Write to a{n}@corp-mail.net",
-                "answer": words[n % 5],
-                "part": "certify" if n % 60 % 4 == 0 else "fit",
-                "episode": f"e{n // 4}" if n % 3 else None,
-            }
-            for n in range(200)
-        )
-    )
+    return make_rows(*(_row(n, n % 50) for n in range(200)))
+
+
+def _row(n: int, kind: int) -> dict[str, Any]:
+    """Fifty requests, each sent several times with another sender or another word; some in German."""
+    certify = kind % 4 == 0
+    # Those after one that certifies repeat half of it, and are else their own.
+    own = kind - 1 if kind % 8 == 1 else kind
+    body = " ".join([f"item{own * 31 + k}" for k in range(15)] + [f"item{kind * 31 + k}" for k in range(15, 30)])
+    asked = "Wo ist das Paket, das ich bestellt habe, und wer hat es?" if n % 17 == 3 else "Where is what I asked for?"
+    return {
+        "prompt": f"{asked} {body} {'please' if n % 3 else 'thanks'}. I am a{n % 2}@corp-mail.net",
+        "answer": "no" if n % 7 == 0 else "yes",
+        "part": "certify" if certify else "fit",
+        "episode": f"e{n // 4}" if n % 9 == 0 else None,
+    }
 
 
 def told(done: Curated) -> dict[str, Any]:

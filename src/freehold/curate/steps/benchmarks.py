@@ -26,7 +26,7 @@ def benchmark_texts(path: Path) -> Iterator[pl.Series]:
     try:
         for texts in _read(path):
             empty = empty and not texts
-            yield pl.Series(texts, dtype=pl.String)
+            yield pl.Series(texts, dtype=pl.String).unique(maintain_order=True)
     except OSError as error:
         raise ConfigError(f"The benchmark {path} cannot be read: {error.strerror}.", _HINT) from error
     except (PolarsError, msgspec.DecodeError, UnicodeDecodeError) as error:

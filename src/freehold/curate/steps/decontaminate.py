@@ -17,6 +17,7 @@ from freehold.curate.steps.grams import Hashes, word_grams
 
 _CERTIFY, _TUNE, _BENCHMARK = 1, 2, 4
 """Whose a run of words is: added up where it is of several."""
+_FRESH = 1_000_000
 _SCHEMA = {"gram": pl.UInt64, "whose": pl.UInt8}
 
 
@@ -76,11 +77,13 @@ def _frame(grams: Hashes, whose: int) -> pl.DataFrame:
 
 def _all(texts: Iterable[pl.Series], words: int) -> Hashes:
     """The runs of words of texts, each once."""
-    found = np.zeros(0, np.uint64)
-    for some in texts:
-        for chunk in word_grams(some, words):
-            found = np.union1d(found, chunk.hashes)
-    return found
+    found, fresh, waiting = np.zeros(0, np.uint64), list[Hashes](), 0
+    for chunk in (chunk for some in texts for chunk in word_grams(some, words)):
+        fresh.append(chunk.hashes)
+        waiting += len(chunk.hashes)
+        if waiting > max(len(found), _FRESH):  # so seldom that sorting costs no more than once over
+            found, fresh, waiting = np.unique(np.concatenate([found, *fresh])), [], 0
+    return np.unique(np.concatenate([found, *fresh]))
 
 
 def _rare(prompts: pl.Series, words: int, common: int) -> Hashes:

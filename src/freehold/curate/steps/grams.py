@@ -51,8 +51,11 @@ def word_grams(texts: pl.Series, words: int) -> Iterator[Grams]:
 
 def _plain(texts: pl.Series) -> pl.Series:
     """Words in lower case, one space between them."""
-    spaced = texts if texts.str.len_bytes().sum() == texts.str.len_chars().sum() else _spaced(texts)
-    return spaced.str.to_lowercase().str.replace_all(_NO_WORD, " ").str.strip_chars(" ")
+    plain_ascii = texts.str.len_bytes() == texts.str.len_chars()
+    if not plain_ascii.all():
+        others = (~plain_ascii).arg_true()
+        texts = texts.clone().scatter(others, _spaced(texts.gather(others)))
+    return texts.str.to_lowercase().str.replace_all(_NO_WORD, " ").str.strip_chars(" ")
 
 
 def _spaced(texts: pl.Series) -> pl.Series:
