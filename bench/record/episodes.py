@@ -5,6 +5,9 @@
 Nothing in the traffic says which run a request is of. For each level (see `agent_traffic`), precision and recall of
 (a) pairs of requests of the same agent, (b) links from a sub-agent to the agent that started it, (c) pairs of requests
 of the same episode; and the CPU time for a record, reading its bodies included. Prints a Markdown table.
+
+Part of each traffic are chats whose first words and first answer are everyone's: which second step goes on from which
+first one, nothing in them tells. What the first levels lack in (a) is that.
 """
 
 from __future__ import annotations

@@ -73,6 +73,8 @@ class _Chains:
         """Digest of a first request → steps that failed."""
         self._exchanges: dict[bytes, list[int]] = defaultdict(list)
         """Digest of an answer, and of what was said before it with the answer → steps."""
+        self._answers: dict[bytes, list[int]] = defaultdict(list)
+        """Digest of an answer with calls that says too little to be known by itself → steps."""
         self._lines: dict[str, list[int]] = defaultdict(list)
         """Long line of an answer → steps."""
         self._responses: dict[str, int] = {}
@@ -136,9 +138,21 @@ class _Chains:
             if heard.spoken[at]:
                 for kept in (combined((heard.digests[at - 1], heard.digests[at])), heard.digests[at]):
                     found = self._choose(heard, self._exchanges.get(kept))
+                    found = self._only(heard, self._answers.get(kept)) if found is None else found
                     if found is not None:
                         return Link(found, "truncated")
         return None
+
+    def _only(self, heard: Heard, candidates: Sequence[int] | None) -> int | None:
+        """The one step with such an answer that nothing has gone on from yet, under the same instructions."""
+        found = [
+            step
+            for step in (candidates or ())[-MOST_CANDIDATES:]
+            if not self._next.get(step)
+            and self._steps[step].instructions == heard.instructions
+            and self._is_past(self._steps[step], heard)
+        ]
+        return found[0] if len(found) == 1 else None
 
     def _summed_up(self, heard: Heard) -> Link | None:
         """A first prompt with an answer in it: the same agent's summary of its history, or another agent's work."""
@@ -178,6 +192,8 @@ class _Chains:
             self._exchanges[combined((heard.digests[-1], heard.answer))].append(step)
         if _answer_weight(heard) >= TELLING:
             self._exchanges[heard.answer].append(step)
+        elif heard.calls:
+            self._answers[heard.answer].append(step)
         if len(heard.said) >= TELLING:
             lines = {text for line in heard.said.splitlines() if len(text := line.strip()) >= LONG_LINE}
             for line in sorted(lines, key=lambda line: (-len(line), line))[:MOST_LINES]:
