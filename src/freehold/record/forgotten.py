@@ -38,7 +38,7 @@ class Forgotten:
         """Records that were dropped."""
         self._store = store
         self._secret = b""
-        self._seen = 0
+        self._seen = (0, 0)
         self._until: dict[tuple[ErasureKind, str], int] = {}
         self._kinds: frozenset[ErasureKind] = frozenset()
         self._recent: frozenset[str] = frozenset()
@@ -51,10 +51,10 @@ class Forgotten:
         Raises:
             StoreError: the control store or the signing key cannot be read.
         """
-        changed = self._store.control.erasures.changed_ns()
-        if changed == self._seen:
+        state = self._store.control.erasures.state()
+        if state == self._seen:
             return
-        self._seen = changed
+        self._seen = state
         erasures = [item for item in self._store.control.erasures.list() if item.kind != "age"]
         if erasures and not self._secret:
             self._secret = self._store.keys.derive(PURPOSE)
