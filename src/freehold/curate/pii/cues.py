@@ -16,7 +16,7 @@ Cue = re.Pattern[str]
 
 def cue(*words: str) -> Cue:
     """A pattern for one of `words` (patterns) with no digit between it and the end of the text."""
-    return re.compile(rf"(?i)(?<![^\W\d_])(?:{'|'.join(words)})(?P<gap>[^\d]{{0,24}})\Z")
+    return re.compile(rf"(?i)(?<![^\W\d_])(?:{'|'.join(words)})(?P<gap>[^\d]{{0,32}})\Z")
 
 
 OTHER = re.compile(
@@ -31,12 +31,12 @@ OTHER = re.compile(
 
 PHONE = cue(
     r"(?:tele)?phone\w*", r"tel(?:\.|\b|_)", r"cell(?:ular)?(?: phone| number|:)", r"mobile?", r"mobiel\w*",
-    r"mob\.", r"fax", r"call(?: \w+)?", r"whats ?app", r"sms", r"text me(?: at| on)?", r"dial",
+    r"mob\.", r"fax\b", r"call\b(?: \w+)?", r"whats ?app", r"sms\b", r"text me(?: at| on)?", r"dial\b",
     r"reach \w+ (?:at|on)", r"hotline",
     r"telefon\w*", r"handy\w*", r"mobil\w*", r"rufnummer", r"anrufen", r"erreich\w*", r"ruf \w+ (?:an)?",
     r"t[ée]l[ée]phon\w*", r"tél", r"portable", r"appele[zr]?", r"joindre", r"joignable",
     r"tel[ée]fono\w*", r"m[óo]vil", r"ll[aá]m\w+", r"celular", r"cellulare", r"chiam\w+", r"numero di tel\w*",
-    r"telefoon\w*", r"bel(?:len|t)?(?: \w+)?(?: op)?", r"bereikbaar", r"telemóvel", r"komórk\w*", r"zadzwo\w+",
+    r"telefoon\w*", r"bel(?:len|t)?\b(?: \w+)?(?: op)?", r"bereikbaar", r"telemóvel", r"komórk\w*", r"zadzwo\w+",
 )  # fmt: skip
 BIRTH = (
     r"date[ _-]?of[ _-]?birth|birth[ _-]?date|birth[ _-]?day|\bdob\b|born(?: on)?|"

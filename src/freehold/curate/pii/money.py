@@ -23,12 +23,14 @@ _IBAN_LENGTHS = {
 
 _ISSUERS = re.compile(
     r"4\d{15}(?:\d{3})?|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|"
-    r"6(?:011|4[4-9]\d|5\d\d)\d{12,15}|3(?:0[0-5]\d|095|6\d\d|[89]\d\d)\d{10,15}|35(?:2[89]|[3-8]\d)\d{12,15}|"
+    r"6(?:011|4[4-9]\d|5\d\d)\d{12,15}|3(?:0[0-5]|09|[689]\d)\d{11}|35(?:2[89]|[3-8]\d)\d{12,15}|"
     r"62\d{14,17}|220[0-4]\d{12,15}"
 )
 """By first digits: Visa, Mastercard (two ranges), American Express, Discover, Diners, JCB, UnionPay, Mir."""
 _WITH_WORD = re.compile(r"(?:50|5[6-8]|6\d)\d{10,17}|4\d{12}")
 """Maestro, and Visa's old ones of thirteen digits: too many other numbers look like them."""
+_NUMBER_BEFORE = re.compile(r"\d[ \t]{1,2}\Z")
+"""What stands before a number that is one of a list."""
 _CARD_GROUPS = re.compile(r"\d{12,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}(?:\1\d{3})?|\d{4}([ -])\d{6}\2\d{4,5}")
 
 
@@ -52,6 +54,8 @@ def _card(match: re.Match[str]) -> float:
         return 0.0
     if said(CARD, match.string, match.start()):
         return 1.0 if _ISSUERS.fullmatch(digits) else 0.8 * bool(_WITH_WORD.fullmatch(digits))
+    if _NUMBER_BEFORE.search(match.string[max(0, match.start() - 3) : match.start()]):
+        return 0.0
     return 0.9 * bool(_ISSUERS.fullmatch(digits) and not says_other(match.string, match.start()))
 
 

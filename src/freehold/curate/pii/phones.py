@@ -27,10 +27,13 @@ _LENGTHS = {
 }  # fmt: skip
 """Country code → fewest and most digits after it; others have 5 to 12."""
 _DATE = re.compile(
-    r"(?:3[01]|[12]\d|0?[1-9])([./-])(?:3[01]|[12]\d|0?[1-9])\1(?:19|20)?\d\d(?!\d|\1\d)|(?:19|20)\d\d-\d\d-\d\d"
+    r"(?:3[01]|[12]\d|0?[1-9])([./-])(?:3[01]|[12]\d|0?[1-9])\1(?:19|20)?\d\d(?!\d|\1\d)|\d{4}-\d\d-\d\d(?!\d)"
 )
 _MONEY_BEFORE = re.compile(r"(?:[$€£¥]|EUR|USD|GBP|PLN|CHF)\s?\Z")
 _MONEY_AFTER = re.compile(r"\s?(?:[$€£¥%]|EUR|USD|GBP|PLN|CHF|euros?|zł)|[.,]\d")
+_NUMBER_BEFORE = re.compile(r"\d[ \t]{1,2}\Z")
+_NUMBER_AFTER = re.compile(r"[ \t]{1,2}\d|\s?[=*^]")
+"""What stands beside a number that is one of a list, or part of a sum."""
 _GROUPS = re.compile(r"\d+", re.ASCII)
 
 
@@ -77,11 +80,19 @@ def _international(match: re.Match[str]) -> Span | None:
 
 def _national(match: re.Match[str]) -> Span | None:
     text, (start, end) = match.string, match.span()
+    if len(set(digits_of(match.group()))) < 3:  # as in 0101001010
+        return None
     if _DATE.match(text, start) or _MONEY_BEFORE.search(text[max(0, start - 4) : start]):
         return None
     if _MONEY_AFTER.match(text, end) or says_other(text, start):
         return None
-    return Span(start, end, "phone", 0.9 if said(PHONE, text, start) else 0.6)
+    if said(PHONE, text, start):
+        return Span(start, end, "phone", 0.9)
+    return (
+        None
+        if _NUMBER_BEFORE.search(text[max(0, start - 3) : start]) or _NUMBER_AFTER.match(text, end)
+        else Span(start, end, "phone", 0.6)
+    )
 
 
 def _trunk(match: re.Match[str]) -> Span | None:
@@ -91,6 +102,8 @@ def _trunk(match: re.Match[str]) -> Span | None:
 
 def _after_cue(match: re.Match[str]) -> Span | None:
     text, start = match.string, match.start()
+    if len(_GROUPS.findall(match.group())) > 6:  # single digits, as in a matrix
+        return None
     if not 7 <= len(digits_of(match.group())) <= 15 or _DATE.match(text, start) or not said(PHONE, text, start):
         return None
     return Span(start, match.end(), "phone", 0.85)
@@ -99,7 +112,7 @@ def _after_cue(match: re.Match[str]) -> Span | None:
 RULES = tuple(
     Rule(re.compile(pattern, re.ASCII), look)
     for pattern, look in (
-        (rf"(?<![\w+.,/])(?<!\d-)\(?(?P<plus>\+|00)\(?(?P<number>[1-9](?:{_GAP}\d){{6,15}})", _international),
+        (rf"(?<![\w+.,/)^])(?<!\d-)\(?(?P<plus>\+|00)\(?(?P<number>[1-9](?:{_GAP}\d){{6,15}})", _international),
         (_START + r"(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])[2-9]\d\d[ .-]\d{4}(?![\w-])", _national),
         (_START + r"\(?0[1-9]\d{0,4}\)?(?:[ \-/.\u00a0\u202f\u2011\u2013]{1,3}\d{2,8}){1,5}(?![\w-])", _trunk),
         (_START + r"0[1-9]\d{8,9}(?![\w-])", _national),

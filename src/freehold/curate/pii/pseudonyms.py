@@ -28,6 +28,8 @@ import re
 
 from freehold.curate.pii.kinds import KINDS, SECRETS
 
+PSEUDONYMS = "freehold pseudonyms 1"
+"""What an installation's secret for pseudonyms is derived for: one for all, so that a value has one pseudonym."""
 _LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _LENGTH = 10
 _WORD = rf"[a-p]{{{_LENGTH}}}"

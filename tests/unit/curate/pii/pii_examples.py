@@ -119,6 +119,9 @@ NOBODYS = [
     "3.14159265358979 0.6123456789 48.858370, 2.294481",
     "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20",
     "123456789 98765432 (no word beside them)",
+    "for each cell in the matrix below:\n1 1 1 1 0 1 1\n1 1 0 1 0 1 1",
+    "677 814 838 946 1000, 600-198-209=193, (1.548)+9.525-6.743 = ?, s = 0101001010",
+    "A video call started at 2358-04-20 22:30:59",
     "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A\n-----END PUBLIC KEY-----",
 ]
 
