@@ -28,25 +28,9 @@ from freehold.store import Store
 
 SUBJECTS = 1000
 WORDS = [
-    "the",
-    "order",
-    "has",
-    "not",
-    "come",
-    "and",
-    "nobody",
-    "answers",
-    "when",
-    "will",
-    "you",
-    "send",
-    "what",
-    "was",
-    "paid",
-    "for",
-    "last",
-    "week",
-]
+    "the", "order", "has", "not", "come", "and", "nobody", "answers", "when", "will", "you",
+    "send", "what", "was", "paid", "for", "last", "week",
+]  # fmt: skip
 
 
 def store_at(folder: Path) -> Store:
