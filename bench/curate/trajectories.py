@@ -70,7 +70,7 @@ class Figures(NamedTuple):
 def measure(level: Level, seed: int) -> Figures:
     """Play the level, and export its named runs both ways."""
     figures = Figures()
-    for name, traces in _named(level, seed).items():
+    for name, traces in named(level, seed).items():
         began = time.process_time()
         episode, turns = read(name, traces)
         read_at = time.process_time()
@@ -103,7 +103,7 @@ def measure(level: Level, seed: int) -> Figures:
     return figures
 
 
-def _named(level: Level, seed: int) -> dict[str, list[Trace]]:
+def named(level: Level, seed: int) -> dict[str, list[Trace]]:
     """The requests of agents' runs, by run, as a gateway records them from callers that name their runs."""
     traffic = Stage(level, seed).play()
     runs: dict[str, list[Trace]] = {}

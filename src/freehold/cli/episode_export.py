@@ -171,7 +171,8 @@ def _rights(settings: Settings) -> Rights:
 
 def _redaction(store: Store) -> Callable[[Mapping[str, Turn]], dict[str, Turn]]:
     from freehold.curate.pii import Redactor
-    from freehold.curate.trajectories.redact import PSEUDONYMS, redact_turns
+    from freehold.curate.pii.pseudonyms import PSEUDONYMS
+    from freehold.curate.trajectories.redact import redact_turns
 
     redactor = Redactor(store.keys.derive(PSEUDONYMS))
     return lambda turns: redact_turns(turns, lambda texts: [one.text for one in redactor.redact_many(texts)])

@@ -16,6 +16,7 @@ from freehold.curate.card import CARD, card_of
 from freehold.curate.diff import LEFT_OUT
 from freehold.curate.forms import recognise_form
 from freehold.curate.others import other_answers
+from freehold.curate.pii.pseudonyms import PSEUDONYMS
 from freehold.curate.pipeline import Curated, pipeline_sha256, run_pipeline
 from freehold.curate.poisoning.aside import in_force, leave_out
 from freehold.curate.poisoning.canaries import PURPOSE, canaries
@@ -31,9 +32,6 @@ from freehold.store.read_traces import read_traces
 
 if TYPE_CHECKING:
     from freehold.store import Store
-
-_PSEUDONYMS = "freehold pseudonyms 1"
-"""What a secret is derived for."""
 
 
 def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -> Dataset:
@@ -61,7 +59,7 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
     rows = candidate_rows(samples, frame, read_judgements(store, frame))
     rows, aside = leave_out(rows, in_force(store, task.task_id))
     left_out.update(aside)
-    curated = run_pipeline(rows, steps, batches_of(settings), lambda: store.keys.derive(_PSEUDONYMS))
+    curated = run_pipeline(rows, steps, batches_of(settings), lambda: store.keys.derive(PSEUDONYMS))
     return _stored(store, settings, task, curated, left_out, verdicts, steps, now_ns)
 
 

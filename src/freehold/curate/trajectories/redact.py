@@ -12,8 +12,6 @@ from freehold.domain.episodes import Message, Turn
 Redact = Callable[[Sequence[str]], list[str]]
 """Texts → the same texts without what is to go; text that is JSON stays JSON."""
 
-PSEUDONYMS = "freehold pseudonyms 1"
-"""What the secret of pseudonyms is derived for: the same as for datasets, so that a value has one pseudonym in all."""
 SAID = frozenset(("content", "text", "arguments", "input", "reasoning_content", "refusal", "url", "image_url"))
 """Fields of a message, at any depth, whose text was said; ids, roles and kinds stay, or nothing would fit together."""
 DATA_URL = "data:"
