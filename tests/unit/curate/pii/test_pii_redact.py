@@ -20,7 +20,7 @@ MODES = [REDACTOR, Redactor(SECRET, "mask")]
 
 @pytest.mark.parametrize("redactor", MODES, ids=["pseudonym", "mask"])
 @given(text=texts_with_values())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_nothing_that_is_found_survives_and_twice_is_once(redactor: Redactor, text: str) -> None:
     once = redactor.redact(text)
     assert (once.text != text) == bool(once.counts)
@@ -29,7 +29,7 @@ def test_nothing_that_is_found_survives_and_twice_is_once(redactor: Redactor, te
 
 
 @given(texts_with_values())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_text_beside_findings_stays_as_it_was(text: str) -> None:
     expected, at = "", 0
     for span in find(text):
@@ -57,7 +57,7 @@ DOCUMENTS = st.recursive(
 
 
 @given(DOCUMENTS, st.booleans(), st.sampled_from([None, 2]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_json_stays_json(document: Any, ascii_only: bool, indent: int | None) -> None:
     written = json.dumps(document, ensure_ascii=ascii_only, indent=indent)
     done = REDACTOR.redact(written)
