@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from contextlib import closing
 from pathlib import Path
@@ -44,6 +45,20 @@ def test_a_base_url_says_whose_request_it_is_and_never_goes_upstream(
         (trace,) = traces(tmp_path)
         assert (trace.episode, trace.agent, trace.parent, trace.linked) == ("run-7", "planner", None, "url")
         assert headers["x-freehold-trace"] == trace.trace_id
+
+
+def test_a_head_that_comes_again_says_the_same_again(tmp_path: Path) -> None:
+    with (
+        Scripted(answering(plain())) as provider,
+        serve_in_thread(settings(tmp_path, {"main": upstream(provider.base_url)})) as gateway,
+        closing(http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=10)) as connection,
+    ):
+        for _ in range(4):
+            connection.request("POST", "/r/run-7/a/b/v1/chat/completions", BODY, {"x-freehold-subject": "s"})
+            assert connection.getresponse().read()
+        found = {(trace.episode, trace.agent, trace.parent, trace.subject) for trace in traces(tmp_path)}
+        assert found == {("run-7", "a", "b", "s")} and len(traces(tmp_path)) == 4
+        assert {request.line for request in provider.requests} == {"POST /v1/chat/completions HTTP/1.1"}
 
 
 def test_names_may_hold_what_a_url_must_escape(tmp_path: Path) -> None:
