@@ -35,6 +35,8 @@ CHUNK_BYTES = 32 * 1024 * 1024
 """Of records' bodies."""
 
 
+MISREAD = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError)
+"""What reading a row may raise whose fields are not what its program writes."""
 SEAL_BYTES = 128 * 1024 * 1024
 WORTH_SEALING = 8 * 1024 * 1024
 """Less may wait in the journal for the loop: whoever reads until then looks through it."""
@@ -277,7 +279,7 @@ class _Run:
                 self._maker.trace(item) if isinstance(item, Exchange) else self._maker.feedback(item)
                 for item in self._format.read(role, row, self._steps)
             ]
-        except (KeyError, TypeError, ValueError, AttributeError, msgspec.MsgspecError, RecursionError) as error:
+        except MISREAD as error:
             # A field of another type than its program writes; the name of the error tells no content.
             raise RowError(
                 f"One of its fields has an unexpected form ({type(error).__name__}).", "Check it."

@@ -102,11 +102,13 @@ def time_ns(value: Any) -> int:
     since 1970, told apart by their size; 0 if it is none of these."""
     if isinstance(value, datetime.datetime):
         return _of_datetime(value)
-    if isinstance(value, str) and value:
+    if isinstance(value, str) and value.isdecimal():  # before ISO 8601, which knows forms without any hyphen
+        value = int(value)
+    elif isinstance(value, str) and value:
         try:
             return _of_datetime(datetime.datetime.fromisoformat(value.strip().removesuffix(" UTC")))
         except ValueError:
-            value = int(value) if value.isdecimal() else number_of({"value": value}, "value")
+            value = number_of({"value": value}, "value")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e20:
         return 0
     scale = _NANO
