@@ -350,6 +350,7 @@ def _not_searched(unread: Mapping[str, int]) -> tuple[str, ...]:
         "Requests under way when it was asked: their records are dropped when they come; a cached answer lives until "
         "its time is up.",
         "What students and routers that stay have learned from such rows.",
+        "The tables' own logs, which hold ids of traces and of agent runs, and for a day more those that are gone.",
         "What others have said that mentions the name: it is known whose data something is by who asked.",
         "Blocks of the disk that the file system, and pages that the control database, has freed and not overwritten.",
     ]

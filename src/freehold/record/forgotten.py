@@ -69,14 +69,10 @@ class Forgotten:
         """What belongs to these traces, and they themselves, is covered as well."""
         self._gone |= dict.fromkeys(trace_ids)
 
-    def sift(self, records: Iterable[Record]) -> list[Record]:
-        """The records that may be kept, in order; the others are counted."""
-        if not self._until:
-            return list(records)
-        return [record for record in records if not self.covers(record)]
-
     def covers(self, record: Record) -> bool:
-        """Whether a record was asked to be forgotten, or belongs to a trace that was."""
+        """Whether a record was asked to be forgotten, or belongs to a trace that was. Those that are, are counted."""
+        if not self._until and not self._gone:
+            return False
         covered = record.trace_id in self._gone or self._is_named(record) or self._belongs(record)
         if covered:
             self.dropped += 1
