@@ -196,3 +196,19 @@ def test_a_file_that_was_there_stays_until_the_new_one_is_whole(place: Path, run
     (place / "x.jsonl").write_text("before")
     assert run("episode", "export", "run-1", "--out", "x.jsonl")[0] == 6
     assert (place / "x.jsonl").read_text() == "before"
+
+
+def test_runs_that_nobody_named_leave_too_where_asked(place: Path, run: Run) -> None:
+    harness = Harness(5)
+    main = harness.agent("main", prompt="Find out who wrote the report on the harbour, and when.")
+    for call in main.call(1):
+        main.result(call, f"found {harness.words()}")
+    main.say()
+    traces = [msgspec.structs.replace(trace, episode=None, agent=None, parent=None) for trace in harness.traces()]
+    _record(place, [*traces])
+    assert run("episode", "export", "--since", "2025-01-01", "--out", "named.jsonl")[0] == 3
+    code, out, err = run("episode", "export", "--inferred", "--since", "2025-01-01", "--out", "found.jsonl", "--json")
+    assert code == 0, err or out
+    (row,) = _lines(place / "found.jsonl")
+    assert sum(row["loss_mask"]) == 2
+    assert row["freehold"]["episode"].startswith("ep_")
