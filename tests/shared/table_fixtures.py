@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -66,11 +65,18 @@ def s3_place(endpoint: str, prefix: str) -> TablePlace:
 
 
 @pytest.fixture(params=["disk", "s3"])
-def place(request: pytest.FixtureRequest) -> TablePlace:
-    """Where this test's tables lie."""
+def at_place(request: pytest.FixtureRequest) -> Callable[[str], TablePlace]:
+    """Places for tables by a name: the data folder, whatever the name, or one below the bucket, new each run."""
     if request.param == "disk":
-        return IN_DATA_FOLDER
-    return s3_place(request.getfixturevalue("s3_endpoint"), uuid4().hex)
+        return lambda _: IN_DATA_FOLDER
+    endpoint, prefix = request.getfixturevalue("s3_endpoint"), uuid4().hex
+    return lambda name: s3_place(endpoint, f"{prefix}/{name}")
+
+
+@pytest.fixture
+def place(at_place: Callable[[str], TablePlace]) -> TablePlace:
+    """Where this test's tables lie."""
+    return at_place("tables")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -93,14 +99,3 @@ def open_stores(tmp_path: Path, place: TablePlace) -> Generator[Opener, None, No
     yield open_one
     for store in opened:
         store.close()
-
-
-def environment(place: TablePlace) -> dict[str, str]:
-    """What a child process is told of `place`: see `place_told`."""
-    return {**os.environ, "TEST_TABLES": place.uri, "TEST_ENDPOINT": place.options.get("AWS_ENDPOINT_URL", "")}
-
-
-def place_told() -> TablePlace:
-    """The place that the parent process told this one."""
-    uri = os.environ["TEST_TABLES"]
-    return s3_place(os.environ["TEST_ENDPOINT"], uri.removeprefix(f"s3://{BUCKET}/")) if uri else IN_DATA_FOLDER

@@ -42,7 +42,8 @@ _BACKGROUND = {"audit": "audits", "repeat": "repeats", "rung": "wasted", "shadow
                "drill": "audits"}  # fmt: skip
 """Kind of trace → its account."""
 _DAY_NS = 86_400 * 1_000_000_000
-_ADDED_UP = pl.exclude("by", "group").sum()
+_WAYS = ("account", "basis", "request", "has_moved", "answered")
+_FIGURES = ("input_tokens", "output_tokens", "nano", "moved")
 _SUMS, _PAIRS = "ledger-1", "ledger-pairs-1"
 """Names of the sums that are kept (`freehold.store.summaries`): count up whenever they come to mean something else."""
 _AMOUNTS = ("spent", "rungs", "would_have", *dict.fromkeys(_BACKGROUND.values()))
@@ -101,7 +102,7 @@ def _unsealed(store: Store, since_ns: int | None, until_ns: int | None, derive: 
 
 
 def _summarise(rows: pl.LazyFrame) -> pl.LazyFrame:
-    """The sums of each line: `by` which breakdown, and of which `group` in it."""
+    """Sums of what goes the same way: `by` which breakdown, of which `group` in it, into which account."""
     accounts = _with_accounts(rows)
     groups = {
         "day": (pl.col("at_ns") // _DAY_NS).cast(pl.String),
@@ -109,30 +110,10 @@ def _summarise(rows: pl.LazyFrame) -> pl.LazyFrame:
         "key": pl.col("key").fill_null(""),
         "model": pl.col("model"),
     }
+    figures = [pl.len().alias("rows"), *(pl.col(name).sum() for name in _FIGURES)]
     return pl.concat(
-        accounts.group_by(group.alias("group")).agg(_sums()).select(pl.lit(by).alias("by"), pl.all())
+        accounts.group_by(group.alias("group"), *_WAYS).agg(figures).select(pl.lit(by).alias("by"), pl.all())
         for by, group in groups.items()
-    )
-
-
-def _ledger(
-    sums: pl.DataFrame,
-    check: EstimateCheck,
-    task_names: Mapping[str, str],
-    key_names: Mapping[str, str],
-    since_ns: int | None,
-    until_ns: int | None,
-) -> Ledger:
-    total = sums.filter(pl.col("by") == "task").select(_ADDED_UP).row(0, named=True)
-    return Ledger(
-        since_ns=since_ns,
-        until_ns=until_ns,
-        total=_line("total", "Total", total),
-        tasks=_by_requests(_lines(sums, "task", task_names)),
-        days=tuple(sorted(_lines(sums, "day", {}), key=lambda line: line.key)),
-        keys=_by_requests(_lines(sums, "key", {"": "(no key)", **key_names})),
-        models=_by_requests(_lines(sums, "model", {})),
-        check=check,
     )
 
 
@@ -167,21 +148,43 @@ def _with_accounts(traces: pl.LazyFrame) -> pl.LazyFrame:
         moved=pl.when(moved & (pl.col("incumbent_price_source") != "none")).then("incumbent_cost_nanousd").otherwise(0),
         nano=pl.when(owned).then("incumbent_cost_nanousd").otherwise("cost_nanousd"),
         answered=(pl.col("answered_by") != "") & pl.col("status").is_between(200, 399),
+        request=request,
+        has_moved=owned & (pl.col("reason") != "drill"),  # a drill says nothing of what has moved
     )
 
 
-def _sums() -> list[pl.Expr]:
-    request = pl.col("kind") == "request"
-    owned = request & pl.col("owned") & (pl.col("reason") != "drill")  # a drill says nothing of what has moved
-    tokens = pl.col("input_tokens") + pl.col("output_tokens")
+def _ledger(
+    sums: pl.DataFrame,
+    check: EstimateCheck,
+    task_names: Mapping[str, str],
+    key_names: Mapping[str, str],
+    since_ns: int | None,
+    until_ns: int | None,
+) -> Ledger:
+    grouped = sums.group_by("by", "group").agg(_line_sums()).sort("group")
+    total = sums.filter(pl.col("by") == "task").select(_line_sums()).row(0, named=True)
+    return Ledger(
+        since_ns=since_ns,
+        until_ns=until_ns,
+        total=_line("total", "Total", total),
+        tasks=_by_requests(_lines(grouped, "task", task_names)),
+        days=tuple(sorted(_lines(grouped, "day", {}), key=lambda line: line.key)),
+        keys=_by_requests(_lines(grouped, "key", {"": "(no key)", **key_names})),
+        models=_by_requests(_lines(grouped, "model", {})),
+        check=check,
+    )
+
+
+def _line_sums() -> list[pl.Expr]:
+    rows, tokens = pl.col("rows"), pl.col("input_tokens") + pl.col("output_tokens")
     sums = [
-        request.sum().alias("requests"),
-        (request & ~pl.col("answered")).sum().alias("failed"),
-        owned.sum().alias("owned"),
-        pl.col("input_tokens").filter(request).sum(),
-        pl.col("output_tokens").filter(request).sum(),
-        tokens.filter(owned).sum().alias("owned_tokens"),
-        (pl.col("answered") & (pl.col("basis") == "unknown")).sum().alias("unpriced"),
+        rows.filter("request").sum().alias("requests"),
+        rows.filter(pl.col("request") & ~pl.col("answered")).sum().alias("failed"),
+        rows.filter("has_moved").sum().alias("owned"),
+        pl.col("input_tokens").filter("request").sum(),
+        pl.col("output_tokens").filter("request").sum(),
+        tokens.filter("has_moved").sum().alias("owned_tokens"),
+        rows.filter(pl.col("answered") & (pl.col("basis") == "unknown")).sum().alias("unpriced"),
     ]
     for account in _AMOUNTS:
         for basis in _BASES:
@@ -191,11 +194,10 @@ def _sums() -> list[pl.Expr]:
 
 
 def _lines(sums: pl.DataFrame, by: str, names: Mapping[str, str]) -> tuple[Line, ...]:
-    grouped = sums.filter(pl.col("by") == by).group_by("group").agg(_ADDED_UP).sort("group")
+    rows = sums.filter(pl.col("by") == by)
     if by == "day":
-        grouped = grouped.with_columns(group=pl.from_epoch(pl.col("group").cast(pl.Int64), "d").dt.to_string("iso"))
-    rows = grouped.iter_rows(named=True)
-    return tuple(_line(row["group"], names.get(row["group"], row["group"]), row) for row in rows)
+        rows = rows.with_columns(group=pl.from_epoch(pl.col("group").cast(pl.Int64), "d").dt.to_string("iso"))
+    return tuple(_line(row["group"], names.get(row["group"], row["group"]), row) for row in rows.iter_rows(named=True))
 
 
 def _line(key: str, name: str, row: Mapping[str, Any]) -> Line:

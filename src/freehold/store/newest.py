@@ -28,7 +28,7 @@ def newest(table: Snapshot, wanted: pl.Expr, columns: Sequence[str], limit: int)
     """
     uris, rows = _places(table, wanted, limit)
     if not rows.height:
-        return table.scan().select(columns).head(0).collect()
+        return pl.DataFrame(schema=table.scan().select(columns).collect_schema())
     ends = rows.select(first=pl.col("at_ns").min(), last=pl.col("at_ns").max()).row(0)
     there = pl.col("at_ns").is_between(*ends) & pl.col("trace_id").is_in(rows.get_column("trace_id").implode())
     names = list(dict.fromkeys((*columns, *_ORDER)))

@@ -126,9 +126,9 @@ def trace_frame(traces: Sequence[Trace], derived: Sequence[Derived]) -> pl.DataF
 
 
 def sealed_frame(traces: Sequence[Trace], derived: Sequence[Derived], taken: Mapping[int, Split]) -> pl.DataFrame:
-    """As `trace_frame`, with `STORED_COLUMNS`: the requests at the places that `taken` names are taken apart."""
+    """As `trace_frame`, and, if any is taken apart, `PARTS`: the requests at the places that `taken` names are skeletons."""
     if not taken:
-        return trace_frame(traces, derived).with_columns(pl.lit(None, pl.Binary).alias(PARTS))
+        return trace_frame(traces, derived)
     bare = [
         msgspec.structs.replace(trace, request=taken[place].skeleton) if place in taken else trace
         for place, trace in enumerate(traces)

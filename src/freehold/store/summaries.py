@@ -56,7 +56,7 @@ def summed(
         parts.append(_kept_sums(table, folder / f"{name}.parquet", summarise, uris).drop(_FILE))
     rest = files.filter(~whole & _touched(files, since_ns, until_ns)).get_column("uri").to_list()
     if rest or not parts:
-        rows = table.scan_files(rest) if rest else table.scan().limit(0)
+        rows = table.scan_files(rest) if rest else pl.LazyFrame(schema=table.scan().collect_schema())
         parts.append(collect(summarise(rows.filter(_between(since_ns, until_ns)))))
     return pl.concat(parts, how="diagonal")
 

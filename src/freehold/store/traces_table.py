@@ -27,6 +27,11 @@ class TraceTable(DeltaLog):
             view=self._whole,
         )
 
+    def append(self, rows: pl.DataFrame, positions: Mapping[str, int]) -> None:
+        """As `DeltaLog.append`; rows without `rows.PARTS` have whole requests."""
+        whole = rows if PARTS in rows.columns else rows.with_columns(pl.lit(None, pl.Binary).alias(PARTS))
+        super().append(whole, positions)
+
     def stored_parts(self, episodes: Sequence[str]) -> list[tuple[str, bytes]]:
         """Episode and `rows.PARTS` of each trace of these episodes that has any.
 
