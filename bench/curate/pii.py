@@ -359,7 +359,7 @@ def speed_on_real_text(finders: dict[str, Finder]) -> None:
         print(
             f"- {name}: {size / 1e6 / spent:.2f} MB per CPU s on {len(some)} prompts and answers as they come", end=""
         )
-        print(f" ({size / 1e6:.1f} MB); {count} findings.")
+        print(f" ({size / 1e6:.2f} MB); {count} findings.")
 
 
 def main() -> None:
