@@ -126,7 +126,7 @@ def trace_frame(traces: Sequence[Trace], derived: Sequence[Derived]) -> pl.DataF
 
 
 def sealed_frame(traces: Sequence[Trace], derived: Sequence[Derived], taken: Mapping[int, Split]) -> pl.DataFrame:
-    """As `trace_frame`, and, if any is taken apart, `PARTS`: the requests at the places that `taken` names are skeletons."""
+    """As `trace_frame`; where `taken` names places, the requests there are skeletons, and `PARTS` is there too."""
     if not taken:
         return trace_frame(traces, derived)
     bare = [
