@@ -48,6 +48,7 @@ def cluster() -> Generator[Any]:
     """A head without CPUs and two nodes with one each, on the loopback interface, behind a token."""
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(24), "RAY_USAGE_STATS_ENABLED": "0"}
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # bound to the loopback interface
+    os.environ |= {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "4"}  # told dead in 2 s
     import ray
     from ray.cluster_utils import Cluster
 
