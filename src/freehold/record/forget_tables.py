@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
+from freehold.domain.errors import StoreError
 from freehold.record.forget_select import Asked, Selection
 from freehold.store.messages import drop_unreferenced
 
@@ -43,11 +45,17 @@ def drop_messages(store: Store, episodes: Sequence[str]) -> int:
 
 
 def purge_tables(store: Store) -> None:
-    """Remove the files that the tables no longer consist of.
+    """Remove the files that the tables no longer consist of, and sums over them, which are worked out again.
 
     Raises:
         StoreError: they cannot be removed.
     """
+    try:
+        shutil.rmtree(store.summaries_root)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StoreError(f"{store.summaries_root} cannot be removed: {error.strerror}.", "Check the folder.") from error
     store.traces.purge()
     store.feedback.purge()
     store.messages.purge()

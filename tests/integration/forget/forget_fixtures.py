@@ -153,6 +153,8 @@ class House:
         draft = self.data / "datasets" / ".two.tmp_1"
         draft.mkdir()
         (draft / "samples.parquet").write_bytes(b"PAR1" + MARKER.encode())
+        (self.data / "summaries").mkdir()
+        (self.data / "summaries" / "days.parquet").write_bytes(b"key_a")
         imports = self.data / "imports"
         imports.mkdir()
         row = {"reason": "no answer", "content": {"user": SUBJECT, "text": MARKER}}

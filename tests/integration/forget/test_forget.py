@@ -66,6 +66,7 @@ def all_is_gone(house: House) -> None:
     feedback = read_feedback(house.store)
     assert "said nobody" in feedback.get_column("comment").to_list() and feedback.height == 7
     assert house.cached() == 1
+    assert not (house.data / "summaries").exists(), "sums by key are worked out again"
 
 
 def test_a_forgotten_subject_is_nowhere(house: House) -> None:
