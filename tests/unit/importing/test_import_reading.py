@@ -13,22 +13,24 @@ import import_examples as examples
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from import_fixtures import made, maker
+from import_fixtures import NOW, made, maker
 
 from freehold.curate.export import _openai, _sharegpt
 from freehold.domain.errors import RequestError, RowError, StoreError
 from freehold.domain.evidence import Sample
 from freehold.domain.ids import is_id
-from freehold.domain.traces import Trace
 from freehold.gateway.telemetry import genai
 from freehold.record.answers import read_answer
-from freehold.record.importing import importer as module
+from freehold.record.derive import Deriver
+from freehold.record.importing import exchange
 from freehold.record.importing.exchange import Exchange
 from freehold.record.importing.files import Place, files_in, lines_of
+from freehold.record.importing.format import MISREAD
 from freehold.record.importing.formats import FORMATS
 from freehold.record.importing.json_array import elements
 from freehold.record.importing.spans import nested
 from freehold.record.importing.values import loads, time_ns, uuid7_ns
+from freehold.store.rows import trace_frame
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(),
@@ -127,7 +129,7 @@ def test_a_field_of_any_form_rejects_its_row_at_most(data: st.DataObject, row: t
     broken = given_row | {data.draw(st.sampled_from(sorted(given_row))): value}
     if FORMATS[name].role(broken) is None:
         return
-    with suppress(RowError, *module.MISREAD):
+    with suppress(RowError, *MISREAD):
         made(name, [broken])
 
 
@@ -168,8 +170,24 @@ def test_spans_that_we_send_come_back(system: str, prompt: str, answer: str, tok
     assert (second.model, second.answered_by) == ("m", "openai/gpt-4o-2024-08-06")
 
 
-def test_a_row_with_unreadable_unicode_is_no_trace() -> None:
+def test_rows_that_could_not_be_stored_are_rejected_or_bounded() -> None:
     row = {"messages": [{"role": "user", "content": "\ud800"}, {"role": "assistant", "content": "x"}]}
     with pytest.raises(RowError, match="JSON cannot say"):
         made("openai-chat", [row])
-    assert Trace(trace_id="tr_00", at_ns=0).source == ""
+    with pytest.raises(RowError, match="no text of Unicode"):
+        made("litellm", [examples.LITELLM_SPEND_LOG | {"end_user": "\ud800"}])
+    with pytest.raises(RowError, match="no text of Unicode"):
+        made("tracer", [examples.TRACER[0] | {"ground_truth": "\ud800"}])
+    endless = examples.OPENTRACY[0] | {"latency_ms": 1e300, "timestamp": 10**19, "tokens_in": 10**30}
+    (trace,) = made("opentracy", [endless]).traces
+    assert (trace.duration_us, trace.at_ns) == (2**53, NOW)
+    frame = trace_frame([trace], [Deriver({})(trace)])
+    assert frame.get_column("tokens_source").item() == "estimated"
+    failed = examples.LITELLM_SPEND_LOG | {"status": "failure", "error_information": {"error_code": 10**20}}
+    assert made("litellm", [failed]).traces[0].status == 500
+
+
+def test_an_exchange_too_long_for_the_journal_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "MAX_BODIES_BYTES", 200)
+    with pytest.raises(RowError, match="is longer than"):
+        made("openai-chat", examples.OPENAI_CHAT)

@@ -71,6 +71,7 @@ CREDENTIALS = frozenset(
     )
 )
 """Fields of requests and of their tools that hold secrets, or lead to them; never kept."""
+_MOST_TOKENS = 10**12
 _MESSAGE = ("name", "tool_calls", "tool_call_id", "refusal", "reasoning_content", "function_call")
 _FINISH = {
     "end_turn": "stop",
@@ -165,7 +166,7 @@ def tool_call(call_id: str, name: str, arguments: Any) -> Row:
 
 def usage(given: int | None, output: int | None, cached: int = 0) -> Usage | None:
     """Tokens, if both sums are known; a source that counts none at all did not count."""
-    if given is None or output is None or (not given and not output):
+    if given is None or output is None or (not given and not output) or max(given, output) > _MOST_TOKENS:
         return None
     return Usage(input=max(given, 0), cached=min(max(cached, 0), max(given, 0)), output=max(output, 0))
 

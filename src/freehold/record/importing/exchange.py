@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from freehold.domain.chat import ChatRequest
-from freehold.domain.errors import RequestError
+from freehold.domain.errors import RequestError, RowError
 from freehold.domain.ids import content_id
 from freehold.domain.traces import TASK_APIS, Api, Feedback, Trace
 from freehold.record.importing.values import json_bytes
@@ -24,7 +24,19 @@ IMPORTED = "imported"
 UNKNOWN_MODEL = "unknown"
 _MAX_ERROR = 300
 _MAX_NAME = 128
+_LONGEST = 2**53
+"""Microseconds: 285 years."""
+MAX_BODIES_BYTES = 48 * 1024 * 1024
+"""The journal takes records of up to 64 MiB."""
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9._-]+")
+
+
+def _check(*texts: str | None) -> None:
+    """Whether these can be written down: half a surrogate pair cannot."""
+    try:
+        "".join(filter(None, texts)).encode()
+    except UnicodeEncodeError as error:
+        raise RowError("One of its fields is no text of Unicode.", "Mend its encoding.") from error
 
 
 class Exchange(msgspec.Struct, kw_only=True):
@@ -140,7 +152,7 @@ class Maker:
         model = exchange.model or options.model or UNKNOWN_MODEL
         request, response = self._bodies(exchange, model)
         task = self._task(exchange, request)
-        return Trace(
+        made = Trace(
             trace_id=self._id(exchange, request, response),
             at_ns=exchange.at_ns or options.now_ns,
             api=exchange.api,
@@ -150,13 +162,13 @@ class Maker:
             model=model,
             answered_by=self._answered_by(exchange, model) if exchange.response is not None else "",
             reason=IMPORTED,
-            status=exchange.status,
+            status=exchange.status if 100 <= exchange.status < 600 else 500,
             error=exchange.error and exchange.error[:_MAX_ERROR],
             stream=False,
             request=request,
             response=response,
-            first_byte_us=max(exchange.first_byte_us, 0),
-            duration_us=max(exchange.duration_us, 0),
+            first_byte_us=min(max(exchange.first_byte_us, 0), _LONGEST),
+            duration_us=min(max(exchange.duration_us, 0), _LONGEST),
             cached=exchange.cached,
             key=options.key,
             episode=exchange.episode or None,
@@ -166,6 +178,8 @@ class Maker:
             source=options.source,
             traceparent=exchange.traceparent,
         )
+        _check(made.model, made.answered_by, made.error, made.episode, made.agent, made.parent, made.subject)
+        return made
 
     def feedback(self, judgement: Judgement) -> Feedback:
         """The record of a judgement.
@@ -178,6 +192,7 @@ class Maker:
         if about is not None:
             bodies = self._bodies(about, about.model or self._options.model or UNKNOWN_MODEL)
             trace_id = self._id(about, *bodies)
+        _check(judgement.own_id, judgement.episode, judgement.label, judgement.edit, judgement.comment)
         return Feedback(
             feedback_id=content_id("fb", self._family, self._tenant, judgement.own_id.encode(), trace_id.encode()),
             trace_id=trace_id,
@@ -195,8 +210,11 @@ class Maker:
         return (self._options.family or self._options.source).encode()
 
     def _bodies(self, exchange: Exchange, model: str) -> tuple[bytes, bytes]:
-        request = exchange.request if exchange.request.get("model") else {**exchange.request, "model": model}
-        return json_bytes(request), b"" if exchange.response is None else json_bytes(exchange.response)
+        asked = exchange.request if exchange.request.get("model") else {**exchange.request, "model": model}
+        request, response = json_bytes(asked), b"" if exchange.response is None else json_bytes(exchange.response)
+        if len(request) + len(response) > MAX_BODIES_BYTES:
+            raise RowError(f"Its exchange is longer than {MAX_BODIES_BYTES >> 20} MiB.", "Leave it out.")
+        return request, response
 
     def _id(self, exchange: Exchange, request: bytes, response: bytes) -> str:
         if exchange.own_id:

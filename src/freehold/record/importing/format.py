@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+import msgspec
+
 from freehold.record.importing.exchange import Exchange, Judgement
 from freehold.record.importing.values import Row
 
+MISREAD = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError)
+"""What reading a row may raise whose fields are not what its program writes."""
 Read: TypeAlias = Exchange | Judgement
 
 

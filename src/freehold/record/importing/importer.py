@@ -20,7 +20,7 @@ from freehold.domain.ids import content_id
 from freehold.domain.traces import Feedback, Trace
 from freehold.record.importing.exchange import Exchange, Identify, Maker, Options
 from freehold.record.importing.files import Line, Place, Prefix, files_in, lines_of, prefix_of
-from freehold.record.importing.format import Format
+from freehold.record.importing.format import MISREAD, Format
 from freehold.record.importing.formats import detect, role_of, whole_of
 from freehold.record.importing.journal import StepJournal
 from freehold.record.importing.known import KnownIds
@@ -35,8 +35,6 @@ CHUNK_BYTES = 32 * 1024 * 1024
 """Of records' bodies."""
 
 
-MISREAD = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError)
-"""What reading a row may raise whose fields are not what its program writes."""
 SEAL_BYTES = 128 * 1024 * 1024
 WORTH_SEALING = 8 * 1024 * 1024
 """Less may wait in the journal for the loop: whoever reads until then looks through it."""

@@ -15,6 +15,8 @@ from freehold.domain.errors import RowError
 Row: TypeAlias = dict[str, Any]
 _canonical = msgspec.json.Encoder(order="sorted")
 _NANO = 1_000_000_000
+_LATEST = 2**63
+"""Later times do not fit into a column of the table."""
 _BEFORE_MILLIS = 100_000_000_000
 """Epoch seconds stay below this until the year 5138, and milliseconds have been above it since 1973."""
 
@@ -114,14 +116,16 @@ def time_ns(value: Any) -> int:
     scale = _NANO
     while scale > 1 and value >= _BEFORE_MILLIS * (_NANO // scale):
         scale //= 1000
-    return value * scale if isinstance(value, int) else round(value * scale)
+    found = value * scale if isinstance(value, int) else round(value * scale)
+    return found if found < _LATEST else 0
 
 
 def _of_datetime(at: datetime.datetime) -> int:
     if at.tzinfo is None:
         at = at.replace(tzinfo=datetime.UTC)
     since = at - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return (since.days * 86_400 + since.seconds) * _NANO + since.microseconds * 1000
+    found = (since.days * 86_400 + since.seconds) * _NANO + since.microseconds * 1000
+    return found if 0 < found < _LATEST else 0
 
 
 def uuid7_ns(text: str) -> int:
