@@ -99,9 +99,7 @@ class Ingest:
                 broken.append(error)
                 continue
             except MISREAD as error:
-                broken.append(
-                    RowError(f"One of a span's attributes has an unexpected form ({type(error).__name__}).", "")
-                )
+                broken.append(RowError(f"An attribute has an unexpected form ({type(error).__name__}).", ""))
                 continue
             recorded, waiting = recorded + kept, waiting + (not kept)
         return Taken(recorded, waiting, ignored, len(broken), broken[0].message if broken else "")
