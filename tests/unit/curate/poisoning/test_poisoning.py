@@ -21,25 +21,25 @@ from freehold.domain.evidence import Sample
 
 @pytest.mark.parametrize(("evil", "share"), [(("evil",), 0.05), (("evil", "foul"), 0.05), (("evil",), 0.2)])
 def test_the_malicious_are_named_and_nobody_else(evil: tuple[str, ...], share: float) -> None:
-    report = suspicions(rows_with(1000, evil, share))
+    report = suspicions(rows_with(600, evil, share))
     assert set(report.named) == set(evil) and not report.unjudged
     worst = report.keys[0]
     assert worst.key in evil and worst.rate > 0.6 > 0.2 > worst.expected and worst.q_value < 1e-6
 
 
-@pytest.mark.parametrize("seed", range(1, 6))
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_honest_keys_are_not_named(seed: int) -> None:
-    report = suspicions(rows_with(600, seed=seed))
+    report = suspicions(rows_with(500, seed=seed))
     assert report.named == [] and len(report.keys) == 20
 
 
 def test_a_key_that_lies_now_and_then_is_named_once_there_is_enough_of_it() -> None:
-    assert suspicions(rows_with(1500, ("sly",), 0.15, wrong=0.4)).named == ["sly"]
+    assert suspicions(rows_with(800, ("sly",), 0.15, wrong=0.4)).named == ["sly"]
     assert suspicions(rows_with(300, ("sly",), 0.02, wrong=0.4)).named == [], "six judgements say nothing"
 
 
 def test_distrust_leaves_the_dataset_as_it_would_be_without_the_liar() -> None:
-    rows = rows_with(800, ("evil",), 0.05)
+    rows = rows_with(600, ("evil",), 0.05)
     assert curated(rows, LEARN)["answer"].to_list() != rows["answer"].to_list()
     trusted = curated(rows, FeedbackTrust(), LEARN)
     assert trusted["answer"].to_list() == curated(unheard(rows, ["evil"]), LEARN)["answer"].to_list()
