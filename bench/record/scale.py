@@ -133,8 +133,8 @@ def main() -> None:
     print(made)
     if given.write:
         page = PAGE.read_text(encoding="utf-8")
-        marked = re.compile(r"(<!-- figures -->\n\n).*?(\n\n<!-- end of figures -->)", re.S)
-        PAGE.write_text(marked.sub(lambda found: found[1] + made + found[2], page), encoding="utf-8")
+        marked = re.compile(r"(<!-- figures -->\n).*?(\n<!-- end of figures -->)", re.S)
+        PAGE.write_text(marked.sub(lambda found: f"{found[1]}\n{made}\n{found[2]}", page), encoding="utf-8")
 
 
 if __name__ == "__main__":
