@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -200,3 +201,31 @@ def test_feedback_on_a_run_reaches_its_steps_and_no_other_tenants(tmp_path: Path
             )
         assert read_feedback(store).height == 2, "a key judges its own traces only"
         assert read_episode(store, "run-9", derive=Deriver(chosen.upstreams)).feedback == (given,)
+
+
+def test_sixty_agents_at_once_are_one_tree_and_nobody_elses(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, {"main": upstream("http://127.0.0.1:9/v1")})
+
+    def work(url: str, run: str, number: int) -> None:
+        first = [{"role": "user", "content": f"part {number}"}]
+        answer = {"role": "assistant", "content": "caf\u00e9 \u00e9"}  # as in JSON_ANSWER
+        for messages in (first, [*first, answer, {"role": "user", "content": "go on"}]):
+            body = json.dumps({"model": "m", "messages": messages}).encode()
+            assert split(raw(url, post(body, f"/r/{run}/w{number}/main/v1/chat/completions")))[0] == 200
+
+    with (
+        Scripted(answering(plain(), pause=0.01)) as provider,
+        serve_in_thread(settings(tmp_path, {"main": upstream(provider.base_url)})) as gateway,
+        ThreadPoolExecutor(40) as pool,
+    ):
+        for run in ("left", "right"):
+            raw(gateway.url, post(BODY, f"/r/{run}/main/-/v1/chat/completions"))
+        for done in [pool.submit(work, gateway.url, run, n) for n in range(60) for run in ("left", "right")]:
+            done.result()
+    with closing(Store.open(chosen.data, chosen.control_url)) as store:
+        for run in ("left", "right"):
+            episode = read_episode(store, run, derive=Deriver(chosen.upstreams))
+            assert episode.roots == ("main",) and not episode.problems
+            assert sorted(episode.agent("main").children) == sorted(f"w{number}" for number in range(60))
+            shapes = {tuple((s.begins, len(s.steps)) for s in agent.segments) for agent in episode.agents[1:]}
+            assert shapes == {(("start", 2),)}

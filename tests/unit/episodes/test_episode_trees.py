@@ -142,7 +142,7 @@ def test_ten_thousand_steps_and_a_deep_line_of_parents_are_read_in_seconds() -> 
     messages: list[Any] = [user("begin the long work of all")]
     for at in range(7_000):
         answer = said(f"step {at} is done")
-        traces.append(asked(10_000 + at, messages[-8:], answer, agent="long"))
+        traces.append(asked(10_000 + at, messages[-3:], answer, agent="long"))
         messages += [answer, user(f"go on to {at + 1}")]
     exchanges = [exchange(trace) for trace in traces]
     began = time.process_time()
