@@ -1,11 +1,14 @@
 """The messages of episodes, each once however often agents send it again. Needs polars and deltalake.
 
+Once per host that seals: two hosts that seal steps of one run at the same moment may each store a message.
+
 Crash-safe by order: messages are committed before the traces that refer to them, and are known by their content, so
 sealing the same records again finds them there already.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -122,10 +125,11 @@ class MessageKeeper:
 
 
 class Rejoiner:
-    """Puts requests together again, column by column; for one query."""
+    """Puts requests together again, column by column; for one query, whose threads take turns."""
 
     def __init__(self, table: MessageTable) -> None:
         self._table = table
+        self._turn = threading.Lock()
         self._contents: dict[tuple[str, bytes], bytes] = {}
         self._episodes: set[str] = set()
 
@@ -139,8 +143,9 @@ class Rejoiner:
         parts = rows.get_column(PARTS)
         if parts.null_count() == parts.len():
             return rows.get_column("request")
-        self._read({episode for episode, _, there in rows.iter_rows() if there is not None})
-        return pl.Series("request", [self._whole(*row) for row in rows.iter_rows()], dtype=pl.Binary)
+        with self._turn:
+            self._read({episode for episode, _, there in rows.iter_rows() if there is not None})
+            return pl.Series("request", [self._whole(*row) for row in rows.iter_rows()], dtype=pl.Binary)
 
     def _whole(self, episode: str, skeleton: bytes, parts: bytes | None) -> bytes:
         if parts is None:
