@@ -45,7 +45,7 @@ def size_of(folder: Path) -> int:
 
 
 def tables(store: Store) -> int:
-    """Bytes of the tables that are no longer needed by readers of older versions are removed first."""
+    """Bytes of traces and messages; files that merges replaced are removed first."""
     store.traces.purge()
     return sum(size_of(store.data / name) for name in ("traces", "messages") if (store.data / name).exists())
 
