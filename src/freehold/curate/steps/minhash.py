@@ -66,14 +66,14 @@ def duplicates_of(
     compared = np.zeros(0, np.uint64)
     bands = np.ascontiguousarray(signed).view(np.uint64)  # four numbers of 16 bits are one of 64
     staying = np.flatnonzero(bands.any(axis=1))
-    while True:
+    while len(staying):
         # Buckets may be large, so each round compares some neighbours within them; what goes makes room for others.
         pairs = _candidates(bands, staying)
         keys = _keys(pairs)
         new = ~np.isin(keys, compared) & (pairs[:, 1] >= held)
         pairs, keys = pairs[new], keys[new]
         if not len(pairs):
-            return like
+            break
         compared = np.concatenate([compared, keys])
         pairs = pairs[_agreement(signed, pairs) >= threshold - _MARGIN]
         alike = pairs[similarities(texts, pairs, words) >= threshold]
@@ -81,8 +81,9 @@ def duplicates_of(
             if like[second] < 0 and like[first] < 0:
                 like[second] = first
         if not len(alike):
-            return like
+            break
         staying = staying[like[staying] < 0]
+    return like
 
 
 def _candidates(bands: Hashes, staying: npt.NDArray[np.int64]) -> Pairs:

@@ -58,7 +58,8 @@ class SplitStep:
     def _newest(self, rows: pl.DataFrame) -> pl.DataFrame:
         """What came at or after the cut certifies; what came before and is not of a group that reaches beyond it is to
         learn from."""
-        cut = int(np.quantile(rows.get_column("at_ns").to_numpy(), 1 - self._settings.newest, method="higher"))
+        times = rows.get_column("at_ns").to_numpy()
+        cut = int(np.quantile(times, 1 - self._settings.newest, method="higher")) if len(times) else 0
         after = pl.col("at_ns") >= cut
         reaches = after.any().over("_group") & ~after
         by_hash = pl.when(pl.col("_prompt").first().over("_group") < _FIT_OF_TRAINING).then(pl.lit("fit"))

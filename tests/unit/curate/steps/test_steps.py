@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -190,3 +191,28 @@ def test_batches_and_order_of_arrival_change_nothing() -> None:
     for batch_rows, given in ((1, rows), (7, rows.reverse()), (40, rows.sample(fraction=1, shuffle=True, seed=3))):
         again = run(given, *asked, batch_rows=batch_rows)
         assert again.rows.equals(whole.rows) and again.left_out.equals(whole.left_out) and again.steps == whole.steps
+
+
+ALL: tuple[dict[str, Any], ...] = (
+    {"step": "filter", "min_score": 0.5, "models": ["gpt"], "since": "2020-01-01"},
+    {"step": "best-answer"},
+    {"step": "exact-duplicates"},
+    {"step": "near-duplicates"},
+    {"step": "decontaminate"},
+    {"step": "secrets"},
+    {"step": "redact"},
+    {"step": "length"},
+    {"step": "language", "languages": ["en"]},
+    {"step": "influence"},
+    {"step": "feedback-trust"},
+    {"step": "balance"},
+    {"step": "split"},
+    {"step": "split", "newest": 0.2},
+)
+
+
+@pytest.mark.parametrize("asked", ALL, ids=lambda asked: asked["step"])
+@pytest.mark.parametrize("prompts", [[], [""], ["…", ""]], ids=["no rows", "an empty row", "no words"])
+def test_every_step_bears_rows_without_words_and_no_rows(asked: dict[str, Any], prompts: list[str]) -> None:
+    done = run(make_rows(*({"prompt": prompt} for prompt in prompts)), asked)
+    assert done.steps[0].took == len(prompts) and done.rows.height + done.left_out.height == len(prompts)
