@@ -38,15 +38,15 @@ _PAIRS_AT_ONCE = 100_000
 def signatures(texts: pl.Series, words: int) -> Signatures:
     """What texts are compared by at first: of `SIZE` orders of all grams, the first gram that a text has."""
     found = np.zeros((len(texts), SIZE), np.uint16)
-    factors = np.random.Generator(np.random.PCG64(_SEED)).integers(0, 2**64, SIZE, np.uint64) | np.uint64(1)
+    factors = np.random.Generator(np.random.PCG64(_SEED)).integers(0, 2**32, SIZE, np.uint32) | np.uint32(1)
     for chunk in word_grams(texts, words):
         filled = np.flatnonzero(np.diff(chunk.offsets))
         if not len(filled):
             continue
-        starts = chunk.offsets[filled]
+        starts, hashes = chunk.offsets[filled], chunk.hashes.astype(np.uint32)
         for number, factor in enumerate(factors):
-            stirred = ((chunk.hashes * factor) >> np.uint64(32)).astype(np.uint32)
-            found[chunk.start + filled, number] = np.minimum.reduceat(stirred, starts).astype(np.uint16)
+            firsts = np.minimum.reduceat(hashes * factor, starts)
+            found[chunk.start + filled, number] = firsts.astype(np.uint16)
     return found
 
 
