@@ -11,21 +11,6 @@ from store_fixtures import make_trace
 from freehold.domain.traces import Trace
 
 _WORDS = ("agent", "reads", "file", "runs", "tests", "looks", "at", "what", "failed", "and", "edits", "a", "line")
-    "agent",
-    "reads",
-    "file",
-    "runs",
-    "tests",
-    "looks",
-    "at",
-    "what",
-    "failed",
-    "and",
-    "edits",
-    "one",
-    "line",
-    "again",
-)
 
 
 def agent_run(episode: str, agents: int, turns: int, *, seed: int = 0, words: int = 40) -> list[Trace]:
