@@ -30,9 +30,9 @@ class ExactDuplicates(
 class NearDuplicates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="step", tag="near-duplicates"):
     """Of rows that are nearly the same, keep the one that is held out, else the first."""
 
-    threshold: _OpenShare = 0.6
+    threshold: Annotated[float, msgspec.Meta(ge=0.5, lt=1.0)] = 0.6
     """Least share of the runs of words of two texts that both have. By measurement (bench/curate/dedupe.py): copies
-    with a tenth of their words edited are found, and no others."""
+    with a tenth of their words edited are found, and no others. Of pairs below 0.5 too many would be missed."""
     words: _Count = 2
     """Words in a run: of 1, texts with the same words in another order are the same; of more, one changed word weighs
     more."""
