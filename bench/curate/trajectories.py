@@ -63,8 +63,8 @@ class Figures(NamedTuple):
     plainly: float = 0.0
 
     def __add__(self, other: Figures) -> Figures:  # type: ignore[override]
-        summed = Figures(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
-        return summed._replace(most=max(self.most, other.most))
+        summed = {name: getattr(self, name) + getattr(other, name) for name in self._fields}
+        return Figures(**summed | {"most": max(self.most, other.most)})
 
 
 def measure(level: Level, seed: int) -> Figures:
