@@ -105,6 +105,8 @@ class Licence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     law: str = ""
     hosts: tuple[str, ...] = ()
     """Of terms: the hosts whose service they are about."""
+    marks: tuple[str, ...] = ()
+    """Words in lower case that its text has, and together only its text: they say what a text names itself."""
     texts: tuple[Text, ...] = ()
     clauses: tuple[Clause, ...] = ()
     note: str = ""
