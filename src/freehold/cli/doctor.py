@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 import socket
@@ -17,7 +18,7 @@ from freehold.cli.common import config_option, console, echo_json, json_option, 
 from freehold.config import Settings, UpstreamSettings
 from freehold.domain.errors import FreeholdError, LeaseHeld
 from freehold.domain.policy import Ladder
-from freehold.rights import terms_of_url, terms_table
+from freehold.rights import OWN, judge_training, licences, terms_of_url
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -65,7 +66,7 @@ def _checks(config: str | None) -> Iterator[Check]:
     yield Check("configuration", "ok", str(path))
     yield from _keys(settings)
     for name, upstream in settings.upstreams.items():
-        yield from _upstream(name, upstream)
+        yield from _upstream(name, upstream, settings)
     if not settings.upstreams:
         yield Check("upstreams", "error", "None is configured: add a table [upstreams.NAME] with a base_url.")
     yield from _candidates(settings)
@@ -100,25 +101,27 @@ def _keys(settings: Settings) -> Iterator[Check]:
             yield Check(setting, "error", f"${variable} is not set: `export {variable}=…`")
 
 
-def _upstream(name: str, upstream: UpstreamSettings) -> Iterator[Check]:
+def _upstream(name: str, upstream: UpstreamSettings, settings: Settings) -> Iterator[Check]:
     urls = [place.base_url for place in upstream.deployments] or [upstream.base_url]
     for url in urls:
         yield _way(name, upstream, url)
     terms = upstream.terms or terms_of_url(upstream.base_url)
-    known = terms_table().get(terms)
-    if known is None:
-        yield Check(
-            f"terms of {name}",
-            "warning",
-            f"Not known, so nothing may be trained. Known: {', '.join(sorted(terms_table()))}",
-        )
-        return
-    level = "ok" if known.train_classifier in ("allow", "duties") else "warning"
-    duties = f" Duties: {'; '.join(known.duties)}." if known.duties else ""
-    says = (
-        f"{known.title}: classifiers {known.train_classifier}. {known.reason}{duties} ({known.date}; not legal advice)"
-    )
-    yield Check(f"terms of {name}", level, says)
+    yield _terms(name, terms, settings)
+
+
+def _terms(name: str, terms: str, settings: Settings) -> Check:
+    """What may be trained on its answers."""
+    what = f"terms of {name}"
+    known = licences().get(terms)
+    if known is None and terms != OWN:
+        ids = ", ".join(sorted((OWN, *(entry.id for entry in licences().values() if entry.hosts))))
+        return Check(what, "warning", f"Not known, so nothing may be trained. Known: {ids}; `freehold rights list`")
+    today = datetime.datetime.now(datetime.UTC).date()
+    verdict = judge_training("train_classifier", terms, settings.counsel, today, settings.organisation)
+    duties = f" Duties: {'; '.join(verdict.duties)}." if verdict.duties else ""
+    title = known.name if known is not None else "The organisation's own answers"
+    says = f"{title}: classifiers {verdict.outcome}. {verdict.reason}{duties} ({verdict.date}; not legal advice)"
+    return Check(what, "ok" if verdict.permits else "warning", says)
 
 
 def _way(name: str, upstream: UpstreamSettings, url: str) -> Check:

@@ -13,7 +13,7 @@ import click
 from freehold.cli.common import echo_json, json_option
 from freehold.config import load_settings
 from freehold.domain.errors import ConfigError
-from freehold.rights import terms_of_url, terms_table
+from freehold.rights import OWN, licences, terms_of_url
 
 OPENAI = "https://api.openai.com/v1"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
@@ -59,8 +59,8 @@ def init_command(
     for value in (base_url, key_env or ""):
         if '"' in value or "\\" in value or not value.isprintable():
             raise ConfigError(f"{value!r} cannot be written to the file.", "Leave out quotes and control characters.")
-    if terms is not None and terms not in terms_table():
-        raise ConfigError(f"Nothing is known of terms {terms!r}.", f"Known: {', '.join(sorted(terms_table()))}.")
+    if terms is not None and terms != OWN and terms not in licences():
+        raise ConfigError(f"Nothing is known of terms {terms!r}.", f"Known: {', '.join(sorted((OWN, *licences())))}.")
     text = render(base_url, key_env or "", name, terms, port)
     if to_screen:
         if as_json:

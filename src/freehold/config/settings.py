@@ -10,6 +10,7 @@ import msgspec
 from freehold.config.curate_settings import CurateStep
 from freehold.config.journal_settings import JournalSettings
 from freehold.config.store_settings import StoreSettings
+from freehold.domain.rights import Action, Organisation
 from freehold.domain.scoring import Scorer
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -302,7 +303,7 @@ class CounselDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[[counsel]]`: a decision by the organisation's counsel where terms need one."""
 
     terms: str
-    purpose: str
+    purpose: Action
     allow: bool
     decided_by: str
     until: str
@@ -329,6 +330,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drill: DrillSettings = DrillSettings()
     curate: CurateSettings = CurateSettings()
     runner: RunnerSettings = RunnerSettings()
+    organisation: Organisation = Organisation()
+    """`[organisation]`: facts that licences ask about."""
     data_dir: str = "freehold-data"
     """Relative to the configuration file."""
 

@@ -154,7 +154,10 @@ def _verdicts(settings: Settings, rows: Sequence[Shadowed], now_ns: int) -> tupl
     for name in sorted(names):
         known = settings.upstreams.get(name)
         terms[name] = "unknown" if known is None else known.terms or terms_of_url(known.base_url)
-    verdicts = {name: judge_training("train_classifier", name, settings.counsel, today) for name in set(terms.values())}
+    verdicts = {
+        name: judge_training("train_classifier", name, settings.counsel, today, settings.organisation)
+        for name in set(terms.values())
+    }
     return verdicts, terms
 
 

@@ -29,6 +29,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     date: str = ""
     """Date of the text the verdict rests on. Not legal advice."""
+    clauses: tuple[str, ...] = ()
+    """`licence/clause` of all that it rests on, the strictest first."""
 
     @property
     def permits(self) -> bool:

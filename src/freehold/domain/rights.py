@@ -37,8 +37,9 @@ DutyKind = Literal[
     "not-competing",
     "recurring",
 ]
-Role = Literal["base", "teacher"]
-"""base: its weights are in the asset; teacher: its answers were trained on."""
+Role = Literal["base", "teacher", "rows"]
+"""base: its weights are in the asset; teacher: the asset was trained on its answers; rows: its answers are in the
+asset, which is a dataset."""
 
 
 class Duty(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

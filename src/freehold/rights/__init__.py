@@ -1,9 +1,26 @@
-"""Terms and purpose in, verdict out. Pure; the tables are data files. Unknown means deny. Not legal advice.
+"""Licences, terms, lineage and facts of the organisation in, ruling out. Pure; the tables are data files.
 
-Public names: `judge_training`, `terms_table`, `terms_of_url`.
+Unknown means deny. Not legal advice.
+
+Public names: `rule`, `judge_training`, `verdict_of`, `licences`, `Licence`, `Clause`, `terms_of_url`, `OWN`, `detect`,
+`detect_text`, `Detected`.
 """
 
-from freehold.rights.judge import judge_training
-from freehold.rights.terms import Terms, terms_of_url, terms_table
+from freehold.rights.clauses import Clause, Licence, licences, terms_of_url
+from freehold.rights.detection import Detected, detect, detect_text
+from freehold.rights.engine import OWN, rule
+from freehold.rights.judge import judge_training, verdict_of
 
-__all__ = ["Terms", "judge_training", "terms_of_url", "terms_table"]
+__all__ = [
+    "OWN",
+    "Clause",
+    "Detected",
+    "Licence",
+    "detect",
+    "detect_text",
+    "judge_training",
+    "licences",
+    "rule",
+    "terms_of_url",
+    "verdict_of",
+]

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -123,3 +124,9 @@ def licences() -> Mapping[str, Licence]:
                 licence = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Licence)
                 found[licence.id] = licence
     return found
+
+
+def terms_of_url(base_url: str) -> str:
+    """The id of the terms known for a URL's host, or `unknown`: a host that is not listed is never guessed."""
+    host = urlsplit(base_url).hostname or ""
+    return next((licence.id for licence in licences().values() if host in licence.hosts), "unknown")

@@ -2,7 +2,7 @@
 
 An asset is ruled by its own licence; by that of every base whose weights are in it; and by the terms of every teacher
 whose answers it was trained on: these must have allowed the training, some go on to bind the student, and some make it
-come under the teacher's licence altogether. The strictest finding wins. Where a fact is not known, a clause that
+come under the teacher's licence altogether. A dataset is ruled by the terms of each of its rows. The strictest finding wins. Where a fact is not known, a clause that
 restricts counts as met and one that permits as not met; where a text says nothing of an action, that is no permission.
 Not legal advice.
 """
@@ -111,8 +111,10 @@ class _Rules:
         for parent in asset.parents:
             if parent.role == "base":
                 yield from self._base(action, asset, parent.asset, student)
-            else:
+            elif parent.role == "teacher":
                 yield from self._teacher(action, asset, parent.asset)
+            else:
+                yield from self.of(action, parent.asset, student)
 
     def _base(self, action: Action, asset: Asset, base: Asset, student: Asset | None) -> Iterator[Finding]:
         """Its weights are in the asset: it had to be allowed to change them, and all that binds it binds the asset."""

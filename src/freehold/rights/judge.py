@@ -1,60 +1,62 @@
-"""May answers got under these terms train this? Pure."""
+"""A ruling as a verdict that datasets and students carry. Pure."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Literal
 
 from freehold.domain.evidence import Verdict
-from freehold.rights.terms import terms_table
+from freehold.domain.rights import Asset, Finding, Organisation, Ruling
+from freehold.rights.clauses import licences
+from freehold.rights.engine import OWN, Decision, rule
 
-Action = Literal["train_classifier", "train_generative"]
-
-
-class Decision(Protocol):
-    """A recorded decision by counsel; see `[[counsel]]` in the configuration."""
-
-    @property
-    def terms(self) -> str: ...  # noqa: D102
-    @property
-    def purpose(self) -> str: ...  # noqa: D102
-    @property
-    def allow(self) -> bool: ...  # noqa: D102
-    @property
-    def decided_by(self) -> str: ...  # noqa: D102
-    @property
-    def until(self) -> str: ...  # noqa: D102
+Training = Literal["train_classifier", "distil"]
+_NOBODY = Organisation()
 
 
-def judge_training(action: Action, terms: str, decisions: Iterable[Decision], today: datetime.date) -> Verdict:
-    """The verdict on training with answers got under `terms`.
+def judge_training(
+    action: Training,
+    terms: str,
+    decisions: Iterable[Decision],
+    today: datetime.date,
+    organisation: Organisation = _NOBODY,
+) -> Verdict:
+    """The verdict on training with answers got under `terms` (an id of `licences`, or `own`).
 
     Unknown terms are denied. A decision by counsel settles `needs-counsel` (and only that) until it expires.
     """
-    known = terms_table().get(terms)
-    if known is None:
+    return verdict_of(rule(action, Asset(asset_id=terms, licence=terms), organisation, today, decisions=decisions))
+
+
+def verdict_of(ruling: Ruling) -> Verdict:
+    """The ruling in short: its strictest finding says why."""
+    if not ruling.findings:
         return Verdict(
-            action=action,
-            outcome="deny",
-            subject=terms,
-            reason=f"Nothing is known of the terms {terms!r}: set `terms` of the upstream to one that "
-            "`freehold doctor` lists, or to `own` if the answers are yours.",
-            date=today.isoformat(),
+            action=ruling.action,
+            outcome=ruling.outcome,
+            subject=OWN,
+            reason="You own what the answers come from.",
+            source="declared in the configuration",
+            date=ruling.date,
         )
-    outcome = known.train_classifier if action == "train_classifier" else known.train_generative
-    reason, source, date = known.reason, known.source, known.date
-    if outcome == "needs-counsel":
-        for decision in decisions:
-            if (decision.terms, decision.purpose) == (terms, action) and decision.until >= today.isoformat():
-                outcome = "allow" if decision.allow else "deny"
-                reason = f"Decided by {decision.decided_by}, until {decision.until}. {known.reason}"
+    first = ruling.findings[0]
     return Verdict(
-        action=action,
-        outcome="deny" if outcome == "unknown" else outcome,
-        subject=terms,
-        reason=reason,
-        duties=known.duties if outcome == "duties" else (),
-        source=source,
-        date=date,
+        action=ruling.action,
+        outcome=ruling.outcome,
+        subject=first.licence,
+        reason=_reason(first),
+        duties=tuple(duty.text or duty.kind for duty in ruling.duties),
+        source=first.source,
+        date=first.date or ruling.date,
+        clauses=tuple(f"{found.licence}/{found.clause}" for found in ruling.findings),
     )
+
+
+def _reason(finding: Finding) -> str:
+    if finding.licence not in licences():
+        return (
+            f"Nothing is known of the terms {finding.licence!r}: set `terms` of the upstream to one that "
+            "`freehold rights list` shows, or to `own` if the answers are yours."
+        )
+    return f"{finding.says} ({finding.why})" if finding.why else finding.says

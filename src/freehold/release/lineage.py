@@ -1,0 +1,89 @@
+"""What an asset was made of, as rights look at it: an upstream's answers, a dataset, a student, a licence, a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from freehold.config import Settings, UpstreamSettings
+from freehold.domain.errors import NotFound
+from freehold.domain.evidence import Dataset, Student
+from freehold.domain.rights import Asset, Parent
+from freehold.rights import OWN, detect, licences, terms_of_url
+
+if TYPE_CHECKING:
+    from freehold.store import Store
+
+UNKNOWN = "unknown"
+
+
+def find_asset(store: Store, settings: Settings, wanted: str) -> Asset:
+    """The asset that `wanted` names: a student, dataset, upstream (or `upstream/model`), licence or terms, or folder.
+
+    Raises:
+        NotFound: nothing is called so.
+        StoreError: a dataset or folder cannot be read.
+    """
+    student = store.control.students.get(wanted)
+    if student is not None:
+        return student_asset(store, student)
+    dataset = store.control.datasets.get(wanted)
+    if dataset is not None:
+        return dataset_asset(dataset)
+    upstream = settings.upstreams.get(wanted.partition("/")[0])
+    if upstream is not None:
+        return upstream_asset(wanted, upstream)
+    if wanted == OWN or wanted in licences():
+        return Asset(asset_id=wanted, licence=wanted)
+    folder = Path(wanted)
+    if folder.is_dir():
+        return folder_asset(folder)
+    raise NotFound(
+        f"There is nothing called {wanted!r} to judge.",
+        "Give a student, a dataset, an upstream of the configuration, a licence of `freehold rights list`, or a folder.",
+    )
+
+
+def all_assets(store: Store, settings: Settings) -> Iterator[Asset]:
+    """Upstreams, then every dataset and student, oldest first."""
+    for name, upstream in settings.upstreams.items():
+        yield upstream_asset(name, upstream)
+    for dataset in store.control.datasets.list():
+        yield dataset_asset(dataset)
+    for student in store.control.students.list():
+        yield student_asset(store, student)
+
+
+def upstream_asset(name: str, upstream: UpstreamSettings) -> Asset:
+    """An upstream's answers, under the terms that are configured for it or known of its host."""
+    return Asset(asset_id=name, licence=upstream.terms or terms_of_url(upstream.base_url))
+
+
+def dataset_asset(dataset: Dataset) -> Asset:
+    """A dataset: the organisation's collection of answers, each under its own terms."""
+    parents = tuple(Parent("rows", Asset(asset_id=terms, licence=terms)) for terms in _terms(dataset))
+    return Asset(asset_id=dataset.dataset_id, licence=OWN, parents=parents)
+
+
+def student_asset(store: Store, student: Student) -> Asset:
+    """A student: the organisation's own, trained on the answers of its dataset.
+
+    One whose dataset is gone was trained on nobody knows what.
+    """
+    dataset = store.control.datasets.get(student.dataset_id)
+    terms = _terms(dataset) if dataset is not None else (UNKNOWN,)
+    parents = tuple(Parent("teacher", Asset(asset_id=name, licence=name)) for name in terms)
+    kind = "classifier" if student.kind == "classifier" else "generative"
+    return Asset(asset_id=student.student_id, licence=OWN, kind=kind, parents=parents)
+
+
+def folder_asset(folder: Path) -> Asset:
+    """A model in a folder, under the licence that its texts and card show; unknown where that is not certain."""
+    return Asset(asset_id=str(folder), licence=detect(folder).licence or UNKNOWN)
+
+
+def _terms(dataset: Dataset) -> tuple[str, ...]:
+    """The terms of the answers that are in the dataset: those that a verdict permitted."""
+    permitted = (verdict.subject for verdict in dataset.verdicts if verdict.permits)
+    return tuple(dict.fromkeys(permitted)) or (UNKNOWN,)
