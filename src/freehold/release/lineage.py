@@ -41,7 +41,7 @@ def find_asset(store: Store, settings: Settings, wanted: str) -> Asset:
         return folder_asset(folder)
     raise NotFound(
         f"There is nothing called {wanted!r} to judge.",
-        "Give a student, a dataset, an upstream of the configuration, a licence of `freehold rights list`, or a folder.",
+        "Give a student, a dataset, an upstream, a licence that `freehold rights list` shows, or a folder.",
     )
 
 
@@ -87,3 +87,8 @@ def _terms(dataset: Dataset) -> tuple[str, ...]:
     """The terms of the answers that are in the dataset: those that a verdict permitted."""
     permitted = (verdict.subject for verdict in dataset.verdicts if verdict.permits)
     return tuple(dict.fromkeys(permitted)) or (UNKNOWN,)
+
+
+def licences_of(asset: Asset) -> set[str]:
+    """Every licence and all terms in the asset's lineage, its own among them."""
+    return {asset.licence}.union(*(licences_of(parent.asset) for parent in asset.parents))

@@ -2,9 +2,9 @@
 
 An asset is ruled by its own licence; by that of every base whose weights are in it; and by the terms of every teacher
 whose answers it was trained on: these must have allowed the training, some go on to bind the student, and some make it
-come under the teacher's licence altogether. A dataset is ruled by the terms of each of its rows. The strictest finding wins. Where a fact is not known, a clause that
-restricts counts as met and one that permits as not met; where a text says nothing of an action, that is no permission.
-Not legal advice.
+come under the teacher's licence altogether. A dataset is ruled by the terms of each of its rows. The strictest finding
+wins. Where a fact is not known, a clause that restricts counts as met and one that permits as not met; where a text
+says nothing of an action, that is no permission. Not legal advice.
 """
 
 from __future__ import annotations

@@ -1,0 +1,258 @@
+"""`freehold rights`: what may be done with a model, its answers and its students, and which clause says so."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from freehold.cli.common import config_option, console, echo_json, json_option, open_store, settings_at, table
+from freehold.domain.rights import ACTIONS, Action, Organisation, Ruling
+
+if TYPE_CHECKING:
+    from freehold.config import Settings
+    from freehold.domain.rights import Asset
+    from freehold.store import Store
+
+NOTICE = "By our reading of the texts on the dates shown. Not legal advice."
+_COLOUR = {"allow": "green", "duties": "yellow", "needs-counsel": "yellow", "deny": "red"}
+_SCALE = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
+_action_option = click.Choice(ACTIONS)
+
+
+class Amount(click.ParamType[int]):
+    """A number that may end in K, M or B."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """`800M` → 800,000,000."""
+        found = re.fullmatch(r"([\d_,.]+)\s*([kmb]?)", str(value).strip().lower())
+        try:
+            return round(float(found[1].replace(",", "").replace("_", "")) * _SCALE[found[2]]) if found else int(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number: write 800000000, or 800M.", param, ctx)
+
+
+@click.group("rights")
+def rights_command() -> None:
+    """Say what licences and terms allow, which clause says so, and what would change that."""
+
+
+@rights_command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the licences and providers' terms that are known."""
+    from freehold.rights import licences
+
+    found = sorted(licences().values(), key=lambda entry: (bool(entry.hosts), entry.id))
+    if as_json:
+        echo_json(found)
+        return
+    made = table("Licences and terms", "id", "name", "version", "read", "of it was read", "clauses", right=("clauses",))
+    for entry in found:
+        verified = {"text": "the text", "part": "a part", "told": "what others tell", "nothing": "nothing"}
+        made.add_row(entry.id, entry.name, entry.version, entry.read, verified[entry.verified], str(len(entry.clauses)))
+    console().print(made)
+    click.echo(NOTICE)
+
+
+@rights_command.command("check")
+@click.argument("asset")
+@click.option("--action", type=_action_option, required=True, help="What is to be done.")
+@config_option
+@json_option
+def check_command(asset: str, action: Action, config: str | None, as_json: bool) -> None:
+    """Say whether ACTION with ASSET is allowed: a student, dataset, upstream, licence or model folder.
+
+    Ends with code 1 unless it is allowed, or allowed with duties.
+    """
+    _, settings, found = _asset_of(asset, config)
+    ruling = _rule(action, found, settings, settings.organisation)
+    if as_json:
+        echo_json(_document(ruling))
+    else:
+        _show(ruling)
+    if ruling.outcome not in ("allow", "duties"):
+        raise SystemExit(1)
+
+
+@rights_command.command("explain")
+@click.argument("asset")
+@config_option
+@json_option
+def explain_command(asset: str, config: str | None, as_json: bool) -> None:
+    """Show the ruling on every action with ASSET, and all clauses that bear on it."""
+    _, settings, found = _asset_of(asset, config)
+    rulings = [_rule(action, found, settings, settings.organisation) for action in ACTIONS]
+    if as_json:
+        echo_json([_document(ruling) for ruling in rulings])
+        return
+    made = table(f"What may be done with {found.asset_id}", "action", "verdict", "because", "duties")
+    for ruling in rulings:
+        first = ruling.findings[0] if ruling.findings else None
+        because = f"{first.licence}/{first.clause}" if first else "your own"
+        duties = "; ".join(duty.text or duty.kind for duty in ruling.duties)
+        made.add_row(ruling.action, _coloured(ruling), because, duties)
+    console().print(made)
+    _show_clauses(rulings)
+    click.echo(NOTICE)
+
+
+@rights_command.command("what-if")
+@click.option("--monthly-users", type=Amount(), help="As if there were so many.")
+@click.option("--annual-revenue", type=Amount(), help="US dollars.")
+@click.option("--monthly-revenue", type=Amount(), help="US dollars, of products that models answer in.")
+@click.option("--company-in", help="As if the organisation were there (ISO 3166-1 alpha-2).")
+@click.option("--users-in", multiple=True, help="As if there were users there; may be given several times.")
+@click.option("--distributes-weights/--keeps-weights", default=None, help="Whether weights are given to others.")
+@click.option("--sells-ai-services/--sells-none", default=None, help="Whether it competes with providers.")
+@click.option("--commercial/--not-commercial", default=None, help="Whether the use is commercial.")
+@config_option
+@json_option
+def what_if_command(config: str | None, as_json: bool, **facts: Any) -> None:
+    """Show which rulings on everything you have would change if the organisation's facts were others."""
+    from freehold.release.lineage import all_assets
+
+    _, settings = settings_at(config)
+    changed = {name: value for name, value in facts.items() if value not in (None, ())}
+    supposed = msgspec.structs.replace(settings.organisation, **changed)
+    rows: list[tuple[Asset, Ruling, Ruling]] = []
+    for asset in all_assets(open_store(settings), settings):
+        for action in ACTIONS:
+            before = _rule(action, asset, settings, settings.organisation)
+            after = _rule(action, asset, settings, supposed)
+            if (before.outcome, before.duties) != (after.outcome, after.duties):
+                rows.append((asset, before, after))
+    if as_json:
+        echo_json([{"before": _document(before), "after": _document(after)} for _, before, after in rows])
+        return
+    if not rows:
+        click.echo("Nothing would change.")
+        return
+    made = table("What would change", "asset", "action", "now", "then", "because")
+    for asset, before, after in rows:
+        decisive = (after if after.findings else before).findings[0]
+        made.add_row(asset.asset_id, after.action, _coloured(before), _coloured(after), decisive.why or decisive.says)
+    console().print(made)
+    click.echo(NOTICE)
+
+
+@rights_command.command("detect")
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def detect_command(folder: Path, as_json: bool) -> None:
+    """Say which licence the model in FOLDER comes under; what is not certain is for you to decide."""
+    from freehold.rights import detect
+
+    found = detect(folder)
+    if as_json:
+        echo_json(found)
+        return
+    how = {"exact": "its text is known, word for word", "metadata": "declared, and no text is there to check it by"}
+    if found.licence is not None:
+        click.echo(f"{found.licence}: {how[found.how]}.")
+    elif found.nearest is not None:
+        click.echo(f"Not certain. The nearest known text is {found.nearest}; what differs:")
+        click.echo("\n".join(f"  {line}" for line in found.differences))
+    else:
+        click.echo("Not known: nothing is permitted until somebody has read its licence.")
+    for where, name in found.declared.items():
+        click.echo(f"{where} declares {name}.")
+    for conflict in found.conflicts:
+        click.secho(f"Conflict: {conflict}", fg="red")
+    click.echo(NOTICE)
+
+
+@rights_command.command("diff")
+@click.argument("old", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("new", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@config_option
+@json_option
+def diff_command(old: Path, new: Path, config: str | None, as_json: bool) -> None:
+    """Compare two versions of a licence's entry (.toml) or of its text, and name the assets that it concerns."""
+    from freehold.rights.table_diff import compare, read_entry
+    from freehold.rights.text_diff import compare_texts
+
+    if old.suffix == new.suffix == ".toml":
+        before, after = read_entry(old), read_entry(new)
+        changes, concerned = compare(before, after), {before.id, after.id}
+    else:
+        changes, concerned = compare_texts(old, new)
+    affected = _affected(concerned, config)
+    if as_json:
+        echo_json({"changes": changes, "licences": sorted(concerned), "affected": affected})
+        return
+    if not changes:
+        click.echo("Nothing that counts has changed.")
+        return
+    made = table(f"{old.name} → {new.name}", "clause", "change", "before", "after")
+    for change in changes:
+        made.add_row(change.clause, change.change, change.before, change.after)
+    console().print(made)
+    click.echo(f"Concerned: {', '.join(affected) or 'nothing you have'}.")
+    click.echo(NOTICE)
+
+
+def _affected(concerned: set[str], config: str | None) -> list[str]:
+    from freehold.release.lineage import all_assets, licences_of
+
+    _, settings = settings_at(config)
+    assets = all_assets(open_store(settings), settings)
+    return [asset.asset_id for asset in assets if not concerned.isdisjoint(licences_of(asset))]
+
+
+def _asset_of(wanted: str, config: str | None) -> tuple[Store, Settings, Asset]:
+    from freehold.release.lineage import find_asset
+
+    _, settings = settings_at(config)
+    store = open_store(settings)
+    return store, settings, find_asset(store, settings, wanted)
+
+
+def _rule(action: Action, asset: Asset, settings: Settings, organisation: Organisation) -> Ruling:
+    from freehold.rights import rule
+
+    today = datetime.datetime.now(datetime.UTC).date()
+    return rule(action, asset, organisation, today, decisions=settings.counsel)
+
+
+def _document(ruling: Ruling) -> dict[str, Any]:
+    return {**msgspec.to_builtins(ruling), "notice": NOTICE}
+
+
+def _coloured(ruling: Ruling) -> str:
+    return f"[{_COLOUR[ruling.outcome]}]{ruling.outcome}[/]"
+
+
+def _show(ruling: Ruling) -> None:
+    action = ruling.action.replace("_", " ")
+    click.secho(f"{ruling.outcome}: {action} {ruling.asset_id} ({ruling.date})", fg=_COLOUR[ruling.outcome])
+    for duty in ruling.duties:
+        click.echo(f"  duty: {duty.kind}: {duty.text}")
+    _show_clauses([ruling])
+    click.echo(NOTICE)
+
+
+def _show_clauses(rulings: list[Ruling]) -> None:
+    """Each clause once, with what it says, why it applies, and where it was read."""
+    found = {
+        (finding.licence, finding.clause, finding.why): finding for ruling in rulings for finding in ruling.findings
+    }
+    if not found:
+        return
+    made = table("Clauses", "clause", "verdict", "says", "applies because", "source", "read")
+    for finding in found.values():
+        made.add_row(
+            f"{finding.licence}/{finding.clause}",
+            f"[{_COLOUR[finding.outcome]}]{finding.outcome}[/]",
+            finding.says,
+            finding.why,
+            finding.source,
+            finding.date,
+        )
+    console().print(made)
