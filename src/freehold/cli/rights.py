@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -134,10 +135,14 @@ def what_if_command(config: str | None, as_json: bool, **facts: Any) -> None:
     if not rows:
         click.echo("Nothing would change.")
         return
+    from rich.markup import escape
+
     made = table("What would change", "asset", "action", "now", "then", "because")
     for asset, before, after in rows:
         decisive = (after if after.findings else before).findings[0]
-        made.add_row(asset.asset_id, after.action, _coloured(before), _coloured(after), decisive.why or decisive.says)
+        made.add_row(
+            asset.asset_id, after.action, _coloured(before), _coloured(after), escape(decisive.why or decisive.says)
+        )
     console().print(made)
     click.echo(NOTICE)
 
@@ -240,19 +245,18 @@ def _show(ruling: Ruling) -> None:
 
 def _show_clauses(rulings: list[Ruling]) -> None:
     """Each clause once, with what it says, why it applies, and where it was read."""
-    found = {
-        (finding.licence, finding.clause, finding.why): finding for ruling in rulings for finding in ruling.findings
-    }
-    if not found:
-        return
-    made = table("Clauses", "clause", "verdict", "says", "applies because", "source", "read")
+    findings = [finding for ruling in rulings for finding in ruling.findings]
+    found = {(finding.licence, finding.clause, finding.why): finding for finding in findings}
     for finding in found.values():
-        made.add_row(
-            f"{finding.licence}/{finding.clause}",
-            f"[{_COLOUR[finding.outcome]}]{finding.outcome}[/]",
-            finding.says,
-            finding.why,
-            finding.source,
-            finding.date,
-        )
-    console().print(made)
+        click.echo()
+        click.echo(f"{finding.licence}/{finding.clause}: {click.style(finding.outcome, fg=_COLOUR[finding.outcome])}")
+        click.echo(_indented(finding.says))
+        if finding.why:
+            click.echo(_indented(f"Applies: {finding.why}."))
+        if finding.source:
+            click.echo(_indented(f"{finding.source}, read {finding.date}"))
+    click.echo()
+
+
+def _indented(text: str) -> str:
+    return textwrap.fill(text, width=min(console().width, 100), initial_indent="  ", subsequent_indent="  ")

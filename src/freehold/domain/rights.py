@@ -76,6 +76,8 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """US dollars."""
     monthly_revenue: int | None = None
     """US dollars, of products that models answer in."""
+    founded: str = ""
+    """The day (ISO 8601): before it, it had no users and no revenue."""
     company_in: str = ""
     """Where it is domiciled: ISO 3166-1 alpha-2."""
     users_in: tuple[str, ...] = ()

@@ -45,29 +45,30 @@ def meets(condition: Condition | None, case: Case) -> Answer:
 
 
 def _users(condition: Condition, case: Case) -> Answer | None:
-    limit, day = condition.monthly_users_above, condition.on
-    if limit is None:
+    if condition.monthly_users_above is None:
         return None
-    then = case.organisation.at.get(day) if day else case.organisation
-    return _above("monthly_users", then.monthly_users if then else None, limit, day)
+    return _above("monthly_users", condition.monthly_users_above, condition.on, case.organisation)
 
 
 def _annual(condition: Condition, case: Case) -> Answer | None:
-    limit, day = condition.annual_revenue_above, condition.on
-    if limit is None:
+    if condition.annual_revenue_above is None:
         return None
-    then = case.organisation.at.get(day) if day else case.organisation
-    return _above("annual_revenue", then.annual_revenue if then else None, limit, day)
+    return _above("annual_revenue", condition.annual_revenue_above, condition.on, case.organisation)
 
 
 def _monthly(condition: Condition, case: Case) -> Answer | None:
     if condition.monthly_revenue_above is None:
         return None
-    return _above("monthly_revenue", case.organisation.monthly_revenue, condition.monthly_revenue_above, "")
+    return _above("monthly_revenue", condition.monthly_revenue_above, "", case.organisation)
 
 
-def _above(name: str, value: int | None, limit: int, day: str) -> Answer:
+def _above(name: str, limit: int, day: str, organisation: Organisation) -> Answer:
+    """Whether a number is above `limit`: today's, or that of one day."""
     where = f"[organisation.at.{day}] {name}" if day else f"[organisation] {name}"
+    if day and organisation.founded > day:
+        return Answer(False, f"[organisation] founded is {organisation.founded}, after {day}")
+    numbers = organisation.at.get(day) if day else organisation
+    value: int | None = getattr(numbers, name) if numbers is not None else None
     if value is None:
         return Answer(None, f"{where} is not set, and more than {limit:,} would matter")
     return Answer(value > limit, f"{where} is {value:,}, the limit {limit:,}")

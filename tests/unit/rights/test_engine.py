@@ -94,6 +94,12 @@ def test_snapshot_and_continuing_thresholds_differ() -> None:
     assert ruling.outcome == "deny" and "[organisation.at.2024-12-06] monthly_users" in ruling.findings[0].why
 
 
+def test_who_came_later_had_no_users_then() -> None:
+    young = Organisation(company_in="CH", users_in=("CH",), founded="2025-01-01")
+    assert outcome("serve_internally", model("llama-3.3"), young) == "duties"
+    assert outcome("serve_internally", model("llama-4"), young) == "deny"
+
+
 def test_regions_and_modality() -> None:
     german = Organisation(monthly_users=1, company_in="DE", users_in=("DE",), at=SMALL.at)
     assert outcome("serve_internally", model("llama-4"), german) == "duties"
