@@ -153,7 +153,7 @@ def export_command(
     _, settings = settings_at(config)
     store = open_store(settings)
     generative = form in _GENERATIVE if purpose is None else purpose == "generative"
-    use = "train_generative" if generative else "train_classifier"
+    use = "distil" if generative else "train_classifier"
     wanted = tuple(dict.fromkeys(parts))
     exported = export_dataset(store, dataset, out.absolute(), form, use, wanted, settings.counsel, time.time_ns())
     if as_json:

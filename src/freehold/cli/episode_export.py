@@ -193,7 +193,7 @@ def _check(report: Report) -> None:
     raise RightsError(
         f"None of {len(report.refused)} trajectories may be trained on: {who} ({first.terms}) answered "
         f"{first.trace_id}: {first.reason}",
-        "Set the upstream's `terms`, or record counsel's decision on `train_generative` under [[counsel]].",
+        "Set the upstream's `terms`, or record counsel's decision on `distil` under [[counsel]].",
     )
 
 

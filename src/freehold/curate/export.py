@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 Format = Literal["openai", "sharegpt", "parquet", "hf"]
-Purpose = Literal["train_classifier", "train_generative"]
+Purpose = Literal["train_classifier", "distil"]
 SPLITS: dict[Part, str] = {"fit": "train", "tune": "validation", "certify": "test"}
 """A part's name among those who call parts splits."""
 MANIFEST = "export.json"
 _IN_WORDS: dict[Purpose, str] = {
     "train_classifier": "train a classifier",
-    "train_generative": "train a generative model",
+    "distil": "train a generative model",
 }
 _CHANGERS = frozenset(("redact", "secrets"))
 

@@ -11,7 +11,7 @@ from freehold.rights.judge import Decision
 
 STUDENT = "student"
 _STUDENTS = Verdict(
-    action="train_generative",
+    action="distil",
     outcome="deny",
     subject=STUDENT,
     reason="A student answered: its words come of the answers it was trained on, and bring nothing new.",
@@ -33,7 +33,7 @@ class Rights:
         upstream = answered_by.partition("/")[0]
         terms = STUDENT if upstream == STUDENT else self._terms_of.get(upstream, "unknown")
         if terms not in self._verdicts:
-            self._verdicts[terms] = judge_training("train_generative", terms, self._decisions, self._today)
+            self._verdicts[terms] = judge_training("distil", terms, self._decisions, self._today)
         return self._verdicts[terms]
 
     @property

@@ -120,7 +120,7 @@ def test_unknown_rights_and_students_are_refused(answered_by: str) -> None:
 
 def test_counsel_opens_what_needs_counsel_until_it_expires() -> None:
     decision = CounselDecision(
-        terms="openai-api", purpose="train_generative", allow=True, decided_by="Counsel", until="2026-12-01"
+        terms="openai-api", purpose="distil", allow=True, decided_by="Counsel", until="2026-12-01"
     )
     harness = Harness(answered_by="oai/gpt")
     harness.agent("main").say()
