@@ -7,13 +7,13 @@ from pathlib import Path
 
 import import_examples as examples
 import pytest
-from freehold.record.importing.ingest import Ingest
 from import_fixtures import identify
 
 from freehold.domain.errors import StoreError
 from freehold.domain.traces import Trace
 from freehold.record.answers import read_answer
 from freehold.record.importing import ingest as module
+from freehold.record.importing.ingest import Ingest
 
 SPAN = examples.otlp_span(examples.GEN_AI)
 NANO = 1_000_000_000
