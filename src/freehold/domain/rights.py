@@ -37,6 +37,7 @@ DutyKind = Literal[
     "not-competing",
     "recurring",
 ]
+Kind = Literal["classifier", "generative"]
 Role = Literal["base", "teacher", "rows"]
 """base: its weights are in the asset; teacher: the asset was trained on its answers; rows: its answers are in the
 asset, which is a dataset."""
@@ -63,7 +64,7 @@ class Asset(msgspec.Struct, frozen=True, kw_only=True):
     asset_id: str
     licence: str
     """Id of the licence or terms it comes under; `own` for what the organisation made itself."""
-    kind: Literal["classifier", "generative"] = "generative"
+    kind: Kind = "generative"
     modality: tuple[str, ...] = ("text",)
     parents: tuple[Parent, ...] = ()
 

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import datetime
 import time
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freehold.domain.rights import ACTIONS, STRICTNESS, Action, Asset, Duty, Organisation, OrganisationThen, Parent
-from freehold.rights.clauses import Clause, Condition, Licence, licences
-from freehold.rights.engine import rule
+from freehold.config import CounselDecision
+from freehold.domain.rights import (
+    ACTIONS,
+    STRICTNESS,
+    Action,
+    Asset,
+    Duty,
+    Kind,
+    Organisation,
+    OrganisationThen,
+    Outcome,
+    Parent,
+    Role,
+)
+from freehold.rights.clauses import Clause, Condition, Licence, On, licences
+from freehold.rights.engine import Decision, rule
 
 TODAY = datetime.date(2026, 11, 21)
 SMALL = Organisation(
@@ -30,7 +42,7 @@ SMALL = Organisation(
 )
 
 
-def model(licence: str, *parents: Parent, kind: str = "generative", modality: tuple[str, ...] = ("text",)) -> Asset:
+def model(licence: str, *parents: Parent, kind: Kind = "generative", modality: tuple[str, ...] = ("text",)) -> Asset:
     return Asset(asset_id=f"m:{licence}", licence=licence, kind=kind, modality=modality, parents=parents)
 
 
@@ -42,8 +54,10 @@ def teacher(asset: Asset) -> Parent:
     return Parent("teacher", asset)
 
 
-def outcome(action: Action, asset: Asset, organisation: Organisation = SMALL, **more: object) -> str:
-    return rule(action, asset, organisation, TODAY, **more).outcome
+def outcome(
+    action: Action, asset: Asset, organisation: Organisation = SMALL, decisions: tuple[Decision, ...] = ()
+) -> str:
+    return rule(action, asset, organisation, TODAY, decisions=decisions).outcome
 
 
 def test_every_table_entry_is_whole() -> None:
@@ -131,17 +145,17 @@ def test_classifiers_of_openai_stay_at_home() -> None:
 
 
 def test_counsel_settles_only_what_needs_counsel() -> None:
-    def decided(terms: str, purpose: str, until: str = "2027-01-01", allow: bool = True) -> SimpleNamespace:
-        return SimpleNamespace(terms=terms, purpose=purpose, allow=allow, decided_by="counsel", until=until)
+    def decided(terms: str, purpose: Action, until: str = "2027-01-01", allow: bool = True) -> CounselDecision:
+        return CounselDecision(terms, purpose, allow, "counsel", until)
 
     asset = model("openai-api")
-    assert outcome("distil", asset, decisions=[decided("openai-api", "distil")]) == "allow"
-    assert outcome("distil", asset, decisions=[decided("openai-api", "distil", allow=False)]) == "deny"
-    assert outcome("distil", asset, decisions=[decided("openai-api", "distil", "2026-11-20")]) == "needs-counsel"
-    assert outcome("distil", asset, decisions=[decided("openai-api", "train_classifier")]) == "needs-counsel"
-    assert outcome("distil", model("xai"), decisions=[decided("xai", "distil")]) == "deny"
+    assert outcome("distil", asset, decisions=(decided("openai-api", "distil"),)) == "allow"
+    assert outcome("distil", asset, decisions=(decided("openai-api", "distil", allow=False),)) == "deny"
+    assert outcome("distil", asset, decisions=(decided("openai-api", "distil", "2026-11-20"),)) == "needs-counsel"
+    assert outcome("distil", asset, decisions=(decided("openai-api", "train_classifier"),)) == "needs-counsel"
+    assert outcome("distil", model("xai"), decisions=(decided("xai", "distil"),)) == "deny"
     selling = Organisation(sells_ai_services=True)
-    assert outcome("distil", asset, selling, decisions=[decided("openai-api", "distil")]) == "deny"
+    assert outcome("distil", asset, selling, decisions=(decided("openai-api", "distil"),)) == "deny"
 
 
 def test_findings_carry_clause_source_and_date() -> None:
@@ -154,6 +168,8 @@ def test_findings_carry_clause_source_and_date() -> None:
 # Seeded lineages over a table made for it: what one clause forbids anywhere blocks, and nothing else does.
 
 FREE, DUTY, COUNSEL, SHUT = "free", "duty", "counsel", "shut"
+SAID: dict[str, Outcome] = {FREE: "allow", DUTY: "duties", COUNSEL: "needs-counsel", SHUT: "deny"}
+ON: tuple[On, ...] = ("model", "outputs")
 TABLE = {
     name: Licence(
         id=name,
@@ -162,12 +178,14 @@ TABLE = {
         verified="text",
         clauses=tuple(
             Clause(id=on, says="", outcome=said, on=on, duties=(Duty("notice", name),) if said == "duties" else ())
-            for on in ("model", "outputs")
+            for on in ON
         ),
     )
-    for name, said in ((FREE, "allow"), (DUTY, "duties"), (COUNSEL, "needs-counsel"), (SHUT, "deny"))
+    for name, said in SAID.items()
 }
-OUTCOME = {FREE: "allow", DUTY: "duties", COUNSEL: "needs-counsel", SHUT: "deny", "own": "allow", "new": "deny"}
+OUTCOME: dict[str, Outcome] = {**SAID, "own": "allow", "new": "deny"}
+ROLES: tuple[Role, ...] = ("base", "teacher")
+KINDS: tuple[Kind, ...] = ("classifier", "generative")
 names = st.sampled_from(sorted(OUTCOME))
 
 
@@ -175,9 +193,9 @@ names = st.sampled_from(sorted(OUTCOME))
 def lineages(draw: st.DrawFn, depth: int = 3) -> Asset:
     parents: list[Parent] = []
     if depth:
-        roles = draw(st.lists(st.sampled_from(["base", "teacher"]), max_size=3))
+        roles = draw(st.lists(st.sampled_from(ROLES), max_size=3))
         parents += [Parent(role, draw(lineages(depth - 1))) for role in roles]
-    kind = draw(st.sampled_from(["classifier", "generative"]))
+    kind = draw(st.sampled_from(KINDS))
     return Asset(asset_id=str(draw(st.integers(0, 99))), licence=draw(names), kind=kind, parents=tuple(parents))
 
 
@@ -188,7 +206,8 @@ def all_of(asset: Asset) -> set[str]:
 @settings(max_examples=400, deadline=None)
 @given(lineages(), st.sampled_from(ACTIONS))
 def test_the_strictest_anywhere_in_the_lineage_wins(asset: Asset, action: Action) -> None:
-    wanted = max((OUTCOME[name] for name in all_of(asset)), key=STRICTNESS.__getitem__)
+    said: list[Outcome] = [OUTCOME[name] for name in all_of(asset)]
+    wanted = max(said, key=STRICTNESS.__getitem__)
     ruling = rule(action, asset, SMALL, TODAY, table=TABLE)
     assert ruling.outcome == wanted
     if wanted != "deny":
