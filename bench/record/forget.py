@@ -21,7 +21,7 @@ from pathlib import Path
 from freehold.config import RetentionSettings
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Trace
-from freehold.record.forget import forget
+from freehold.record.forgetting.forget import forget
 from freehold.record.retention import DAY_NS, enforce
 from freehold.record.sealer import Sealer
 from freehold.store import Store

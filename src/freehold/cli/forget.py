@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from freehold.config import Settings
     from freehold.domain.erasures import Holder, Receipt
-    from freehold.record.forget import Ways
+    from freehold.record.forgetting.forget import Ways
     from freehold.store import Store
 
 
@@ -98,7 +98,7 @@ def verify_command(receipt: str, subject: str | None, key_file: str | None, conf
     """Check the signature of the receipt in FILE; exit code 7 if it does not hold."""
     from freehold.cli.certificates import public_key_in
     from freehold.domain.errors import CertificateError
-    from freehold.record.receipts import check_receipt, is_about, read_receipt
+    from freehold.record.forgetting.receipts import check_receipt, is_about, read_receipt
 
     found = read_receipt(Path(receipt))
     _, settings = settings_at(config)
@@ -137,7 +137,7 @@ def list_command(config: str | None, as_json: bool) -> None:
 
 
 def _preview(store: Store, kind: ErasureKind, value: str, *, datasets: bool, as_json: bool) -> None:
-    from freehold.record.forget import look
+    from freehold.record.forgetting.forget import look
 
     found = look(store, kind, value)
     if as_json:
@@ -169,7 +169,7 @@ def _confirm(yes: bool, as_json: bool) -> None:
 def _forget(
     store: Store, settings: Settings, kind: ErasureKind, value: str, *, datasets: bool, damaged: bool
 ) -> Receipt:
-    from freehold.record.forget import forget
+    from freehold.record.forgetting.forget import forget
 
     ways = _ways(store, settings)
     return forget(store, settings.upstreams, kind, value, datasets=datasets, damaged=damaged, ways=ways)
@@ -179,7 +179,7 @@ def _ways(store: Store, settings: Settings) -> Ways:
     from freehold.gateway.cache.cache import FOLDER
     from freehold.gateway.cache.forget import delete_unrecorded
     from freehold.promote import roll_back
-    from freehold.record.forget import Ways
+    from freehold.record.forgetting.forget import Ways
 
     def clear(kept: Callable[[set[str]], set[str]]) -> int:
         return delete_unrecorded(store.data / FOLDER, kept)

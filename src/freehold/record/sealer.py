@@ -5,7 +5,7 @@ feedback is committed, then messages, then the traces that refer to them, then s
 position of a worker is the one that counts: a crash before that commit means reading the same records again; the
 feedback table's own position tells which judgements it has already, and messages are known by their content.
 
-What was asked to be forgotten and comes late is read and passed over: see `freehold.record.forgotten`.
+What was asked to be forgotten and comes late is read and passed over: see `freehold.record.forgetting.forgotten`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from freehold.domain.errors import Conflict
 from freehold.domain.traces import Record, Trace
 from freehold.record.damage import note_damage
 from freehold.record.derive import Deriver
-from freehold.record.forgotten import Forgotten
+from freehold.record.forgetting.forgotten import Forgotten
 from freehold.record.subjects import with_subject
 from freehold.store import Store, exclusive
 from freehold.store.journal_read import WorkerJournal, remove_dead_folder

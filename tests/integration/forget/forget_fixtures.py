@@ -210,7 +210,7 @@ if __name__ == "__main__":  # forget the subject, and be killed at the n-th step
     import os
     import signal
 
-    from freehold.record.forget import Ways, forget
+    from freehold.record.forgetting.forget import Ways, forget
 
     left = int(sys.argv[2])
 

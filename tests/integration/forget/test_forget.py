@@ -19,8 +19,8 @@ from freehold.domain.errors import CertificateError, NotFound
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Feedback
 from freehold.gateway.cache.forget import delete_unrecorded
-from freehold.record.forget import Kept, Ways, forget, look
-from freehold.record.receipts import check_receipt, is_about, read_receipt
+from freehold.record.forgetting.forget import Kept, Ways, forget, look
+from freehold.record.forgetting.receipts import check_receipt, is_about, read_receipt
 from freehold.record.sealer import Sealer
 from freehold.store.read_traces import read_feedback, read_traces
 

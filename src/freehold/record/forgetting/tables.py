@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import polars as pl
 
 from freehold.domain.errors import StoreError
-from freehold.record.forget_select import Asked, Selection
+from freehold.record.forgetting.select import Asked, Selection
 from freehold.store.messages import drop_unreferenced
 
 if TYPE_CHECKING:

@@ -23,13 +23,13 @@ from freehold.domain.errors import LeaseHeld, NotFound, StoreError
 from freehold.domain.events import Event
 from freehold.domain.ids import content_id, new_id
 from freehold.domain.traces import Trace
-from freehold.record.forget_copies import blank_copies, remove_damaged
-from freehold.record.forget_holders import Withdraw, find_holders, remove_drafts, remove_holder
-from freehold.record.forget_imports import blank_imports
-from freehold.record.forget_select import Asked, Selection, select
-from freehold.record.forget_tables import PLACES, delete_rows, drop_messages, purge_tables
-from freehold.record.forgotten import PURPOSE, SHORT, Forgotten, mark
-from freehold.record.receipts import make_receipt
+from freehold.record.forgetting.copies import blank_copies, remove_damaged
+from freehold.record.forgetting.forgotten import PURPOSE, SHORT, Forgotten, mark
+from freehold.record.forgetting.holders import Withdraw, find_holders, remove_drafts, remove_holder
+from freehold.record.forgetting.imports import blank_imports
+from freehold.record.forgetting.receipts import make_receipt
+from freehold.record.forgetting.select import Asked, Selection, select
+from freehold.record.forgetting.tables import PLACES, delete_rows, drop_messages, purge_tables
 from freehold.record.sealer import Sealer
 from freehold.store.journal_folder import request_rotations, wait_rotated
 from freehold.store.locks import FileLock
@@ -349,6 +349,7 @@ def _not_searched(unread: Mapping[str, int]) -> tuple[str, ...]:
         "Journals of other hosts that write to the same table: what they hold is dropped when it is sealed.",
         "Requests under way when it was asked: their records are dropped when they come; a cached answer lives until "
         "its time is up.",
+        "OpenTelemetry spans and log records that wait for each other: an hour at most; then they are dropped or recorded.",
         "What students and routers that stay have learned from such rows.",
         "The tables' own logs, which hold ids of traces and of agent runs, and for a day more those that are gone.",
         "What others have said that mentions the name: it is known whose data something is by who asked.",

@@ -12,7 +12,7 @@ from freehold import __version__
 from freehold.domain.erasures import Erasure, ErasureKind, Receipt, receipt_bytes
 from freehold.domain.errors import CertificateError, RequestError
 from freehold.domain.ids import content_id
-from freehold.record.forgotten import PURPOSE, mark
+from freehold.record.forgetting.forgotten import PURPOSE, mark
 from freehold.store.keys import verify
 
 if TYPE_CHECKING:
