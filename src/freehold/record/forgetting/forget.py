@@ -349,7 +349,7 @@ def _not_searched(unread: Mapping[str, int]) -> tuple[str, ...]:
         "Journals of other hosts that write to the same table: what they hold is dropped when it is sealed.",
         "Requests under way when it was asked: their records are dropped when they come; a cached answer lives until "
         "its time is up.",
-        "OpenTelemetry spans and log records that wait for each other: an hour at most; then they are dropped or recorded.",
+        "OpenTelemetry spans and log records that wait for each other, for an hour at most.",
         "What students and routers that stay have learned from such rows.",
         "The tables' own logs, which hold ids of traces and of agent runs, and for a day more those that are gone.",
         "What others have said that mentions the name: it is known whose data something is by who asked.",
