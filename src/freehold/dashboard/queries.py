@@ -29,8 +29,12 @@ WIDTHS = tuple(
 )
 """Widths a bucket of the chart may have, in nanoseconds."""
 PREVIEW = 140
-_HOURS = "requests-by-hour-1"
+_HOURS = "requests-by-hour-2"
 """The name of the sums that are kept: count up whenever they come to mean something else."""
+
+
+_CALLERS = (pl.col("kind") == "request") & (pl.col("source") == "")
+"""Requests that passed through the gateway: what was imported moved nowhere."""
 
 
 class Bucket(NamedTuple):
@@ -124,11 +128,11 @@ def owned_over_time(store: Store, since_ns: int | None, task: str | None = None)
 def _by_hour(rows: pl.LazyFrame) -> pl.LazyFrame:
     at = pl.col("at_ns")
     sums = {"requests": pl.len(), "owned": pl.col("owned").sum(), "first": at.min(), "last": at.max()}
-    return rows.filter(pl.col("kind") == "request").group_by((at // HOUR).alias("hour"), "task").agg(**sums)
+    return rows.filter(_CALLERS).group_by((at // HOUR).alias("hour"), "task").agg(**sums)
 
 
 def _requests(rows: pl.LazyFrame, since_ns: int, task: str | None) -> pl.LazyFrame:
-    wanted = (pl.col("kind") == "request") & (pl.col("at_ns") >= since_ns)
+    wanted = _CALLERS & (pl.col("at_ns") >= since_ns)
     return rows.filter(wanted if task is None else wanted & (pl.col("task") == task))
 
 

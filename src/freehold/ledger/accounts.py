@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from freehold.domain.traces import Trace
 from freehold.ledger.money import EstimateCheck, Ledger, Line, Money
-from freehold.store.summaries import summed
+from freehold.store.summaries import Summarise, summed
 from freehold.store.tail import Derive, beyond, unsealed_traces
 
 if TYPE_CHECKING:
@@ -44,15 +45,17 @@ _BACKGROUND = {"audit": "audits", "repeat": "repeats", "rung": "wasted", "shadow
 _DAY_NS = 86_400 * 1_000_000_000
 _WAYS = ("account", "basis", "request", "has_moved", "answered")
 _FIGURES = ("input_tokens", "output_tokens", "nano", "moved")
-_SUMS, _PAIRS = "ledger-1", "ledger-pairs-1"
+_SUMS, _PAIRS = "ledger-2", "ledger-pairs-2"
 """Names of the sums that are kept (`freehold.store.summaries`): count up whenever they come to mean something else."""
+_HERE = pl.col("source") == ""
+"""It passed through the gateway: what was imported is in somebody else's books."""
 _AMOUNTS = ("spent", "rungs", "would_have", *dict.fromkeys(_BACKGROUND.values()))
 
 
 def ledger(
     store: Store, since_ns: int | None = None, until_ns: int | None = None, *, derive: Derive | None = None
 ) -> Ledger:
-    """Every dollar of traces with since_ns ≤ at_ns < until_ns.
+    """Every dollar of traces with since_ns ≤ at_ns < until_ns that passed through the gateway.
 
     What was asked in the background counts for the time it was asked at, for the task and the model it was about.
 
@@ -68,7 +71,7 @@ def ledger(
     tail = _unsealed(store, since_ns, until_ns, derive) if derive is not None else None
     table = store.traces.snapshot()
     sums, pairs = (
-        summed(table, store.summaries_root, name, summarise, since_ns=since_ns, until_ns=until_ns)
+        summed(table, store.summaries_root, name, partial(_here, summarise), since_ns=since_ns, until_ns=until_ns)
         for name, summarise in ((_SUMS, _summarise), (_PAIRS, _billed_or_estimated))
     )
     if tail is not None:
@@ -96,9 +99,14 @@ def add_up(
 
 def _unsealed(store: Store, since_ns: int | None, until_ns: int | None, derive: Derive) -> pl.DataFrame:
     def wanted(trace: Trace) -> bool:
-        return (since_ns is None or trace.at_ns >= since_ns) and (until_ns is None or trace.at_ns < until_ns)
+        inside = (since_ns is None or trace.at_ns >= since_ns) and (until_ns is None or trace.at_ns < until_ns)
+        return inside and not trace.source
 
     return unsealed_traces(store, derive, COLUMNS, wanted)
+
+
+def _here(summarise: Summarise, rows: pl.LazyFrame) -> pl.LazyFrame:
+    return summarise(rows.filter(_HERE))
 
 
 def _summarise(rows: pl.LazyFrame) -> pl.LazyFrame:

@@ -12,7 +12,7 @@ from freehold.store.read_traces import Derive, read_traces
 if TYPE_CHECKING:
     from freehold.store import Store
 
-_COLUMNS = ("at_ns", "key", "answered_by", "input_tokens", "output_tokens", "cost_nanousd", "cached")
+_COLUMNS = ("at_ns", "key", "answered_by", "input_tokens", "output_tokens", "cost_nanousd", "cached", "source")
 _NANO = 1_000_000_000
 
 
@@ -56,7 +56,7 @@ def usage(store: Store, since_ns: int, *, derive: Derive | None = None) -> KeyUs
         StoreError: the table or a journal cannot be read.
     """
     traces = read_traces(store, since_ns=since_ns, kinds=("request",), columns=_COLUMNS, derive=derive)
-    rows = traces.filter(pl.col("key").is_not_null() & (pl.col("key") != ""))
+    rows = traces.filter(pl.col("key").is_not_null() & (pl.col("key") != "") & (pl.col("source") == ""))
     day = pl.from_epoch(pl.col("at_ns"), time_unit="ns").dt.strftime("%Y-%m-%d")
     keys = _sums(rows, pl.col("key")).sort(["nano", "requests"], descending=True)
     return KeyUsage(_used(keys), _used(_sums(rows, day).sort("group")))

@@ -67,7 +67,7 @@ def test_sums_follow_appends_merges_and_deletions(tmp_path: Path) -> None:
         _add(store, part * 40, 40)
         if part % 3 == 0:
             _agrees(store)
-    kept = tmp_path / "summaries" / "ledger-1.parquet"
+    kept = tmp_path / "summaries" / "ledger-2.parquet"
     assert kept.is_file()
     middle = START + 100 * HOUR // 3
     for since, until in [(middle, None), (None, middle), (middle, middle + 20 * HOUR), (middle + 7, middle + HOUR + 9)]:
@@ -85,7 +85,7 @@ def test_sums_that_are_damaged_or_cannot_be_kept_are_worked_out(tmp_path: Path) 
     store = open_store(tmp_path)
     _add(store, 0, 30)
     _agrees(store)
-    kept = tmp_path / "summaries" / "ledger-1.parquet"
+    kept = tmp_path / "summaries" / "ledger-2.parquet"
     kept.write_bytes(kept.read_bytes()[:-100])
     _agrees(store)
     for path in (tmp_path / "summaries").iterdir():
@@ -160,3 +160,18 @@ def test_a_backlog_that_nobody_sealed_is_read_in_bounded_memory(tmp_path: Path) 
     rows, last, peak_mb = map(int, done.stdout.split())
     assert (rows, last) == (3000, 5)
     assert peak_mb < 420, f"{peak_mb} MB: the bodies were kept"
+
+
+def test_what_was_imported_is_not_in_these_books(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    _add(store, 0, 30)
+    before, over_time = ledger(store), owned_over_time(store, None)
+    writer = store.open_journal()
+    for number in range(40, 50):
+        writer.append(msgspec.structs.replace(make_trace(number), at_ns=START + number, source="litellm"))
+    derive = Deriver(UPSTREAMS)
+    assert ledger(store, derive=derive) == before
+    Sealer(store, UPSTREAMS).seal_once()
+    assert ledger(store) == before and owned_over_time(store, None) == over_time
+    writer.close()
+    store.close()
