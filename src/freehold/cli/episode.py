@@ -53,20 +53,19 @@ def list_command(hours: float, limit: int, named: bool, config: str | None, as_j
             "No episodes: agents name their run with x-freehold-episode, or by a base URL /r/RUN/AGENT/PARENT/v1."
         )
         return
-    figures = ("agents", "steps", "failed", "tokens", "cost", "over")
-    made = table("Episodes", "episode", "key", "began", *figures, "linked by", right=figures)
+    keyed = any(line.key for line in found)  # a column for what is the same in all rows leaves the others no room
+    figures = ("agents", "steps", "tokens", "cost", "over")
+    made = table("Episodes", "episode", *(["key"] if keyed else []), "began", *figures, right=figures)
     for line in found:
         made.add_row(
             clean(line.episode_id),
-            clean(line.key or "–"),
+            *([clean(line.key or "–")] if keyed else []),
             when(line.first_ns),
             f"{line.agents:,}",
-            f"{line.steps:,}",
-            f"{line.failed:,}" if line.failed else "–",
+            f"{line.steps:,}" + (f" ({line.failed:,} failed)" if line.failed else ""),
             f"{line.input_tokens + line.output_tokens:,}",
             dollars(line.cost_nanousd),
             lasted(line.last_ns - line.first_ns),
-            ", ".join(line.how) or "–",
         )
     console().print(made, markup=False)
 

@@ -184,7 +184,8 @@ def _cost(step: Step) -> str:
 def _sums(sums: _Sums) -> str:
     failed = f", {sums.failed:,} failed" if sums.failed else ""
     unpriced = f" and {sums.unpriced:,} of unknown price" if sums.unpriced else ""
-    return f"{sums.steps:,} steps{failed} · {sums.given:,} in, {sums.said:,} out · {dollars(sums.cost)}{unpriced}"
+    steps = "1 step" if sums.steps == 1 else f"{sums.steps:,} steps"
+    return f"{steps}{failed} · {sums.given:,} in, {sums.said:,} out · {dollars(sums.cost)}{unpriced}"
 
 
 def _span(steps: Sequence[Step]) -> str:
