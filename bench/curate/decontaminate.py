@@ -5,7 +5,7 @@
 Of ROWS (100,000 by default), made by bench/curate/documents.py, a tenth is held out to certify on. Into 1,000 of the
 others a run of 13 to 30 words is planted, from a held-out row or from a benchmark's file, with other case, punctuation
 and surroundings; into 1,000 more a run of only 12 words, which is none. The benchmark is of generated documents, and,
-where they lie at /work/shared/data, of real ones too, which are read but not planted from.
+where they lie at ../shared/data, of real ones too, which are read but not planted from.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from freehold.runners import LocalBatches
 
 PLANTED = 1_000
 WORDS = 13
-REAL = tuple(Path("/work/shared/data") / name for name in ("livecodebench.parquet", "routellm_gsm8k.parquet"))
+REAL = tuple(
+    Path(__file__).parents[3] / "shared/data" / name for name in ("livecodebench.parquet", "routellm_gsm8k.parquet")
+)
 
 
 def _row(number: int, prompt: str, part: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ Finder = Callable[[Sequence[str]], list[list[Span]]]
 PRESIDIOS = frozenset(OUR_NAMES.values())
 """Kinds that Presidio knows, too."""
 LANGUAGES = ("en", "de", "fr", "es", "it", "nl")
-SHARED = Path("/work/shared/data/arena_bench.parquet")
+SHARED = Path(__file__).parents[3] / "shared/data/arena_bench.parquet"
 
 NOUNS: dict[str, dict[str, list[str]]] = {
     "phone": {

@@ -7,7 +7,8 @@ import datetime
 import pytest
 
 from freehold.config import CounselDecision
-from freehold.rights import judge_training, terms_of_url
+from freehold.domain.rights import Organisation
+from freehold.rights import TrainingJudge, judge_training, terms_of_url
 
 TODAY = datetime.date(2026, 11, 21)
 
@@ -51,3 +52,10 @@ def test_terms_are_known_by_exact_host_only() -> None:
     assert terms_of_url("https://api.openai.com/v1") == "openai-api"
     assert terms_of_url("https://api.openai.com.evil.example/v1") == "unknown"
     assert terms_of_url("http://127.0.0.1:8000/v1") == "unknown"
+
+
+def test_the_facts_of_the_organisation_count_in_every_judgement() -> None:
+    giving = TrainingJudge("train_classifier", (), TODAY, Organisation(distributes_weights=True))
+    assert giving.verdict("openai-api").outcome == "needs-counsel"
+    assert TrainingJudge("train_classifier", (), TODAY).verdict("openai-api").outcome == "duties"
+    assert list(giving.given) == ["openai-api"]

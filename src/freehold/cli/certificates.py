@@ -17,6 +17,7 @@ from freehold.cli.common import (
     open_store,
     settings_at,
     table,
+    task_names,
     when,
 )
 from freehold.domain.errors import CertificateError, NotFound, RequestError
@@ -51,7 +52,7 @@ def list_command(task: str | None, config: str | None, as_json: bool) -> None:
     if not found:
         click.echo("No certificates yet: `freehold plan` says what each task still needs.")
         return
-    names = {item.task_id: item.name for item in store.control.tasks.list()}
+    names = task_names(store)
     made = table("Certificates", "id", "task", "issued", "risk", "loss ≤", "ε", "covers", "attempt", "in force",
                  right=("loss ≤", "ε", "covers", "attempt"))  # fmt: skip
     for item in found:

@@ -75,6 +75,11 @@ def find_task(store: Store, wanted: str) -> Task:
     raise NotFound(f"There is no task {wanted!r}.", "`freehold tasks` lists them.")
 
 
+def task_names(store: Store) -> dict[str, str]:
+    """Task id → what people call it."""
+    return {task.task_id: task.name for task in store.control.tasks.list()}
+
+
 def end_in_order() -> None:
     """Let SIGTERM and SIGHUP end this process by way of every `finally`: children end, temporary folders go.
 

@@ -16,6 +16,7 @@ from freehold.cli.common import (
     open_store,
     settings_at,
     table,
+    task_names,
     when,
 )
 from freehold.domain.errors import NotFound
@@ -100,7 +101,7 @@ def events_command(task: str | None, limit: int, config: str | None, as_json: bo
     if as_json:
         echo_json(events)
         return
-    names = {item.task_id: item.name for item in store.control.tasks.list()}
+    names = task_names(store)
     made = table("Events", "at", "what", "task", "")
     for event in reversed(events):
         made.add_row(when(event.at_ns), event.kind, names.get(event.task, event.task), event.message)

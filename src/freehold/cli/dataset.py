@@ -18,6 +18,7 @@ from freehold.cli.common import (
     open_store,
     settings_at,
     table,
+    task_names,
     when,
 )
 
@@ -54,7 +55,7 @@ def list_command(task: str | None, config: str | None, as_json: bool) -> None:
     if not found:
         click.echo("No datasets yet: `freehold curate TASK` builds one.")
         return
-    names = {item.task_id: item.name for item in store.control.tasks.list()}
+    names = task_names(store)
     made = table("Datasets", "id", "task", "made", "rows", "parts", "steps", right=("rows",))
     for item in found:
         parts = ", ".join(f"{part} {count}" for part, count in sorted(item.parts.items()))
@@ -155,7 +156,9 @@ def export_command(
     generative = form in _GENERATIVE if purpose is None else purpose == "generative"
     use = "distil" if generative else "train_classifier"
     wanted = tuple(dict.fromkeys(parts))
-    exported = export_dataset(store, dataset, out.absolute(), form, use, wanted, settings.counsel, time.time_ns())
+    exported = export_dataset(
+        store, dataset, out.absolute(), form, use, wanted, settings.counsel, time.time_ns(), settings.organisation
+    )
     if as_json:
         echo_json(exported)
         return

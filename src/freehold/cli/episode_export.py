@@ -166,7 +166,8 @@ def _rights(settings: Settings) -> Rights:
     from freehold.rights import terms_of_url
 
     terms = {name: upstream.terms or terms_of_url(upstream.base_url) for name, upstream in settings.upstreams.items()}
-    return Rights(terms, settings.counsel, datetime.datetime.now(datetime.UTC).date())
+    today = datetime.datetime.now(datetime.UTC).date()
+    return Rights(terms, settings.counsel, today, settings.organisation)
 
 
 def _redaction(store: Store) -> Callable[[Mapping[str, Turn]], dict[str, Turn]]:

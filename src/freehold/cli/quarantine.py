@@ -17,6 +17,7 @@ from freehold.cli.common import (
     open_store,
     settings_at,
     table,
+    task_names,
     when,
 )
 from freehold.domain.erasures import QuarantineKind
@@ -89,7 +90,7 @@ def list_command(config: str | None, as_json: bool) -> None:
     if not found:
         click.echo("Nothing is put aside. `freehold quarantine report TASK` says what should be looked at.")
         return
-    names = {item.task_id: item.name for item in store.control.tasks.list()}
+    names = task_names(store)
     made = table("Put aside", "id", "what", "value", "task", "since", "why")
     for item in found:
         task = names.get(item.task, item.task) if item.task else "all"

@@ -49,13 +49,13 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
     frame = frame.sort("at_ns", "trace_id")
     terms = {name: upstream.terms or terms_of_url(upstream.base_url) for name, upstream in settings.upstreams.items()}
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
-    samples, left_out, verdicts = collect_samples(frame, terms, settings.counsel, today)
+    samples, left_out, verdicts = collect_samples(frame, terms, settings.counsel, today, settings.organisation)
     samples = samples[-settings.loop.max_samples :]
     steps = settings.curate_steps(task.name, task.task_id)
     if any(isinstance(step, BestAnswer) for step in steps):
         shadows = read_traces(store, task=task.task_id, kinds=("shadow",), since_ns=task.evidence_since_ns)
         frame = pl.concat([frame, shadows]).sort("at_ns", "trace_id")
-        samples += other_answers(frame, samples, terms, settings.counsel, today)
+        samples += other_answers(frame, samples, terms, settings.counsel, today, settings.organisation)
     rows = candidate_rows(samples, frame, read_judgements(store, frame))
     rows, aside = leave_out(rows, in_force(store, task.task_id))
     left_out.update(aside)

@@ -18,6 +18,7 @@ from freehold.curate.card import CARD
 from freehold.curate.diff import dataset_of
 from freehold.domain.errors import RequestError, RightsError, StoreError
 from freehold.domain.evidence import Dataset, Part, Sample, Verdict
+from freehold.domain.rights import NO_FACTS, Organisation
 from freehold.rights import judge_training
 from freehold.store.artifacts import read_dataset, write_folder
 
@@ -61,6 +62,7 @@ def export_dataset(
     parts: Sequence[Part],
     counsel: tuple[CounselDecision, ...],
     now_ns: int,
+    organisation: Organisation = NO_FACTS,
 ) -> Exported:
     """Write a dataset into the new folder `out`, whole or not at all.
 
@@ -74,6 +76,7 @@ def export_dataset(
         parts: which to write.
         counsel: counsel's decisions in force.
         now_ns: the time verdicts are given for.
+        organisation: the facts that terms ask about.
 
     Raises:
         NotFound: there is no such dataset.
@@ -91,7 +94,7 @@ def export_dataset(
         )
     folder = store.data / dataset.path
     samples = [sample for sample in read_dataset(folder, dataset.sha256) if sample.part in parts]
-    kept, left_out, verdicts = _permitted(samples, purpose, counsel, now_ns)
+    kept, left_out, verdicts = _permitted(samples, purpose, counsel, now_ns, organisation)
     exported = Exported(
         dataset=dataset.dataset_id,
         format=form,
@@ -107,11 +110,15 @@ def export_dataset(
 
 
 def _permitted(
-    samples: Sequence[Sample], purpose: Purpose, counsel: tuple[CounselDecision, ...], now_ns: int
+    samples: Sequence[Sample],
+    purpose: Purpose,
+    counsel: tuple[CounselDecision, ...],
+    now_ns: int,
+    organisation: Organisation,
 ) -> tuple[list[Sample], dict[str, int], tuple[Verdict, ...]]:
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
     terms = sorted({sample.terms for sample in samples})
-    verdicts = {name: judge_training(purpose, name, counsel, today) for name in terms}
+    verdicts = {name: judge_training(purpose, name, counsel, today, organisation) for name in terms}
     kept = [sample for sample in samples if verdicts[sample.terms].permits]
     if samples and not kept:
         first = verdicts[terms[0]]

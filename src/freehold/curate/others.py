@@ -15,7 +15,8 @@ from freehold.config import CounselDecision
 from freehold.curate.samples import fold, prompt_of
 from freehold.curate.steps.best_answer import OTHER
 from freehold.domain.evidence import Sample
-from freehold.rights import judge_training
+from freehold.domain.rights import NO_FACTS, Organisation
+from freehold.rights import TrainingJudge
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,6 +28,7 @@ def other_answers(
     terms_of: Mapping[str, str],
     counsel: tuple[CounselDecision, ...],
     today: datetime.date,
+    organisation: Organisation = NO_FACTS,
 ) -> list[Sample]:
     """Answers to the prompts of `samples` that none of these is, of models whose terms permit learning from them.
 
@@ -36,15 +38,17 @@ def other_answers(
         terms_of: upstream name → terms its answers come under.
         counsel: counsel's decisions in force.
         today: the date verdicts are given for.
+        organisation: the facts that terms ask about.
     """
     known = {sample.trace_id for sample in samples}
     of_prompt = {fold(sample.prompt): sample for sample in reversed(samples)}
+    judge = TrainingJudge("train_classifier", counsel, today, organisation)
     found: list[Sample] = []
     for row in traces.iter_rows(named=True):
         if row["trace_id"] in known or not _is_answer(row):
             continue
         terms = terms_of.get(row["answered_by"].split("/", 1)[0], "unknown")
-        verdict = judge_training("train_classifier", terms, counsel, today)
+        verdict = judge.verdict(terms)
         prompt = prompt_of(row["request"], row["api"]) if verdict.permits else None
         same = of_prompt.get(fold(prompt)) if prompt is not None else None
         if same is None or same.part == "certify":

@@ -19,8 +19,9 @@ from freehold.config import CounselDecision
 from freehold.domain.chat import student_can_answer, student_input
 from freehold.domain.errors import RequestError
 from freehold.domain.evidence import Origin, Part, Sample, Verdict
+from freehold.domain.rights import NO_FACTS, Organisation
 from freehold.domain.traces import Api
-from freehold.rights import judge_training
+from freehold.rights import TrainingJudge
 from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ UNSELECTED = frozenset(("no-rung", "policy-stale", "student-missing", "ladder-un
 
 
 def collect_samples(
-    frame: pl.DataFrame, terms_of: Mapping[str, str], counsel: tuple[CounselDecision, ...], today: datetime.date
+    frame: pl.DataFrame,
+    terms_of: Mapping[str, str],
+    counsel: tuple[CounselDecision, ...],
+    today: datetime.date,
+    organisation: Organisation = NO_FACTS,
 ) -> tuple[list[Sample], Counter[str], list[Verdict]]:
     """Samples of one task, the rows left out by reason, and the verdicts that were given.
 
@@ -47,9 +52,10 @@ def collect_samples(
         terms_of: upstream name → terms its answers come under.
         counsel: counsel's decisions in force.
         today: the date verdicts are given for.
+        organisation: the facts that terms ask about.
     """
     left_out: Counter[str] = Counter()
-    verdicts: dict[str, Verdict] = {}
+    judge = TrainingJudge("train_classifier", counsel, today, organisation)
     model = incumbent_model(frame)
     samples: list[Sample] = []
     parts = _Parts()
@@ -59,10 +65,9 @@ def collect_samples(
             left_out[reason] += 1
             continue
         terms = terms_of.get(row["answered_by"].split("/", 1)[0], "unknown")
-        if terms not in verdicts:
-            verdicts[terms] = judge_training("train_classifier", terms, counsel, today)
-        if not verdicts[terms].permits:
-            left_out[f"rights: {verdicts[terms].outcome} ({terms})"] += 1
+        verdict = judge.verdict(terms)
+        if not verdict.permits:
+            left_out[f"rights: {verdict.outcome} ({terms})"] += 1
             continue
         prompt = prompt_of(row["request"], row["api"])
         if prompt is None:
@@ -87,10 +92,10 @@ def collect_samples(
                 answered_by=row["answered_by"],
                 source=row["source"],
                 origin=_origin(row),
-                verdict=verdicts[terms].outcome,
+                verdict=verdict.outcome,
             )
         )
-    return samples, left_out, list(verdicts.values())
+    return samples, left_out, list(judge.given.values())
 
 
 def _origin(row: Mapping[str, Any]) -> Origin:

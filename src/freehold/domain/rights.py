@@ -97,6 +97,10 @@ class OrganisationThen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     annual_revenue: int | None = None
 
 
+NO_FACTS = Organisation()
+"""Nothing is known."""
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One clause that a verdict rests on."""
 

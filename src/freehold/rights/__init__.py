@@ -2,20 +2,21 @@
 
 Unknown means deny. Not legal advice.
 
-Public names: `rule`, `judge_training`, `verdict_of`, `licences`, `Licence`, `Clause`, `terms_of_url`, `OWN`, `detect`,
-`detect_text`, `Detected`.
+Public names: `rule`, `judge_training`, `TrainingJudge`, `verdict_of`, `licences`, `Licence`, `Clause`, `terms_of_url`,
+`OWN`, `detect`, `detect_text`, `Detected`.
 """
 
 from freehold.rights.clauses import Clause, Licence, licences, terms_of_url
 from freehold.rights.detection import Detected, detect, detect_text
 from freehold.rights.engine import OWN, rule
-from freehold.rights.judge import judge_training, verdict_of
+from freehold.rights.judge import TrainingJudge, judge_training, verdict_of
 
 __all__ = [
     "OWN",
     "Clause",
     "Detected",
     "Licence",
+    "TrainingJudge",
     "detect",
     "detect_text",
     "judge_training",

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from typing import Literal
 
 from freehold.domain.evidence import Verdict
-from freehold.domain.rights import Asset, Finding, Organisation, Ruling
+from freehold.domain.rights import NO_FACTS, Asset, Finding, Organisation, Ruling
 from freehold.rights.clauses import licences
 from freehold.rights.engine import OWN, Decision, rule
 
 Training = Literal["train_classifier", "distil"]
-_NOBODY = Organisation()
 
 
 def judge_training(
@@ -20,13 +19,38 @@ def judge_training(
     terms: str,
     decisions: Iterable[Decision],
     today: datetime.date,
-    organisation: Organisation = _NOBODY,
+    organisation: Organisation = NO_FACTS,
 ) -> Verdict:
     """The verdict on training with answers got under `terms` (an id of `licences`, or `own`).
 
     Unknown terms are denied. A decision by counsel settles `needs-counsel` (and only that) until it expires.
     """
     return verdict_of(rule(action, Asset(asset_id=terms, licence=terms), organisation, today, decisions=decisions))
+
+
+class TrainingJudge:
+    """Gives verdicts on one kind of training; each set of terms is judged once."""
+
+    def __init__(
+        self,
+        action: Training,
+        decisions: Iterable[Decision],
+        today: datetime.date,
+        organisation: Organisation = NO_FACTS,
+    ) -> None:
+        """See `judge_training`."""
+        self._action: Training = action
+        self._decisions = tuple(decisions)
+        self._today = today
+        self._organisation = organisation
+        self.given: dict[str, Verdict] = {}
+        """Terms → verdict, in the order in which they were asked for."""
+
+    def verdict(self, terms: str) -> Verdict:
+        """The verdict on training with answers got under `terms`."""
+        if terms not in self.given:
+            self.given[terms] = judge_training(self._action, terms, self._decisions, self._today, self._organisation)
+        return self.given[terms]
 
 
 def verdict_of(ruling: Ruling) -> Verdict:

@@ -31,5 +31,5 @@ def rows_of_task(store: Store, settings: Settings, task_id: str, today: datetime
     frame = read_traces(store, task=task_id, kinds=("request", "audit"), since_ns=task.evidence_since_ns)
     frame = frame.sort("at_ns", "trace_id")
     terms = {name: upstream.terms or terms_of_url(upstream.base_url) for name, upstream in settings.upstreams.items()}
-    samples, _, _ = collect_samples(frame, terms, settings.counsel, today)
+    samples, _, _ = collect_samples(frame, terms, settings.counsel, today, settings.organisation)
     return candidate_rows(samples[-settings.loop.max_samples :], frame, read_judgements(store, frame))
