@@ -22,7 +22,7 @@ import numpy as np
 from freehold.domain.chat import ChatRequest, parse_chat
 from freehold.domain.fingerprint import TemplateIndex
 from freehold.domain.policy import Ladder, LadderModel, Policy, TaskPolicy
-from freehold.gateway.asking import rewritten
+from freehold.gateway.background.asking import rewritten
 from freehold.route import Identifier, Identity, LadderRung, LoadedLadder, PolicyView, decide
 from freehold.signals.ladder import Step
 from freehold.signals.prompts import STACKED, PromptManifest

@@ -20,7 +20,7 @@ import uvloop
 from endurance import Caller, Gateway, Outcome, connect, raise_open_files, table, upstream
 
 from freehold.domain.traces import Trace
-from freehold.store.journal_read import worker_journals
+from freehold.store.journal.read import worker_journals
 
 PLAIN_PER_STREAM = 9
 EVENTS, INTERVAL = 20, 0.005

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from freehold.domain.traces import Trace
-from freehold.store.journal_read import worker_journals
+from freehold.store.journal.read import worker_journals
 
 HOME = Path(os.environ.get("GATEWAY_BENCH_HOME", Path.home() / ".cache/gateway-bench"))
 MOCK_PORT = 9011

@@ -29,9 +29,10 @@ import msgspec
 
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Trace
-from freehold.store import JournalWriter, journal_format
-from freehold.store.journal_keys import JournalKeys, new_key
-from freehold.store.journal_options import JournalOptions
+from freehold.store import JournalWriter
+from freehold.store.journal import format as journal_format
+from freehold.store.journal.keys import JournalKeys, new_key
+from freehold.store.journal.options import JournalOptions
 
 RECORD_BYTES = 4096
 PACE = 500

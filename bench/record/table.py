@@ -33,8 +33,8 @@ from freehold.domain.traces import Trace
 from freehold.record.derive import Deriver
 from freehold.record.sealer import BATCH_RECORDS, Sealer
 from freehold.store import Store
-from freehold.store.messages import MessageKeeper
-from freehold.store.rows import sealed_frame, trace_frame
+from freehold.store.traces.messages import MessageKeeper
+from freehold.store.traces.rows import sealed_frame, trace_frame
 
 PEER_RECORDS = 200_000
 WARMING = 500

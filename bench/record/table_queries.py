@@ -15,7 +15,7 @@ import polars as pl
 from freehold.dashboard.queries import Wanted, list_traces, owned_over_time, whole_trace
 from freehold.ledger import ledger
 from freehold.store import Store
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 RUNS = 7
 

@@ -18,7 +18,7 @@ from freehold.config import Settings
 from freehold.domain.access import Limits
 from freehold.domain.errors import Conflict, NotFound, RequestError, StoreError
 from freehold.store import ControlStore
-from freehold.store.access_tables import Lease, Spent, Want
+from freehold.store.control.access_tables import Lease, Spent, Want
 
 INJECTIONS = (
     "'; DROP TABLE access_keys; --",

@@ -20,8 +20,8 @@ from freehold.domain.evidence import Student
 from freehold.domain.policy import Policy, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.store import ControlStore
-from freehold.store.control_migrations import MIGRATIONS
-from freehold.store.control_schema import metadata
+from freehold.store.control.migrations import MIGRATIONS
+from freehold.store.control.schema import metadata
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -33,7 +33,7 @@ from freehold.domain.policy import Rung
 from freehold.domain.tasks import Task
 from freehold.record.derive import Deriver
 from freehold.store import Store
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers, serve_in_thread
 
 MODEL = "rented-1"

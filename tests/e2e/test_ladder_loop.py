@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from product_fixtures import Answer, Product, ask, events, freehold, get, store_of, wait_for
 
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers, serve_in_thread
 
 LARGE, MEDIUM, SMALL = "large", "medium", "small"

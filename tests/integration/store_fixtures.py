@@ -8,7 +8,7 @@ from pathlib import Path
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Feedback, Record, Trace
 from freehold.store import Store
-from freehold.store.journal_read import worker_journals
+from freehold.store.journal.read import worker_journals
 
 RESPONSE = (
     b'{"model":"m-1","choices":[{"index":0,"message":{"content":"card_arrival"},"finish_reason":"stop"}],'

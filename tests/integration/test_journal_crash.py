@@ -17,7 +17,7 @@ from freehold.domain.errors import LeaseHeld, StoreFull
 from freehold.domain.traces import Trace
 from freehold.record import Recorder
 from freehold.store import JournalWriter
-from freehold.store.journal_read import read_segment, worker_journals
+from freehold.store.journal.read import read_segment, worker_journals
 
 # Appends for ever and says each id on standard output once its append has returned.
 WRITER = """
@@ -25,8 +25,8 @@ import sys
 from pathlib import Path
 from freehold.domain.ids import new_id
 from freehold.store import JournalWriter
-from freehold.store.journal_keys import JournalKeys
-from freehold.store.journal_options import JournalOptions
+from freehold.store.journal.keys import JournalKeys
+from freehold.store.journal.options import JournalOptions
 from store_fixtures import make_trace
 keys = JournalKeys.parse(sys.argv[2], "the test") if sys.argv[2:] else None
 writer = JournalWriter(Path(sys.argv[1]) / new_id("wk"), JournalOptions(segment_bytes=200_000, keys=keys))
@@ -46,8 +46,8 @@ from pathlib import Path
 from freehold.config import configure_logs
 from freehold.record import Recorder
 from freehold.store import JournalWriter
-from freehold.store.journal_keys import JournalKeys
-from freehold.store.journal_options import JournalOptions
+from freehold.store.journal.keys import JournalKeys
+from freehold.store.journal.options import JournalOptions
 from store_fixtures import make_trace
 configure_logs()
 keys = JournalKeys.parse(sys.argv[2], "the test") if sys.argv[2:] else None

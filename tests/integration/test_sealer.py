@@ -19,9 +19,9 @@ from freehold.record import sealer as sealer_module
 from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
 from freehold.store import JournalWriter, exclusive
-from freehold.store.journal_options import JournalOptions
-from freehold.store.journal_read import pack_position, unpack_position
-from freehold.store.read_traces import get_trace, read_feedback, read_traces
+from freehold.store.journal.options import JournalOptions
+from freehold.store.journal.read import pack_position, unpack_position
+from freehold.store.traces.read import get_trace, read_feedback, read_traces
 
 HERE = Path(__file__).parent
 
@@ -139,7 +139,7 @@ def test_a_living_workers_records_are_seen_once_before_and_after_sealing(tmp_pat
 
 
 def test_compaction_and_checkpoints_keep_rows_and_positions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("freehold.store.delta.SMALL_FILES", 10)
+    monkeypatch.setattr("freehold.store.traces.delta.SMALL_FILES", 10)
     store = open_store(tmp_path)
     sealer = Sealer(store, {})
     writer = store.open_journal()

@@ -15,10 +15,11 @@ from freehold.domain.errors import Conflict, StoreError
 from freehold.domain.traces import Trace
 from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
-from freehold.store import Store, delta
-from freehold.store.read_traces import get_trace, read_traces
-from freehold.store.rewrite import replace_files
-from freehold.store.rows import ADDED, SCHEMA_VERSION, TRACE_COLUMNS, trace_frame
+from freehold.store import Store
+from freehold.store.traces import delta
+from freehold.store.traces.read import get_trace, read_traces
+from freehold.store.traces.rewrite import replace_files
+from freehold.store.traces.rows import ADDED, SCHEMA_VERSION, TRACE_COLUMNS, trace_frame
 
 LATER = {2: {"agent", "linked", "subject", "source"}, 1: set(ADDED)}
 """Version of the rows → columns that came after it."""
@@ -98,7 +99,7 @@ def test_columns_of_others_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_newer_releases_table_is_read_and_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_store(tmp_path)
     with monkeypatch.context() as newer:
-        newer.setattr("freehold.store.rows.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+        newer.setattr("freehold.store.traces.rows.SCHEMA_VERSION", SCHEMA_VERSION + 1)
         newer.setattr(store.traces, "_version", SCHEMA_VERSION + 1)
         _seal(store, made := make_trace(1))
     journal = store.open_journal()

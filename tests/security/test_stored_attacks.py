@@ -20,7 +20,7 @@ from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
 from freehold.store import Store
 from freehold.store.artifacts import MANIFEST, TENSORS, read_student, write_student
-from freehold.store.read_traces import read_feedback
+from freehold.store.traces.read import read_feedback
 
 
 def sha256(data: bytes) -> str:

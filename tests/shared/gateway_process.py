@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from freehold.domain.traces import Trace
-from freehold.store.journal_read import worker_journals
+from freehold.store.journal.read import worker_journals
 
 FREEHOLD = [sys.executable, "-m", "freehold.cli.main"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}

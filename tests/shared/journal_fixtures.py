@@ -9,9 +9,9 @@ from pathlib import Path
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Record, Trace
 from freehold.store import JournalWriter, Store
-from freehold.store.journal_keys import JournalKeys
-from freehold.store.journal_options import JournalOptions
-from freehold.store.journal_read import worker_journals
+from freehold.store.journal.keys import JournalKeys
+from freehold.store.journal.options import JournalOptions
+from freehold.store.journal.read import worker_journals
 
 SECRET = base64.b64encode(bytes(range(32))).decode()
 OTHER_SECRET = base64.b64encode(bytes(range(1, 33))).decode()

@@ -19,7 +19,7 @@ from freehold.domain.tasks import Task
 from freehold.domain.traces import Trace
 from freehold.record.derive import Deriver
 from freehold.store import Store
-from freehold.store.rows import trace_frame
+from freehold.store.traces.rows import trace_frame
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND

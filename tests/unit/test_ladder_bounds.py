@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from freehold.gateway.budget import DailyBudget
-from freehold.gateway.resting import FAILURES, REST_SECONDS, Resting
+from freehold.gateway.background.budget import DailyBudget
+from freehold.gateway.ladder.resting import FAILURES, REST_SECONDS, Resting
 
 NOON = 1_800_000_000.0
 

@@ -22,7 +22,7 @@ from freehold.ledger.accounts import COLUMNS, add_up
 from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
 from freehold.store import Store
-from freehold.store.rows import TRACE_COLUMNS
+from freehold.store.traces.rows import TRACE_COLUMNS
 
 DAY = 86_400 * 10**9
 MONDAY = int(datetime(2026, 3, 2, 8, tzinfo=UTC).timestamp()) * 10**9

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from freehold.domain.access import Limits, Team, VirtualKey
 from freehold.domain.errors import RequestError
-from freehold.store.access_tables import Spent
+from freehold.store.control.access_tables import Spent
 
 NANO = 1_000_000_000
 Grouping = Literal["key", "team", "day"]

@@ -13,7 +13,7 @@ from freehold.access.grants import Account, Grant, Ticket
 from freehold.access.meters import Meter
 from freehold.access.windows import DAY
 from freehold.domain.errors import FreeholdError, LimitReached, StoreError
-from freehold.store.access_tables import Lease, Spent, Want
+from freehold.store.control.access_tables import Lease, Spent, Want
 
 Outcome = Ticket | FreeholdError
 Then = Callable[[Outcome], None]

@@ -6,7 +6,7 @@ import math
 
 from freehold.access.windows import window_of
 from freehold.domain.access import MeterName
-from freehold.store.access_tables import Lease, Want
+from freehold.store.control.access_tables import Lease, Want
 
 UNIT: dict[MeterName, int] = {"requests": 0, "tokens": 1, "day": 2, "month": 2}
 """Which of (requests, tokens, nano-dollars) a meter counts."""

@@ -37,7 +37,7 @@ def traces_command(trace: str | None, task: str | None, limit: int, config: str 
     """Show recent traces, or TRACE whole."""
     from freehold.ledger import dollars
     from freehold.record.derive import Deriver
-    from freehold.store.read_traces import read_traces
+    from freehold.store.traces.read import read_traces
 
     _, settings = settings_at(config)
     store = open_store(settings)
@@ -70,7 +70,7 @@ def traces_command(trace: str | None, task: str | None, limit: int, config: str 
 def _show_trace(store: Any, trace_id: str, as_json: bool) -> None:
     import msgspec
 
-    from freehold.store.read_traces import get_trace
+    from freehold.store.traces.read import get_trace
 
     found = get_trace(store, trace_id)
     if found is None:

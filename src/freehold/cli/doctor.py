@@ -278,7 +278,7 @@ def _student(folder: Path, sha256: str, name: str) -> Check:
 
 
 def _ladder(settings: Settings, task: str, ladder: Ladder) -> Check:
-    from freehold.gateway.students import load_ladder
+    from freehold.gateway.ladder.students import load_ladder
     from freehold.record.prices import PriceList
 
     try:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from freehold.curate.trajectories import Rights
     from freehold.domain.episodes import Episode, Turn
     from freehold.store import Store
-    from freehold.store.read_traces import Derive
+    from freehold.store.traces.read import Derive
 
 REFUSED_SHOWN = 10
 
@@ -135,7 +135,7 @@ def _chosen(store: Store, derive: Derive, given: Mapping[str, Any]) -> list[Want
 
 def _of_task(store: Store, derive: Derive, task: str, since: int, until: int) -> set[tuple[str, str]]:
     from freehold.record.episodes.read import NO_KEY
-    from freehold.store.read_traces import read_traces
+    from freehold.store.traces.read import read_traces
 
     columns = ("episode", "key")
     rows = read_traces(

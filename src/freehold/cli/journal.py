@@ -15,8 +15,8 @@ from freehold.domain.errors import LeaseHeld
 
 if TYPE_CHECKING:
     from freehold.store import Store
-    from freehold.store.journal_check import SegmentCheck
-    from freehold.store.journal_repair import Repair
+    from freehold.store.journal.check import SegmentCheck
+    from freehold.store.journal.repair import Repair
 
 _SEALER_WAIT_SECONDS = 20.0
 
@@ -34,7 +34,7 @@ def check_command(config: str | None, as_json: bool) -> None:
 
     Nothing is changed, and gateways may go on writing meanwhile. Segments whose key is not at hand are counted too.
     """
-    from freehold.store.journal_check import check_journal
+    from freehold.store.journal.check import check_journal
 
     _, settings = settings_at(config)
     store = open_store(settings)
@@ -129,8 +129,8 @@ def repair_command(config: str | None, as_json: bool) -> None:
 def _repair(store: Store, done: list[Repair]) -> LeaseHeld | None:
     """Repair what can be; the error for what cannot, as its worker lives."""
     from freehold.record.damage import note_damage
-    from freehold.store.journal_check import check_journal
-    from freehold.store.journal_repair import repair_folder
+    from freehold.store.journal.check import check_journal
+    from freehold.store.journal.repair import repair_folder
 
     refused: LeaseHeld | None = None
     for journal in store.journals():
@@ -189,7 +189,7 @@ def _repaired(repair: Repair) -> dict[str, Any]:
 @json_option
 def key_command(as_json: bool) -> None:
     """Make a key to encrypt journals with, and print it; it is kept nowhere else."""
-    from freehold.store.journal_keys import JournalKeys, new_key
+    from freehold.store.journal.keys import JournalKeys, new_key
 
     key = new_key()
     if as_json:

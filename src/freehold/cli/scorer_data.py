@@ -82,7 +82,7 @@ def _usable(store: Store, settings: Settings, task: Task) -> pl.DataFrame:
     import polars as pl
 
     from freehold.record.derive import Deriver
-    from freehold.store.read_traces import read_traces
+    from freehold.store.traces.read import read_traces
 
     frame = read_traces(store, task=task.task_id, columns=_COLUMNS, derive=Deriver(settings.upstreams))
     whole = (pl.col("status") == 200) & pl.col("error").is_null() & (pl.col("finish_reason") == "stop")
@@ -92,7 +92,7 @@ def _usable(store: Store, settings: Settings, task: Task) -> pl.DataFrame:
 def _bodies(store: Store, settings: Settings, trace_ids: list[str]) -> dict[str, tuple[bytes, Api]]:
     """Requests and the APIs they came by."""
     from freehold.record.derive import Deriver
-    from freehold.store.read_traces import read_traces
+    from freehold.store.traces.read import read_traces
 
     columns = ("trace_id", "request", "api")
     frame = read_traces(store, trace_ids=trace_ids, columns=columns, derive=Deriver(settings.upstreams))
@@ -100,7 +100,7 @@ def _bodies(store: Store, settings: Settings, trace_ids: list[str]) -> dict[str,
 
 
 def _feedback(store: Store, trace_ids: list[str]) -> dict[str, tuple[float, ...]]:
-    from freehold.store.read_traces import read_feedback
+    from freehold.store.traces.read import read_feedback
 
     found: dict[str, tuple[float, ...]] = {}
     frame = read_feedback(store, trace_ids=trace_ids).select("trace_id", "score").drop_nulls()

@@ -28,7 +28,7 @@ from freehold.domain.tasks import AnswerForm, Task
 from freehold.rights import terms_of_url
 from freehold.runners import Batches, LocalBatches
 from freehold.store.artifacts import dataset_sha256, write_dataset
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 if TYPE_CHECKING:
     from freehold.store import Store

@@ -16,7 +16,7 @@ from freehold.domain.fingerprint import Shape, Template, shape_of
 from freehold.domain.ids import new_id
 from freehold.domain.tasks import AnswerForm, Task
 from freehold.domain.traces import Api
-from freehold.store.read_traces import get_trace, read_traces
+from freehold.store.traces.read import get_trace, read_traces
 from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from freehold.domain.evidence import Sample
-from freehold.store.read_traces import read_feedback
+from freehold.store.traces.read import read_feedback
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -53,7 +53,7 @@ def candidate_rows(samples: Sequence[Sample], traces: pl.DataFrame, feedback: pl
     Args:
         samples: what may be used, with its part: see `freehold.curate.samples.collect_samples`.
         traces: these samples' traces (others may be among them).
-        feedback: on these traces and their episodes: see `freehold.store.read_traces.read_feedback`.
+        feedback: on these traces and their episodes: see `freehold.store.traces.read.read_feedback`.
     """
     fields = [name for name in Sample.__struct_fields__ if name != "trace_id"]
     columns: dict[str, Any] = {name: [getattr(sample, name) for sample in samples] for name in fields}

@@ -30,7 +30,7 @@ from freehold.scorers import (
     preference,
 )
 from freehold.store.artifacts import read_dataset, read_student
-from freehold.store.read_traces import read_feedback
+from freehold.store.traces.read import read_feedback
 from freehold.upstreams.student import Classifier, build_classifier
 
 if TYPE_CHECKING:

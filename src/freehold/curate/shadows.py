@@ -22,7 +22,7 @@ from freehold.domain.chat import ChatRequest, model_can_answer, student_can_answ
 from freehold.domain.errors import RequestError
 from freehold.domain.evidence import Part
 from freehold.domain.traces import Api
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:

@@ -155,7 +155,7 @@ def trace(store: Store, asked: Asked) -> str:
     from freehold.dashboard.exchange import view_request, view_response
     from freehold.dashboard.queries import asked_about
     from freehold.domain.answers import disagreement
-    from freehold.store.read_traces import read_feedback
+    from freehold.store.traces.read import read_feedback
 
     whole = _find(store, asked.settings, asked.path["trace_id"])
     own = whole.derived.answer
@@ -251,7 +251,7 @@ def ledger(store: Store, asked: Asked) -> str:
 def _find(store: Store, settings: Settings, trace_id: str) -> Whole:
     from freehold.dashboard.queries import Whole, whole_trace
     from freehold.record.derive import Deriver
-    from freehold.store.read_traces import get_trace
+    from freehold.store.traces.read import get_trace
 
     whole = whole_trace(store, trace_id)
     if whole is None:  # perhaps it is not sealed yet

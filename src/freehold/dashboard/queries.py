@@ -10,11 +10,11 @@ import polars as pl
 from freehold.domain.chat import student_input
 from freehold.domain.errors import RequestError
 from freehold.domain.traces import Api, Kind, Trace
-from freehold.store.delta import collect
-from freehold.store.derived import Derived
-from freehold.store.newest import newest
-from freehold.store.rows import DERIVED_FIELDS, TRACE_COLUMNS, trace_of
-from freehold.store.summaries import summed
+from freehold.store.traces.delta import collect
+from freehold.store.traces.derived import Derived
+from freehold.store.traces.newest import newest
+from freehold.store.traces.rows import DERIVED_FIELDS, TRACE_COLUMNS, trace_of
+from freehold.store.traces.summaries import summed
 from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import polars as pl
 
 from freehold.domain.answers import disagreement
 from freehold.stats import clopper_pearson_interval
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 if TYPE_CHECKING:
     from freehold.store import Store

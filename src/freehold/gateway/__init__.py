@@ -4,7 +4,7 @@ Public names: `serve` (this process, or a supervisor over several), `serve_in_th
 """
 
 from freehold.gateway.app import Gateway
+from freehold.gateway.process.server import RunningGateway, serve, serve_in_thread
 from freehold.gateway.runtime import Runtime
-from freehold.gateway.server import RunningGateway, serve, serve_in_thread
 
 __all__ = ["Gateway", "RunningGateway", "Runtime", "serve", "serve_in_thread"]

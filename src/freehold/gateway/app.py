@@ -7,19 +7,19 @@ from collections.abc import Callable
 import structlog
 
 from freehold.domain.errors import FreeholdError, NotFound
-from freehold.gateway.admin import PREFIX as ADMIN
-from freehold.gateway.admin import admin, check_admin
-from freehold.gateway.chat import chat
 from freehold.gateway.dialect import api_of, own_error
-from freehold.gateway.feedback import feedback
-from freehold.gateway.health import healthz, metrics, readyz
+from freehold.gateway.endpoints.admin import PREFIX as ADMIN
+from freehold.gateway.endpoints.admin import admin, check_admin
+from freehold.gateway.endpoints.chat import chat
+from freehold.gateway.endpoints.feedback import feedback
+from freehold.gateway.endpoints.health import healthz, metrics, readyz
+from freehold.gateway.endpoints.messages import messages
+from freehold.gateway.endpoints.models import models
+from freehold.gateway.endpoints.otlp import otlp_logs, otlp_traces, resume
+from freehold.gateway.endpoints.passthrough import passthrough
 from freehold.gateway.http import Reply, Request, serve_asgi
 from freehold.gateway.http.asgi import ASGIApp, Receive, Scope, Send
-from freehold.gateway.messages import messages
-from freehold.gateway.models import models
-from freehold.gateway.otlp import otlp_logs, otlp_traces, resume
-from freehold.gateway.passthrough import passthrough
-from freehold.gateway.reload import Follower
+from freehold.gateway.process.reload import Follower
 from freehold.gateway.replies import reply_error
 from freehold.gateway.runs import RUNS, take_run
 from freehold.gateway.runtime import Runtime

@@ -10,10 +10,10 @@ import msgspec
 
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Api, Kind, Linked, Trace
-from freehold.gateway.metrics import Metrics
+from freehold.gateway.limits.usage import Tokens, tokens_of
 from freehold.gateway.runs import Place
+from freehold.gateway.telemetry.metrics import Metrics
 from freehold.gateway.telemetry.trace_context import SpanContext
-from freehold.gateway.usage import Tokens, tokens_of
 from freehold.record import Recorder
 from freehold.upstreams.base import Headers
 

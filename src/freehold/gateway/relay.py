@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from freehold.domain.errors import UpstreamError
+from freehold.gateway.cache.repeat import keep
 from freehold.gateway.dialect import own_sink
-from freehold.gateway.repeat import keep
 from freehold.gateway.telemetry.spans import TimedAttempts
 from freehold.gateway.turn import Turn
 from freehold.upstreams.base import Call, Headers, UpstreamRequest, UpstreamResponse

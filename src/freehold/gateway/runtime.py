@@ -14,19 +14,19 @@ from freehold.config.watch import ConfigWatch
 from freehold.domain.errors import ConfigError
 from freehold.domain.ids import new_id
 from freehold.domain.traces import Kind
-from freehold.gateway.audits import Audits
-from freehold.gateway.budget import DailyBudget
+from freehold.gateway.background.audits import Audits
+from freehold.gateway.background.budget import DailyBudget
+from freehold.gateway.background.shadows import Shadows
 from freehold.gateway.cache import ResponseCache
 from freehold.gateway.caller import Caller
 from freehold.gateway.directory import build_directory, rebuilt
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.http import Request
-from freehold.gateway.metrics import FOLDER, Metrics
-from freehold.gateway.rates import Rates
-from freehold.gateway.resting import Resting
-from freehold.gateway.shadows import Shadows
-from freehold.gateway.students import load_ladder, load_student
+from freehold.gateway.ladder.resting import Resting
+from freehold.gateway.ladder.students import load_ladder, load_student
+from freehold.gateway.limits.rates import Rates
 from freehold.gateway.telemetry.gauges import Tick, show_state
+from freehold.gateway.telemetry.metrics import FOLDER, Metrics
 from freehold.gateway.telemetry.telemetry import Telemetry, price_of
 from freehold.record import Recorder
 from freehold.record.opening import journal_options

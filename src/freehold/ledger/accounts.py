@@ -10,8 +10,8 @@ import polars as pl
 
 from freehold.domain.traces import Trace
 from freehold.ledger.money import EstimateCheck, Ledger, Line, Money
-from freehold.store.summaries import Summarise, summed
-from freehold.store.tail import Derive, beyond, unsealed_traces
+from freehold.store.journal.tail import Derive, beyond, unsealed_traces
+from freehold.store.traces.summaries import Summarise, summed
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -46,7 +46,7 @@ _DAY_NS = 86_400 * 1_000_000_000
 _WAYS = ("account", "basis", "request", "has_moved", "answered")
 _FIGURES = ("input_tokens", "output_tokens", "nano", "moved")
 _SUMS, _PAIRS = "ledger-2", "ledger-pairs-2"
-"""Names of the sums that are kept (`freehold.store.summaries`): count up whenever they come to mean something else."""
+"""Names of the sums that are kept (`store.traces.summaries`): count up whenever they come to mean something else."""
 _HERE = pl.col("source") == ""
 """It passed through the gateway: what was imported is in somebody else's books."""
 _AMOUNTS = ("spent", "rungs", "would_have", *dict.fromkeys(_BACKGROUND.values()))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from freehold.store.read_traces import Derive, read_traces
+from freehold.store.traces.read import Derive, read_traces
 
 if TYPE_CHECKING:
     from freehold.store import Store

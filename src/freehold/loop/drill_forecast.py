@@ -19,7 +19,7 @@ from freehold.monitor.drill_needs import needs_of
 from freehold.monitor.drill_report import of_upstreams, task_names
 from freehold.record.derive import Deriver
 from freehold.route.drill import DrillView, able
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from freehold.domain.drills import Compared, Drill, DrillLine, DrillReport, Late
 from freehold.monitor.drill_advice import next_steps, notes
 from freehold.monitor.drill_needs import needs_of
 from freehold.scorers.text import MAX_TEXT, chrf
-from freehold.store.read_traces import Derive, read_traces
+from freehold.store.traces.read import Derive, read_traces
 from freehold.upstreams.matching import ModelMap
 
 if TYPE_CHECKING:

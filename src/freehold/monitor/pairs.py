@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
-from freehold.store.delta import collect
+from freehold.store.traces.delta import collect
 
 if TYPE_CHECKING:
     from freehold.domain.evidence import Certificate

@@ -23,8 +23,8 @@ from freehold.domain.answers import disagreement
 from freehold.domain.errors import EvidenceError, FreeholdError, RequestError
 from freehold.domain.scoring import FeedbackScorer, JudgeScorer, Scorer, harm, signed
 from freehold.scorers import Ask, Context, compare_async, context_of, judge_agreement, may_certify, preference
-from freehold.store.delta import collect
-from freehold.store.read_traces import read_feedback
+from freehold.store.traces.delta import collect
+from freehold.store.traces.read import read_feedback
 from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:

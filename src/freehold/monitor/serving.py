@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 if TYPE_CHECKING:
     from freehold.domain.evidence import Certificate

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import polars as pl
 
 from freehold.monitor.pairs import GRACE_NS
-from freehold.store.delta import collect
+from freehold.store.traces.delta import collect
 
 if TYPE_CHECKING:
     from freehold.store import Store

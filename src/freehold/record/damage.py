@@ -10,8 +10,8 @@ import structlog
 from freehold.domain.events import Event
 from freehold.domain.ids import content_id
 from freehold.store import Store
-from freehold.store.journal_repair import keep_damaged
-from freehold.store.journal_scan import Damage
+from freehold.store.journal.repair import keep_damaged
+from freehold.store.journal.scan import Damage
 
 _log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from freehold.domain.errors import RequestError
 from freehold.domain.traces import TASK_APIS, Trace
 from freehold.record.answers import Answer, Usage, read_answer
 from freehold.record.prices import PriceList
-from freehold.store.derived import Derived
+from freehold.store.traces.derived import Derived
 from freehold.upstreams.matching import ModelMap
 from freehold.upstreams.translate import chat_request
 
@@ -30,7 +30,7 @@ _completion = msgspec.json.Decoder(_Completion)
 
 
 class Deriver:
-    """Call it with a trace; give it to `freehold.store.read_traces` to see traces that are not sealed yet."""
+    """Call it with a trace; give it to `freehold.store.traces.read` to see traces that are not sealed yet."""
 
     def __init__(self, upstreams: Mapping[str, UpstreamSettings]) -> None:
         self._prices = PriceList(upstreams)

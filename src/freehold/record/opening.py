@@ -9,10 +9,10 @@ from freehold.config.environment import key_from
 from freehold.domain.errors import ConfigError
 from freehold.record.table_place import table_place
 from freehold.store import Store
-from freehold.store.journal_options import JournalOptions
+from freehold.store.journal.options import JournalOptions
 
 if TYPE_CHECKING:
-    from freehold.store.journal_keys import JournalKeys
+    from freehold.store.journal.keys import JournalKeys
 
 KEYRING_USER = "journal"
 
@@ -68,7 +68,7 @@ def journal_keys(settings: JournalSettings, *, keyring: Keyring | None = None) -
         return None
     if variable and service:
         raise ConfigError("journal.encryption_key_env and journal.encryption_keyring are both set.", "Keep one.")
-    from freehold.store.journal_keys import JournalKeys
+    from freehold.store.journal.keys import JournalKeys
 
     if variable:
         text = key_from(variable, "journal.encryption_key_env")

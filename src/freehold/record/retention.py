@@ -17,9 +17,9 @@ from freehold.config import RetentionSettings
 from freehold.domain.erasures import Erasure
 from freehold.domain.events import Event
 from freehold.domain.ids import content_id, new_id
-from freehold.store.delta import collect
 from freehold.store.locks import exclusive
-from freehold.store.messages import drop_unreferenced
+from freehold.store.traces.delta import collect
+from freehold.store.traces.messages import drop_unreferenced
 
 if TYPE_CHECKING:
     from freehold.store import Store

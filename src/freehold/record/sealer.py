@@ -23,12 +23,12 @@ from freehold.record.derive import Deriver
 from freehold.record.forgetting.forgotten import Forgotten
 from freehold.record.subjects import with_subject
 from freehold.store import Store, exclusive
-from freehold.store.journal_read import WorkerJournal, remove_dead_folder
-from freehold.store.journal_retention import remove_expired, retire_segment
-from freehold.store.messages import MessageKeeper
-from freehold.store.placement import placed
-from freehold.store.repeats import repeats
-from freehold.store.rows import feedback_frame, sealed_frame
+from freehold.store.journal.read import WorkerJournal, remove_dead_folder
+from freehold.store.journal.retention import remove_expired, retire_segment
+from freehold.store.traces.messages import MessageKeeper
+from freehold.store.traces.placement import placed
+from freehold.store.traces.repeats import repeats
+from freehold.store.traces.rows import feedback_frame, sealed_frame
 
 BATCH_RECORDS = 10_000
 BATCH_BYTES = 64 * 1024 * 1024

@@ -2,11 +2,11 @@
 
 Public names: `Store` (all of it below one data folder), `JournalWriter`, `ControlStore`, `exclusive`. Importing this
 loads neither polars nor deltalake: a gateway worker needs only the journal and the control store. The rest lives in
-modules of its own: `traces_table`, `read_traces`, `journal_read`, `artifacts`, `keys`.
+modules of its own: `journal/`, `control/`, `traces/` (the sealed tables), `artifacts`, `evidence`, `keys`.
 """
 
-from freehold.store.control import ControlStore
-from freehold.store.journal import JournalWriter
+from freehold.store.control.control import ControlStore
+from freehold.store.journal.writer import JournalWriter
 from freehold.store.locks import exclusive
 from freehold.store.store import Store
 

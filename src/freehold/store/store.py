@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 from freehold.domain.ids import new_id
 from freehold.domain.places import IN_DATA_FOLDER, TablePlace
-from freehold.store.control import ControlStore
-from freehold.store.journal import JournalWriter
-from freehold.store.journal_options import DEFAULTS, JournalOptions
+from freehold.store.control.control import ControlStore
+from freehold.store.journal.options import DEFAULTS, JournalOptions
+from freehold.store.journal.writer import JournalWriter
 
 if TYPE_CHECKING:
-    from freehold.store.journal_read import WorkerJournal
+    from freehold.store.journal.read import WorkerJournal
     from freehold.store.keys import SigningKey
-    from freehold.store.messages import MessageTable
-    from freehold.store.traces_table import FeedbackTable, TraceTable
+    from freehold.store.traces.messages import MessageTable
+    from freehold.store.traces.tables import FeedbackTable, TraceTable
 
 
 class Store:
@@ -74,7 +74,7 @@ class Store:
 
     def journals(self) -> list[WorkerJournal]:
         """The journals of all workers, alive or dead."""
-        from freehold.store.journal_read import worker_journals
+        from freehold.store.journal.read import worker_journals
 
         return worker_journals(self.journal_root, self.journal_options.keys)
 
@@ -83,21 +83,21 @@ class Store:
     @cached_property
     def traces(self) -> TraceTable:
         """The sealed traces."""
-        from freehold.store.traces_table import TraceTable
+        from freehold.store.traces.tables import TraceTable
 
         return TraceTable(self._table_uri("traces"), self.messages, self.tables.options)
 
     @cached_property
     def messages(self) -> MessageTable:
         """The messages that sealed traces of episodes are made of."""
-        from freehold.store.messages import MessageTable
+        from freehold.store.traces.messages import MessageTable
 
         return MessageTable(self._table_uri("messages"), self.tables.options)
 
     @cached_property
     def feedback(self) -> FeedbackTable:
         """The sealed feedback."""
-        from freehold.store.traces_table import FeedbackTable
+        from freehold.store.traces.tables import FeedbackTable
 
         return FeedbackTable(self._table_uri("feedback"), self.tables.options)
 

@@ -22,7 +22,7 @@ from freehold.gateway.cache import ResponseCache, tenant_of
 from freehold.record.sealer import Sealer
 from freehold.store import JournalWriter, Store
 from freehold.store.artifacts import dataset_sha256, write_dataset
-from freehold.store.journal_read import read_segment
+from freehold.store.journal.read import read_segment
 
 SUBJECT = "customer-4711"
 MARKER = "zanzibar-marker-8c1f"

@@ -22,7 +22,7 @@ from freehold.gateway.cache.forget import delete_unrecorded
 from freehold.record.forgetting.forget import Kept, Ways, forget, look
 from freehold.record.forgetting.receipts import check_receipt, is_about, read_receipt
 from freehold.record.sealer import Sealer
-from freehold.store.read_traces import read_feedback, read_traces
+from freehold.store.traces.read import read_feedback, read_traces
 
 HERE = Path(__file__)
 

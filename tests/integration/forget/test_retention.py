@@ -13,7 +13,7 @@ from freehold.domain.ids import new_id
 from freehold.domain.traces import Feedback
 from freehold.record.retention import DAY_NS, MAX_ADVANCE_NS, count_older, enforce
 from freehold.record.sealer import Sealer
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 NOW = time.time_ns()
 YEAR = 365 * DAY_NS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from freehold.config import GatewaySettings, Settings, UpstreamSettings
 from freehold.domain.traces import Feedback, Trace
-from freehold.store.journal_read import worker_journals
+from freehold.store.journal.read import worker_journals
 
 JSON_ANSWER = (
     b'{"id": "x",  "object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'

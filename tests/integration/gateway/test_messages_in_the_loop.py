@@ -24,7 +24,7 @@ from freehold.gateway import RunningGateway, serve_in_thread
 from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
 from freehold.store import ControlStore, Store
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 from freehold.upstreams.recorded import RecordedAnswers, RunningServer
 from freehold.upstreams.recorded import serve_in_thread as serve_recorded
 

@@ -20,7 +20,7 @@ from freehold.gateway import serve_in_thread
 from freehold.record.answers import read_answer
 from freehold.record.derive import Deriver
 from freehold.store import Store
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 WHOLE = examples.otlp_span(examples.GEN_AI | examples.GEN_AI_MESSAGES)
 JSON = {"content-type": "application/json"}

@@ -148,7 +148,7 @@ class RiddleStudent:
 
 
 def test_an_owned_student_and_a_rented_model_make_one_ladder(run: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("freehold.gateway.students.load_student", lambda folder, sha256: RiddleStudent())
+    monkeypatch.setattr("freehold.gateway.ladder.students.load_student", lambda folder, sha256: RiddleStudent())
     run.publish("cascade", student=True)
     headers, answer = run.ask(riddle(4))
     assert (text_of(answer), headers["x-freehold-answered-by"]) == (small_answer(riddle(4)), "student/st_1")

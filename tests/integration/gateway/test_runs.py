@@ -16,7 +16,7 @@ from freehold.gateway import serve_in_thread
 from freehold.record.derive import Deriver
 from freehold.record.episodes.read import read_episode
 from freehold.store import Store
-from freehold.store.read_traces import read_feedback
+from freehold.store.traces.read import read_feedback
 
 BODY = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
 MESSAGES = b'{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}'

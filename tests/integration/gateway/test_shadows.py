@@ -14,7 +14,7 @@ from rung_fixtures import PROOF, SUM, body, recorded, running, small_answer, tex
 
 from freehold.config import CandidateSettings
 from freehold.domain.traces import Trace
-from freehold.gateway.budget import DailyBudget
+from freehold.gateway.background.budget import DailyBudget
 from freehold.upstreams.recorded import RecordedAnswers, RunningServer, serve_in_thread
 
 CALL = 20_000

@@ -19,7 +19,7 @@ from freehold.curate.samples import collect_samples
 from freehold.domain.access import VirtualKey
 from freehold.record.derive import Deriver
 from freehold.store import Store
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 CONFIG = """
 [upstreams.main]

@@ -28,7 +28,7 @@ from freehold.record.importing.importer import Importer
 from freehold.record.sealer import Sealer
 from freehold.route.identify import Identifier, task_name
 from freehold.store import Store, exclusive
-from freehold.store.read_traces import read_feedback, read_traces
+from freehold.store.traces.read import read_feedback, read_traces
 
 Rows = list[dict[str, Any]]
 
@@ -294,7 +294,7 @@ def dying(call):
             os.kill(os.getpid(), signal.SIGKILL)
         return result
     return called
-from freehold.store.journal import JournalWriter
+from freehold.store.journal.writer import JournalWriter
 from freehold.record.importing.journal import StepJournal
 from freehold.record.importing.rejects import Rejects
 JournalWriter.append = dying(JournalWriter.append)

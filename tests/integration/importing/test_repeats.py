@@ -11,7 +11,7 @@ from freehold.domain.traces import Trace
 from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
 from freehold.store import Store
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 
 @pytest.fixture

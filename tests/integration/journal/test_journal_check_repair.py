@@ -18,10 +18,10 @@ from freehold.cli.main import main
 from freehold.domain.traces import Trace
 from freehold.record.sealer import Sealer
 from freehold.store import Store
-from freehold.store.journal_options import JournalOptions
-from freehold.store.journal_read import read_segment
-from freehold.store.journal_scan import SegmentScan
-from freehold.store.read_traces import read_traces
+from freehold.store.journal.options import JournalOptions
+from freehold.store.journal.read import read_segment
+from freehold.store.journal.scan import SegmentScan
+from freehold.store.traces.read import read_traces
 
 BOTH = pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
 SHARED = Path(__file__).parents[2] / "shared"
@@ -30,7 +30,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 REPAIRER = """
 import os, signal, sys
 from pathlib import Path
-from freehold.store import journal_repair
+from freehold.store.journal import repair as journal_repair
 from journal_fixtures import KEYS
 left = int(sys.argv[2])
 def deadly(function):

@@ -20,7 +20,7 @@ from freehold.config import GatewaySettings, JournalSettings, Settings, Upstream
 from freehold.domain.traces import Trace
 from freehold.gateway import serve_in_thread
 from freehold.store import JournalWriter
-from freehold.store.journal_options import JournalOptions
+from freehold.store.journal.options import JournalOptions
 
 
 @pytest.fixture

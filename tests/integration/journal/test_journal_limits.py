@@ -20,8 +20,9 @@ from freehold.domain.errors import StoreError, StoreFull
 from freehold.domain.traces import Trace
 from freehold.record import Recorder
 from freehold.record.sealer import Sealer
-from freehold.store import JournalWriter, journal
-from freehold.store.journal_folder import (
+from freehold.store import JournalWriter
+from freehold.store.journal import writer as journal
+from freehold.store.journal.folder import (
     LOCK_NAME,
     ROTATE_NAME,
     lock_folder,
@@ -29,11 +30,11 @@ from freehold.store.journal_folder import (
     request_rotations,
     wait_rotated,
 )
-from freehold.store.journal_options import JournalOptions
-from freehold.store.journal_read import remove_dead_folder, worker_journals
-from freehold.store.journal_retention import remove_expired
+from freehold.store.journal.options import JournalOptions
+from freehold.store.journal.read import remove_dead_folder, worker_journals
+from freehold.store.journal.retention import remove_expired
 from freehold.store.locks import FileLock
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 # Appends so many records, says so, and then does nothing until its input ends.
 IDLER = """

@@ -17,7 +17,7 @@ from freehold.ledger import Money, ledger
 from freehold.loop import asking
 from freehold.record.sealer import Sealer
 from freehold.store import Store
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 AWAKE = threading.Event()
 

@@ -12,8 +12,8 @@ from freehold.domain.traces import Trace
 from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
 from freehold.store import Store
-from freehold.store.messages import drop_unreferenced
-from freehold.store.read_traces import get_trace, read_traces
+from freehold.store.traces.messages import drop_unreferenced
+from freehold.store.traces.read import get_trace, read_traces
 
 
 def _journal(store: Store, traces: list[Trace]) -> None:

@@ -17,9 +17,10 @@ from freehold.domain.traces import Feedback, Record, Trace
 from freehold.record import sealer as sealer_module
 from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
-from freehold.store import JournalWriter, Store, delta
-from freehold.store.read_traces import read_feedback, read_traces
-from freehold.store.rows import trace_frame
+from freehold.store import JournalWriter, Store
+from freehold.store.traces import delta
+from freehold.store.traces.read import read_feedback, read_traces
+from freehold.store.traces.rows import trace_frame
 
 STEPS = {"feedback", "messages", "traces", "remove", "remove-folder", "compact"}
 

@@ -22,8 +22,9 @@ from freehold.ledger import ledger
 from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
 from freehold.record.table_place import table_place
-from freehold.store import Store, delta
-from freehold.store.read_traces import get_trace, read_feedback, read_traces
+from freehold.store import Store
+from freehold.store.traces import delta
+from freehold.store.traces.read import get_trace, read_feedback, read_traces
 
 UPSTREAMS = {"up": UpstreamSettings(base_url="http://127.0.0.1:1/v1")}
 

@@ -18,8 +18,9 @@ from freehold.ledger import ledger
 from freehold.ledger.accounts import COLUMNS, add_up
 from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
-from freehold.store import Store, delta, summaries
-from freehold.store.read_traces import read_traces
+from freehold.store import Store
+from freehold.store.traces import delta, summaries
+from freehold.store.traces.read import read_traces
 
 UPSTREAMS = {"up": UpstreamSettings(base_url="http://127.0.0.1:1/v1", prices={"m": Price(2.0, 10.0)})}
 START = 1_790_000_000_000_000_000 // HOUR * HOUR
@@ -136,7 +137,7 @@ import sys
 from pathlib import Path
 from store_fixtures import open_store
 from freehold.record.derive import Deriver
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 store = open_store(Path(sys.argv[1]))
 rows = read_traces(store, columns=("trace_id", "status"), derive=Deriver({}))
 last = read_traces(store, derive=Deriver({}), newest_first=True, limit=5)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from freehold.gateway.metrics import Metrics
+from freehold.gateway.telemetry.metrics import Metrics
 
 COUNTING = """
 import sys
 from pathlib import Path
-from freehold.gateway.metrics import Metrics
+from freehold.gateway.telemetry.metrics import Metrics
 metrics = Metrics(sys.argv[2], models=["m"])
 metrics.open(Path(sys.argv[1]))
 number = 0

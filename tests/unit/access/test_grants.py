@@ -16,7 +16,7 @@ from freehold.access.grants import Account, Grant, Ticket
 from freehold.config import Settings
 from freehold.domain.access import Limits, Secret, VirtualKey
 from freehold.domain.errors import ConfigError, Forbidden, RequestError, StoreError
-from freehold.store.access_tables import Lease
+from freehold.store.control.access_tables import Lease
 
 
 def _key(**changes: object) -> VirtualKey:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from freehold.access.meters import Meter
 from freehold.access.windows import window_of
 from freehold.domain.access import MeterName
-from freehold.store.access_tables import Lease, Want, share
+from freehold.store.control.access_tables import Lease, Want, share
 
 WORKERS = 2
 UNDER_WAY = 3

@@ -12,7 +12,7 @@ from cli_fixtures import Run
 from freehold.config import load_settings
 from freehold.domain.traces import Trace
 from freehold.store import Store
-from freehold.store.access_tables import Spent
+from freehold.store.control.access_tables import Spent
 
 USAGE = b'{"model":"m","choices":[],"usage":{"prompt_tokens":100,"completion_tokens":20,"total_tokens":120}}'
 

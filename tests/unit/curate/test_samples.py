@@ -19,7 +19,7 @@ from freehold.domain.errors import EvidenceError, RightsError
 from freehold.domain.traces import Trace
 from freehold.record.derive import Deriver
 from freehold.store.artifacts import read_dataset
-from freehold.store.rows import trace_frame
+from freehold.store.traces.rows import trace_frame
 
 TODAY = datetime.date(2026, 11, 21)
 TERMS = {"inc": "own", "odd": "nobody-knows"}

@@ -27,7 +27,7 @@ from freehold.monitor import watch
 from freehold.monitor.drill_needs import needs_of
 from freehold.record.sealer import Sealer
 from freehold.store import Store
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 UPSTREAMS = {
     "inc": UpstreamSettings(base_url="http://127.0.0.1:1/v1"),

@@ -15,7 +15,7 @@ from freehold.record.derive import Deriver
 from freehold.record.episodes.read import list_episodes, read_episode, read_turns
 from freehold.record.sealer import Sealer
 from freehold.store import Store
-from freehold.store.placement import placed
+from freehold.store.traces.placement import placed
 
 UUID = "57a121ec-f78c-48c3-a745-e3036a3ecc33"
 

@@ -13,10 +13,10 @@ from freehold.access.grants import Account, Grant
 from freehold.config import Price, UpstreamSettings
 from freehold.domain.access import Secret, VirtualKey
 from freehold.domain.errors import RequestError
-from freehold.gateway import admission
-from freehold.gateway.one_model import check_one_model
-from freehold.gateway.rates import Rates
-from freehold.gateway.usage import Tokens
+from freehold.gateway.limits import admission
+from freehold.gateway.limits.one_model import check_one_model
+from freehold.gateway.limits.rates import Rates
+from freehold.gateway.limits.usage import Tokens
 from freehold.record.prices import PriceList
 
 SECRET = Secret(digest="0" * 64, shown="fh-abcd…", created_ns=1)

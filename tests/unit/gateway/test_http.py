@@ -15,8 +15,8 @@ from uvicorn.server import ServerState
 from freehold.domain.errors import AuthError, FreeholdError
 from freehold.gateway.http import HttpProtocol, Listener, Reply, Request, protocol, serve_asgi
 from freehold.gateway.http.asgi import Receive, Scope, Send
+from freehold.gateway.process.server import uvicorn_config
 from freehold.gateway.replies import reply_error, reply_json
-from freehold.gateway.server import uvicorn_config
 
 LIMIT = 100_000
 

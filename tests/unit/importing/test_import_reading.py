@@ -30,7 +30,7 @@ from freehold.record.importing.formats import FORMATS
 from freehold.record.importing.json_array import elements
 from freehold.record.importing.spans import nested
 from freehold.record.importing.values import loads, time_ns, uuid7_ns
-from freehold.store.rows import trace_frame
+from freehold.store.traces.rows import trace_frame
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(),

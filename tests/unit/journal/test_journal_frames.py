@@ -16,13 +16,14 @@ from journal_fixtures import KEYS, OTHER_KEYS, OTHER_SECRET, SECRET, trace, writ
 
 from freehold.domain.errors import JournalLocked, StoreError
 from freehold.domain.traces import Trace
-from freehold.store import JournalWriter, journal_cipher
-from freehold.store.journal_folder import segment_path
-from freehold.store.journal_format import FIRST_HEADER, FIRST_MAGIC, GAP, HEADER, frame_of, new_salt
-from freehold.store.journal_keys import JournalKeys
-from freehold.store.journal_options import JournalOptions
-from freehold.store.journal_read import read_segment
-from freehold.store.journal_scan import SegmentScan
+from freehold.store import JournalWriter
+from freehold.store.journal import cipher as journal_cipher
+from freehold.store.journal.folder import segment_path
+from freehold.store.journal.format import FIRST_HEADER, FIRST_MAGIC, GAP, HEADER, frame_of, new_salt
+from freehold.store.journal.keys import JournalKeys
+from freehold.store.journal.options import JournalOptions
+from freehold.store.journal.read import read_segment
+from freehold.store.journal.scan import SegmentScan
 
 PLAIN, ENCRYPTED = JournalOptions(), JournalOptions(keys=KEYS)
 BOTH = pytest.mark.parametrize("options", [PLAIN, ENCRYPTED], ids=["plain", "encrypted"])
@@ -215,7 +216,7 @@ def test_keys_are_rotated_and_a_missing_one_is_an_error_that_loses_nothing(tmp_p
 def test_a_record_over_the_limit_is_refused_and_the_next_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("freehold.store.journal_format.MAX_RECORD_BYTES", 20_000)
+    monkeypatch.setattr("freehold.store.journal.format.MAX_RECORD_BYTES", 20_000)
     writer = JournalWriter(tmp_path / "wk_1")
     with pytest.raises(StoreError, match="over the journal's limit"):
         writer.append(trace(1, size=30_000))

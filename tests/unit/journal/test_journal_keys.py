@@ -14,8 +14,8 @@ from freehold.config import JournalSettings, load_settings
 from freehold.domain.errors import ConfigError
 from freehold.gateway.runtime import Runtime
 from freehold.record.opening import journal_keys, journal_options
-from freehold.store.journal_keys import JournalKeys, new_key
-from freehold.store.journal_options import DEFAULTS
+from freehold.store.journal.keys import JournalKeys, new_key
+from freehold.store.journal.options import DEFAULTS
 
 
 class Keyring:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freehold.store.message_parts import LEAST_BYTES, digests, join, split
+from freehold.store.traces.message_parts import LEAST_BYTES, digests, join, split
 
 TEXT = st.text(max_size=200)
 LONG = st.sampled_from(["x" * 100, '"' * 80, "\\u0041" * 30, "é☃" * 60, "lorem ipsum " * 20])

@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from freehold.gateway.metrics import MAX_MODELS, Metrics
 from freehold.gateway.telemetry import counts as counts_module
 from freehold.gateway.telemetry.counts import SEGMENT_BYTES, Counts
 from freehold.gateway.telemetry.gather import FORMER, fold_dead, gather, read_counts, start_anew
+from freehold.gateway.telemetry.metrics import MAX_MODELS, Metrics
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

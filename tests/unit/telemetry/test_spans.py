@@ -12,8 +12,8 @@ from otlp_receiver import Receiver, attributes_of
 from freehold.config import Settings, TelemetrySettings, UpstreamSettings
 from freehold.domain import genai as conventions
 from freehold.domain.traces import Trace
-from freehold.gateway.metrics import Metrics
 from freehold.gateway.telemetry import genai
+from freehold.gateway.telemetry.metrics import Metrics
 from freehold.gateway.telemetry.outbox import Outbox
 from freehold.gateway.telemetry.telemetry import Telemetry
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freehold.domain.traces import Api
-from freehold.gateway.usage import tokens_of
+from freehold.gateway.limits.usage import tokens_of
 from freehold.record.answers import read_answer
 
 counts = st.integers(0, 10**7)

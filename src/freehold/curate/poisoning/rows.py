@@ -9,7 +9,7 @@ from freehold.curate.rows import candidate_rows, read_judgements
 from freehold.curate.samples import collect_samples
 from freehold.domain.errors import NotFound
 from freehold.rights import terms_of_url
-from freehold.store.read_traces import read_traces
+from freehold.store.traces.read import read_traces
 
 if TYPE_CHECKING:
     import polars as pl

@@ -6,5 +6,5 @@ request, and nothing carries a prompt, an answer or a secret unless `[telemetry]
     telemetry → outbox → spans, access_log  finished exchanges, handed to threads
     trace_context, genai                    the names and forms of W3C and OpenTelemetry
 
-`freehold.gateway.metrics.Metrics` counts, `telemetry.Telemetry` is told of exchanges: the gateway knows these two.
+`metrics.Metrics` counts, `telemetry.Telemetry` is told of exchanges: the gateway knows these two.
 """

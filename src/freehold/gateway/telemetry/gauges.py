@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from freehold.gateway.metrics import Metrics, UpstreamState
+from freehold.gateway.telemetry.metrics import Metrics, UpstreamState
 
 if TYPE_CHECKING:
     from freehold.gateway.runtime import Runtime

@@ -12,9 +12,9 @@ import structlog
 from freehold.config import Settings
 from freehold.domain.errors import FreeholdError
 from freehold.domain.traces import Trace
-from freehold.gateway.metrics import Metrics
 from freehold.gateway.telemetry import genai
 from freehold.gateway.telemetry.access_log import is_problem, write_lines
+from freehold.gateway.telemetry.metrics import Metrics
 from freehold.gateway.telemetry.outbox import Outbox
 from freehold.gateway.telemetry.spans import FinishedSpan, SpanExporter
 from freehold.gateway.telemetry.trace_context import SpanContext, begin_span

@@ -13,9 +13,9 @@ from freehold.domain.traces import Feedback
 from freehold.record.episodes.read import NEEDED, NO_KEY, heard_in, turns_of
 from freehold.record.episodes.tree import episode_of
 from freehold.store import Store
-from freehold.store.read_feedback import read_feedback
-from freehold.store.read_traces import Derive, read_traces
-from freehold.store.rows import FEEDBACK_FIELDS
+from freehold.store.traces.read import Derive, read_traces
+from freehold.store.traces.read_feedback import read_feedback
+from freehold.store.traces.rows import FEEDBACK_FIELDS
 
 BATCH_STEPS = 1_000
 """Steps read at once; their requests are in memory together."""

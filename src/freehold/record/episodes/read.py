@@ -18,10 +18,10 @@ from freehold.record.episodes.messages import answer_of
 from freehold.record.episodes.tools import Offered
 from freehold.record.episodes.tree import Exchange, episode_of
 from freehold.store import Store
-from freehold.store.delta import collect
-from freehold.store.read_traces import Derive, read_episode_feedback, read_feedback, read_traces
-from freehold.store.rows import FEEDBACK_FIELDS, TRACE_FIELDS, trace_of
-from freehold.store.tail import beyond, unsealed_traces
+from freehold.store.journal.tail import beyond, unsealed_traces
+from freehold.store.traces.delta import collect
+from freehold.store.traces.read import Derive, read_episode_feedback, read_feedback, read_traces
+from freehold.store.traces.rows import FEEDBACK_FIELDS, TRACE_FIELDS, trace_of
 
 NO_KEY = ""
 """Stands for traffic without a virtual key, where a key is asked for."""
@@ -44,7 +44,7 @@ def read_episode(store: Store, episode_id: str, *, derive: Derive, key: str | No
     Args:
         store: where.
         episode_id: as its caller named it, or an `ep_…` of `list_episodes`.
-        derive: see `freehold.store.read_traces`.
+        derive: see `freehold.store.traces.read`.
         key: id of the virtual key whose episode it is, `NO_KEY` for traffic without one; None: whosever it is.
 
     Raises:
@@ -126,7 +126,7 @@ def list_episodes(
         store: where.
         since_ns: earliest, unix nanoseconds.
         until_ns: end, unix nanoseconds, not included.
-        derive: see `freehold.store.read_traces`.
+        derive: see `freehold.store.traces.read`.
         infer: also look for episodes that nobody named; takes some 100 µs of CPU for each request.
         most: requests without an episode that may be looked at together.
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from freehold.domain.errors import StoreError
 from freehold.domain.ids import new_id
 from freehold.store.folders import sync_folder
-from freehold.store.journal_format import GAP
-from freehold.store.journal_read import read_segment
+from freehold.store.journal.format import GAP
+from freehold.store.journal.read import read_segment
 
 if TYPE_CHECKING:
     from freehold.domain.traces import Record

@@ -31,7 +31,7 @@ from freehold.record.forgetting.receipts import make_receipt
 from freehold.record.forgetting.select import Asked, Selection, select
 from freehold.record.forgetting.tables import PLACES, delete_rows, drop_messages, purge_tables
 from freehold.record.sealer import Sealer
-from freehold.store.journal_folder import request_rotations, wait_rotated
+from freehold.store.journal.folder import request_rotations, wait_rotated
 from freehold.store.locks import FileLock
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def _unsealed(store: Store, asked: Asked) -> list[Trace]:
 def _still_recorded(store: Store, trace_ids: set[str]) -> set[str]:
     import polars as pl
 
-    from freehold.store.delta import collect
+    from freehold.store.traces.delta import collect
 
     rows = store.traces.scan().filter(pl.col("trace_id").is_in(sorted(trace_ids))).select("trace_id")
     return set(collect(rows).get_column("trace_id").to_list())

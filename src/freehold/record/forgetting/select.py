@@ -11,7 +11,7 @@ import polars as pl
 from freehold.domain.erasures import ErasureKind
 from freehold.domain.errors import RequestError
 from freehold.domain.traces import TASK_APIS
-from freehold.store.delta import collect
+from freehold.store.traces.delta import collect
 from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:

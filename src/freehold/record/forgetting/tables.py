@@ -10,7 +10,7 @@ import polars as pl
 
 from freehold.domain.errors import StoreError
 from freehold.record.forgetting.select import Asked, Selection
-from freehold.store.messages import drop_unreferenced
+from freehold.store.traces.messages import drop_unreferenced
 
 if TYPE_CHECKING:
     from freehold.store import Store

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from freehold.domain.traces import Feedback
-from freehold.store.delta import collect
+from freehold.store.traces.delta import collect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,0 +1,1 @@
+"""One module per endpoint, or family of endpoints, that callers can reach."""
