@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from freehold.domain.machines import TrainingRun
 from freehold.domain.tasks import AnswerForm
 
 Part = Literal["fit", "tune", "certify"]
@@ -109,7 +110,7 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The task's dataset before this one."""
 
 
-class Student(msgspec.Struct, frozen=True, kw_only=True):
+class Student(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An owned model that can be served: a folder with a manifest and safetensors."""
 
     student_id: str
@@ -122,6 +123,8 @@ class Student(msgspec.Struct, frozen=True, kw_only=True):
     verdicts: tuple[Verdict, ...]
     metrics: dict[str, float]
     created_ns: int
+    training: TrainingRun | None = None
+    """None: it was trained before there were such records."""
 
 
 class CertifiedRung(msgspec.Struct, frozen=True, kw_only=True):
