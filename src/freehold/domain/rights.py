@@ -83,6 +83,8 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Where it is domiciled: ISO 3166-1 alpha-2."""
     users_in: tuple[str, ...] = ()
     commercial: bool = True
+    serves_public: bool | None = None
+    """Whether models answer others than its own people."""
     distributes_weights: bool | None = None
     sells_ai_services: bool | None = None
     """Whether it sells services that compete with those of model providers."""

@@ -13,12 +13,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import func, insert, select
 
+from freehold.domain.counsel import Decision, Fulfilment
 from freehold.domain.drills import Drill
 from freehold.domain.erasures import Erasure, Quarantine
 from freehold.domain.errors import Conflict, NotFound, StoreError
 from freehold.domain.events import Event, Job, Monitor
 from freehold.domain.evidence import Certificate, Dataset, Student
 from freehold.domain.policy import Policy, TaskPolicy
+from freehold.domain.recalls import Recall
+from freehold.domain.releases import BuiltRelease
 from freehold.domain.tasks import Task
 from freehold.store.control import schema
 from freehold.store.control.access_tables import AccessTables
@@ -47,6 +50,14 @@ class ControlStore:
         self.erasures = Collection(database, schema.erasures, Erasure, key="erasure_id", created="at_ns")
         self.quarantines = Collection(
             database, schema.quarantines, Quarantine, key="quarantine_id", created="created_ns"
+        )
+        self.decisions = Collection(database, schema.decisions, Decision, key="decision_id", created="created_ns")
+        self.fulfilments = Collection(
+            database, schema.fulfilments, Fulfilment, key="fulfilment_id", created="created_ns"
+        )
+        self.recalls = Collection(database, schema.recalls, Recall, key="recall_id", created="created_ns")
+        self.releases = Collection(
+            database, schema.releases, BuiltRelease, key="release_id", created="created_ns", immutable=True
         )
         self.datasets = Collection(
             database, schema.datasets, Dataset, key="dataset_id", created="created_ns", immutable=True

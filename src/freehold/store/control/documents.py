@@ -161,6 +161,25 @@ class Collection(Generic[T]):
             rows = connection.execute(query).all()
         return [self._decode(row.id, row.body) for row in rows]
 
+    def readable(self) -> tuple[list[T], list[str]]:
+        """All items in order of creation, without those that are not a `T`, and the ids of these.
+
+        Raises:
+            StoreError: the database cannot be read.
+        """
+        columns = self._table.c
+        query = select(columns.id, columns.body).order_by(columns.created_ns, columns.id)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        items: list[T] = []
+        broken: list[str] = []
+        for row in rows:
+            try:
+                items.append(self._decoder.decode(row.body))
+            except msgspec.DecodeError:
+                broken.append(str(row.id))
+        return items, broken
+
     def _decode(self, item_id: str, body: str) -> T:
         try:
             return self._decoder.decode(body)

@@ -82,7 +82,22 @@ _WITH_ERASURES = (
     *(f"CREATE INDEX {name}_by_task ON {name} (task, created_ns)" for name in ("erasures", "quarantines")),
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _WITH_EVIDENCE, _WITH_DRILLS, _WITH_ACCESS, _WITH_ERASURES)
+_WITH_RIGHTS = (
+    *(_DOCUMENT.format(name=name) for name in ("decisions", "fulfilments", "recalls", "releases")),
+    *(
+        f"CREATE INDEX {name}_by_task ON {name} (task, created_ns)"
+        for name in ("decisions", "fulfilments", "recalls", "releases")
+    ),
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    _FIRST,
+    _WITH_EVIDENCE,
+    _WITH_DRILLS,
+    _WITH_ACCESS,
+    _WITH_ERASURES,
+    _WITH_RIGHTS,
+)
 """Migration i (from 1) takes the database from version i − 1 to i."""
 
 _version = table("schema_version", column("version"))

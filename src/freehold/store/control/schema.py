@@ -30,6 +30,10 @@ access_teams = _documents("access_teams")
 drills = _documents("drills")
 erasures = _documents("erasures")
 quarantines = _documents("quarantines")
+decisions = _documents("decisions")
+fulfilments = _documents("fulfilments")
+recalls = _documents("recalls")
+releases = _documents("releases")
 
 policies = Table(
     "policies",
