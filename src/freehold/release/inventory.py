@@ -78,6 +78,8 @@ said to be, when the release was built."""
 Role = Literal[
     "inventory",
     "model-card",
+    "technical-report",
+    "research-paper",
     "notice",
     "licence",
     "architecture",
