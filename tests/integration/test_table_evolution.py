@@ -21,11 +21,11 @@ from freehold.store.traces.read import get_trace, read_traces
 from freehold.store.traces.rewrite import replace_files
 from freehold.store.traces.rows import ADDED, SCHEMA_VERSION, TRACE_COLUMNS, trace_frame
 
-LATER = {2: {"agent", "linked", "subject", "source"}, 1: set(ADDED)}
+LATER = {3: {"terms"}, 2: {"agent", "linked", "subject", "source", "terms"}, 1: set(ADDED)}
 """Version of the rows → columns that came after it."""
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, 2, 3])
 def old_store(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Store, list[Trace]]:
     """A store whose table an earlier release wrote: a chat request, and one passed through unread."""
     old = [make_trace(1), msgspec.structs.replace(make_trace(2), api="other", reason="passthrough", task="")]

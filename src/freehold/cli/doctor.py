@@ -18,7 +18,7 @@ from freehold.cli.common import config_option, console, echo_json, json_option, 
 from freehold.config import Settings, UpstreamSettings
 from freehold.domain.errors import FreeholdError, LeaseHeld
 from freehold.domain.policy import Ladder
-from freehold.rights import OWN, judge_training, licences, terms_of_url
+from freehold.rights import OWN, judge_training, licences, terms_of_upstream
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -105,7 +105,7 @@ def _upstream(name: str, upstream: UpstreamSettings, settings: Settings) -> Iter
     urls = [place.base_url for place in upstream.deployments] or [upstream.base_url]
     for url in urls:
         yield _way(name, upstream, url)
-    terms = upstream.terms or terms_of_url(upstream.base_url)
+    terms = terms_of_upstream(upstream)
     yield _terms(name, terms, settings)
 
 

@@ -163,9 +163,9 @@ def _rights(settings: Settings) -> Rights:
     import datetime
 
     from freehold.curate.trajectories import Rights
-    from freehold.rights import terms_of_url
+    from freehold.rights import terms_of_upstreams
 
-    terms = {name: upstream.terms or terms_of_url(upstream.base_url) for name, upstream in settings.upstreams.items()}
+    terms = terms_of_upstreams(settings.upstreams)
     today = datetime.datetime.now(datetime.UTC).date()
     return Rights(terms, settings.counsel, today, settings.organisation)
 

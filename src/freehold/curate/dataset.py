@@ -25,7 +25,7 @@ from freehold.curate.samples import collect_samples
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Verdict
 from freehold.domain.tasks import AnswerForm, Task
-from freehold.rights import terms_of_url
+from freehold.rights import terms_of_upstreams
 from freehold.runners import Batches, LocalBatches
 from freehold.store.artifacts import dataset_sha256, write_dataset
 from freehold.store.traces.read import read_traces
@@ -47,7 +47,7 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
         raise NotFound(f"There is no task {task_id}.", "`freehold tasks` lists them.")
     frame = read_traces(store, task=task.task_id, kinds=("request", "audit"), since_ns=task.evidence_since_ns)
     frame = frame.sort("at_ns", "trace_id")
-    terms = {name: upstream.terms or terms_of_url(upstream.base_url) for name, upstream in settings.upstreams.items()}
+    terms = terms_of_upstreams(settings.upstreams)
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
     samples, left_out, verdicts = collect_samples(frame, terms, settings.counsel, today, settings.organisation)
     samples = samples[-settings.loop.max_samples :]

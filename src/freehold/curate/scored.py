@@ -24,7 +24,7 @@ from freehold.domain.chat import calls_so_far
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Student, Verdict
 from freehold.domain.tasks import Task
-from freehold.rights import judge_training, terms_of_url
+from freehold.rights import judge_training, terms_of_upstreams
 from freehold.scorers import Ask
 from freehold.scorers.validity import has_form
 from freehold.signals.outcomes import Hints, Outcomes, hints_of
@@ -150,10 +150,8 @@ def _verdicts(settings: Settings, rows: Sequence[Shadowed], now_ns: int) -> tupl
     """Verdicts by terms, and terms by upstream, of every upstream that gave an answer."""
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
     names = {answer.upstream for row in rows for answer in (row.incumbent, *row.answers.values())}
-    terms: dict[str, str] = {}
-    for name in sorted(names):
-        known = settings.upstreams.get(name)
-        terms[name] = "unknown" if known is None else known.terms or terms_of_url(known.base_url)
+    known = terms_of_upstreams(settings.upstreams)
+    terms = {name: known.get(name, "unknown") for name in sorted(names)}
     verdicts = {
         name: judge_training("train_classifier", name, settings.counsel, today, settings.organisation)
         for name in set(terms.values())

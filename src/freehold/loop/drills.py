@@ -18,7 +18,7 @@ from freehold.domain.events import Event, EventKind
 from freehold.domain.ids import content_id
 from freehold.monitor.drill_report import report
 from freehold.record.derive import Deriver
-from freehold.rights import terms_of_url
+from freehold.rights import terms_of_upstream
 from freehold.route.drill import DrillView
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def upstreams_of(upstreams: Mapping[str, UpstreamSettings], wanted: Sequence[str
 def _is_of(settings: UpstreamSettings, wanted: str, address: str | None) -> bool:
     split = urlsplit(settings.base_url)
     host = (split.hostname or "").lower()
-    terms = settings.terms or terms_of_url(settings.base_url)
+    terms = terms_of_upstream(settings)
     by_label = any(letter.isalpha() for letter in wanted) and wanted in host.split(".")[:-1]
     return (
         split.netloc == address or wanted == host or by_label or (wanted == terms and terms not in ("unknown", "own"))

@@ -12,6 +12,7 @@ from freehold.domain.errors import RequestError
 from freehold.domain.traces import TASK_APIS, Trace
 from freehold.record.answers import Answer, Usage, read_answer
 from freehold.record.prices import PriceList
+from freehold.rights import OWN, dated, terms_of_upstreams
 from freehold.store.traces.derived import Derived
 from freehold.upstreams.matching import ModelMap
 from freehold.upstreams.translate import chat_request
@@ -35,6 +36,7 @@ class Deriver:
     def __init__(self, upstreams: Mapping[str, UpstreamSettings]) -> None:
         self._prices = PriceList(upstreams)
         self._models = ModelMap({name: settings.models for name, settings in upstreams.items()})
+        self._terms = {name: dated(terms) for name, terms in terms_of_upstreams(upstreams).items()}
 
     def __call__(self, trace: Trace) -> Derived:
         """The derived columns of `trace`. Never raises: what cannot be read stays empty."""
@@ -48,6 +50,7 @@ class Deriver:
             finish_reason=answer.finish_reason,
             upstream=upstream,
             answer_model=answer_model,
+            terms=OWN if trace.owned else self._terms.get(upstream, "unknown"),
         )
         if trace.cached:  # no tokens were used for it
             return msgspec.structs.replace(derived, price_source="cached")

@@ -10,7 +10,7 @@ from freehold.config import Settings, UpstreamSettings
 from freehold.domain.errors import NotFound
 from freehold.domain.evidence import Dataset, Student
 from freehold.domain.rights import Asset, Parent
-from freehold.rights import OWN, detect, licences, terms_of_url
+from freehold.rights import OWN, detect, licences, terms_of_upstream
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -57,7 +57,7 @@ def all_assets(store: Store, settings: Settings) -> Iterator[Asset]:
 
 def upstream_asset(name: str, upstream: UpstreamSettings) -> Asset:
     """An upstream's answers, under the terms that are configured for it or known of its host."""
-    return Asset(asset_id=name, licence=upstream.terms or terms_of_url(upstream.base_url))
+    return Asset(asset_id=name, licence=terms_of_upstream(upstream))
 
 
 def dataset_asset(dataset: Dataset) -> Asset:

@@ -3,10 +3,19 @@
 Unknown means deny. Not legal advice.
 
 Public names: `rule`, `judge_training`, `TrainingJudge`, `verdict_of`, `licences`, `Licence`, `Clause`, `terms_of_url`,
-`OWN`, `detect`, `detect_text`, `Detected`.
+`terms_of_upstream`, `terms_of_upstreams`, `dated`, `undated`, `OWN`, `detect`, `detect_text`, `Detected`.
 """
 
-from freehold.rights.clauses import Clause, Licence, licences, terms_of_url
+from freehold.rights.clauses import (
+    Clause,
+    Licence,
+    dated,
+    licences,
+    terms_of_upstream,
+    terms_of_upstreams,
+    terms_of_url,
+    undated,
+)
 from freehold.rights.detection import Detected, detect, detect_text
 from freehold.rights.engine import OWN, rule
 from freehold.rights.judge import TrainingJudge, judge_training, verdict_of
@@ -17,11 +26,15 @@ __all__ = [
     "Detected",
     "Licence",
     "TrainingJudge",
+    "dated",
     "detect",
     "detect_text",
     "judge_training",
     "licences",
     "rule",
+    "terms_of_upstream",
+    "terms_of_upstreams",
     "terms_of_url",
+    "undated",
     "verdict_of",
 ]

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 import msgspec
@@ -130,3 +130,34 @@ def terms_of_url(base_url: str) -> str:
     """The id of the terms known for a URL's host, or `unknown`: a host that is not listed is never guessed."""
     host = urlsplit(base_url).hostname or ""
     return next((licence.id for licence in licences().values() if host in licence.hosts), "unknown")
+
+
+class Answering(Protocol):
+    """An upstream as it is configured."""
+
+    @property
+    def terms(self) -> str | None: ...  # noqa: D102
+    @property
+    def base_url(self) -> str: ...  # noqa: D102
+
+
+def terms_of_upstream(upstream: Answering) -> str:
+    """The id of the terms that an upstream's answers come under: those that are configured, or known of its host."""
+    return upstream.terms or terms_of_url(upstream.base_url)
+
+
+def terms_of_upstreams(upstreams: Mapping[str, Answering]) -> dict[str, str]:
+    """Upstream → the id of the terms that its answers come under; see `terms_of_upstream`."""
+    return {name: terms_of_upstream(upstream) for name, upstream in upstreams.items()}
+
+
+def dated(terms: str) -> str:
+    """`ID@DATE`: the terms with the date of the version that was read, or of the day it was read where it has none;
+    the id alone of what is in no table (`own`, `unknown`)."""
+    entry = licences().get(terms)
+    return terms if entry is None else f"{terms}@{entry.version or entry.read}"
+
+
+def undated(terms: str) -> str:
+    """The id in what `dated` gave."""
+    return terms.partition("@")[0]

@@ -35,3 +35,6 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
     upstream: str = ""
     answer_model: str = ""
     """The model that says it answered, else the one that was asked."""
+    terms: str = ""
+    """Under whose terms or licence the answer was got, and of which date, `ID@DATE`; `own`; `unknown`; empty if nobody
+    answered."""

@@ -12,7 +12,7 @@ from freehold.domain.traces import Feedback, Trace
 from freehold.store.traces.derived import Derived
 from freehold.store.traces.message_parts import Split
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Written in every row as `schema_version`. Rows of earlier versions lack columns of `ADDED` and `FEEDBACK_ADDED`."""
 
 TRACE_FIELDS: dict[str, Any] = {
@@ -70,6 +70,7 @@ DERIVED_FIELDS: dict[str, Any] = {
     "incumbent_price_source": pl.String,
     "upstream": pl.String,
     "answer_model": pl.String,
+    "terms": pl.String,
 }
 """Column → type of what is derived when a trace is sealed: see `freehold.store.traces.derived.Derived`."""
 
@@ -90,6 +91,7 @@ ADDED: dict[str, pl.Expr] = {
     "linked": pl.lit(""),
     "subject": pl.lit(None, pl.String),
     "source": pl.lit(""),
+    "terms": pl.when(pl.col("owned")).then(pl.lit("own")).otherwise(pl.lit("unknown")),
 }
 """Columns of traces that came later → what they hold in rows written before."""
 
