@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +38,19 @@ def write_student(folder: Path, manifest: dict[str, Any], tensors: dict[str, NDA
         Conflict: the folder exists and holds something else.
         StoreError: it cannot be written.
     """
+    files = student_files(manifest, tensors)
+    write_folder(folder, files, MANIFEST)
+    return sha256_of(files[MANIFEST])
+
+
+def student_files(manifest: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> dict[str, bytes]:
+    """What a student's folder holds, by name: its tensors, and its manifest, which names their hash."""
     import numpy as np
     from safetensors.numpy import save
 
     # safetensors writes memory as it lies there, whatever the strides: a transposed array would come back wrong.
     data = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
-    body = _canonical.encode({**manifest, "files": {TENSORS: sha256_of(data)}})
-    write_folder(folder, {TENSORS: data, MANIFEST: body}, MANIFEST)
-    return sha256_of(body)
+    return {TENSORS: data, MANIFEST: _canonical.encode({**manifest, "files": {TENSORS: sha256_of(data)}})}
 
 
 def read_student(folder: Path, expected_sha256: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -142,13 +147,22 @@ def dataset_sha256(samples: list[Sample]) -> str:
     Fields with defaults that no sample differs from at the end of the array are left out: so a dataset that was written
     before there were such fields keeps its hash.
     """
+    digest = hashlib.sha256()
+    for row in _encoded(samples):
+        digest.update(row)
+    return digest.hexdigest()
+
+
+def row_sha256s(samples: list[Sample]) -> list[str]:
+    """SHA-256 of each sample in order: of the same bytes as `dataset_sha256` takes it by."""
+    return [sha256_of(row) for row in _encoded(samples)]
+
+
+def _encoded(samples: list[Sample]) -> Iterator[bytes]:
     defaults = tuple(field.default for field in msgspec.structs.fields(Sample))
     rows = [msgspec.structs.astuple(sample) for sample in samples]
     length = max((_length(row, defaults) for row in rows), default=0)
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(_packer.encode(row[:length]))
-    return digest.hexdigest()
+    return (_packer.encode(row[:length]) for row in rows)
 
 
 def _length(row: tuple[Any, ...], defaults: tuple[Any, ...]) -> int:

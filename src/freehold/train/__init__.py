@@ -1,8 +1,9 @@
 """A dataset in, a student out.
 
-Public names: `train_student`.
+Public names: `train_student`; to do it, or a part of it, again: `fit_student`, `replay_fold`, `replay_second_stage`.
 """
 
-from freehold.train.students import train_student
+from freehold.train.replay import replay_fold, replay_second_stage
+from freehold.train.students import FittedStudent, fit_student, train_student
 
-__all__ = ["train_student"]
+__all__ = ["FittedStudent", "fit_student", "replay_fold", "replay_second_stage", "train_student"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -45,6 +45,34 @@ class Fitted(NamedTuple):
     """Whether the cross-fitted answer differs from the incumbent's, (rows,)."""
     novelty: Array
     """Cross-fitted novelty per row, (rows,)."""
+    crossed: Crossed
+    """The checkpoint between the two stages."""
+
+
+class Crossed(NamedTuple):
+    """What the first stage hands to the second: a checkpoint from which either can be done again by itself."""
+
+    shapes: Array
+    """Shape of the cross-fitted scores, (rows, H, 14): see `score_shape`."""
+    right: npt.NDArray[np.bool_]
+    """Whether the best value is the incumbent's, (rows, H)."""
+
+
+class Prepared(NamedTuple):
+    """Rows as the linear models see them."""
+
+    heads: tuple[Head, ...]
+    targets: npt.NDArray[np.int64]
+    """(rows, H): see `_targets`."""
+    rows: list[Features]
+    views: tuple[Matrix, Matrix]
+    """Words and characters, (rows, columns) each."""
+    vocabulary: list[str]
+    idf: Array
+    fold: npt.NDArray[np.int64]
+    """Which fold holds each row out, (rows,)."""
+    width: int
+    """Values of the widest head, padded."""
 
 
 def field_values(kind: str, paths: Sequence[tuple[str, ...]], answer: str) -> dict[tuple[str, ...], str] | None:
@@ -64,34 +92,72 @@ def fit_classifier(prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...
     The same rows in the same order and the same seed give the same arrays on one kind of machine.
     """
     tokens = [tokens_of(prompt) for prompt in prompts]
-    heads = _heads([answer for answer in answers if answer is not None])
-    targets = _targets(heads, answers)
-    featuriser, vocabulary, idf = _vocabulary(tokens)
-    rows = [featuriser(prompt) for prompt in prompts]
-    words, characters = _matrices(rows, len(idf))
-    fold = np.random.default_rng(seed).integers(0, FOLDS, len(prompts))
-    width = max(MIN_WIDTH, *(len(head.values) for head in heads))
-    out_words, out_characters = (np.full((len(rows), len(heads), width), PAD, np.float32) for _ in range(2))
-    mean_weights = [np.zeros((len(idf), len(heads) * width), np.float32) for _ in range(2)]
-    mean_bias = [np.zeros(len(heads) * width, np.float32) for _ in range(2)]
-    for held_out in (fold == number for number in range(FOLDS)):
-        for number, (view, out) in enumerate(((words, out_words), (characters, out_characters))):
-            weights, bias = _linear(view[~held_out], targets[~held_out], heads, width, seed)
-            out[held_out] = (view[held_out] @ weights + bias).reshape(-1, len(heads), width)
-            mean_weights[number] += weights / FOLDS
-            mean_bias[number] += bias / FOLDS
-    log_counts = _log_counts(targets, heads, width)
-    second, signals, wrong = _second_stage(rows, out_words, out_characters, log_counts, targets)
+    ready = _prepared(prompts, tokens, answers, seed)
+    scores = [np.full((len(prompts), len(ready.heads), ready.width), PAD, np.float32) for _ in ready.views]
+    mean_weights = [np.zeros((len(ready.idf), len(ready.heads) * ready.width), np.float32) for _ in ready.views]
+    mean_bias = [np.zeros(len(ready.heads) * ready.width, np.float32) for _ in ready.views]
+    for number in range(FOLDS):
+        held_out = ready.fold == number
+        for view, (weights, bias, scored) in enumerate(_fold_models(ready, number, seed)):
+            scores[view][held_out] = scored
+            mean_weights[view] += weights / FOLDS
+            mean_bias[view] += bias / FOLDS
+    log_counts = _log_counts(ready.targets, ready.heads, ready.width)
+    crossed = _crossed(ready.rows, scores[0], scores[1], log_counts, ready.targets)
+    second, signals = second_stage(crossed)
     tensors: dict[str, npt.NDArray[np.generic]] = {
-        "vocabulary": np.frombuffer("\n".join(vocabulary).encode(), np.uint8),
-        "idf": idf,
+        "vocabulary": np.frombuffer("\n".join(ready.vocabulary).encode(), np.uint8),
+        "idf": ready.idf,
         # A gram belongs to one view, so each row of one of the two is zero and their sum holds both.
         "weights": (mean_weights[0] + mean_weights[1]).astype(np.float16),
         "bias": np.stack(mean_bias).astype(np.float32),
         "log_counts": log_counts,
         "second": second,
     }
-    return Fitted(heads, tensors, signals, wrong, _cross_novelty(tokens, fold))
+    wrong = ~crossed.right.all(axis=1)
+    return Fitted(ready.heads, tensors, signals, wrong, _cross_novelty(tokens, ready.fold), crossed)
+
+
+def fit_fold(
+    prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...], str] | None], seed: int, number: int
+) -> tuple[npt.NDArray[np.int64], Crossed]:
+    """One fold's models alone, fitted as `fit_classifier` does: the rows they held out, (n,), and these rows' part of
+    the checkpoint, (n, H, 14) and (n, H)."""
+    ready = _prepared(prompts, [tokens_of(prompt) for prompt in prompts], answers, seed)
+    places = np.flatnonzero(ready.fold == number)
+    words, characters = (scored for _, _, scored in _fold_models(ready, number, seed))
+    log_counts = _log_counts(ready.targets, ready.heads, ready.width)
+    rows = [ready.rows[place] for place in places]
+    return places, _crossed(rows, words, characters, log_counts, ready.targets[places])
+
+
+def _prepared(
+    prompts: Sequence[str],
+    tokens: Sequence[list[str]],
+    answers: Sequence[dict[tuple[str, ...], str] | None],
+    seed: int,
+) -> Prepared:
+    heads = _heads([answer for answer in answers if answer is not None])
+    featuriser, vocabulary, idf = _vocabulary(tokens)
+    rows = [featuriser(prompt) for prompt in prompts]
+    return Prepared(
+        heads=heads,
+        targets=_targets(heads, answers),
+        rows=rows,
+        views=_matrices(rows, len(idf)),
+        vocabulary=vocabulary,
+        idf=idf,
+        fold=np.random.default_rng(seed).integers(0, FOLDS, len(prompts)),
+        width=max(MIN_WIDTH, *(len(head.values) for head in heads)),
+    )
+
+
+def _fold_models(ready: Prepared, number: int, seed: int) -> Iterator[tuple[Array, Array, Array]]:
+    """Per view, the weights and bias of models that have not seen a fold, and its rows' scores, (n, H, K)."""
+    held_out = ready.fold == number
+    for view in ready.views:
+        weights, bias = _linear(view[~held_out], ready.targets[~held_out], ready.heads, ready.width, seed)
+        yield weights, bias, (view[held_out] @ weights + bias).reshape(-1, len(ready.heads), ready.width)
 
 
 def _heads(answers: Sequence[dict[tuple[str, ...], str]]) -> tuple[Head, ...]:
@@ -183,17 +249,21 @@ def _log_counts(targets: npt.NDArray[np.int64], heads: Sequence[Head], width: in
     return np.log1p(counts)
 
 
-def _second_stage(
+def _crossed(
     rows: Sequence[Features], words: Array, characters: Array, log_counts: Array, targets: npt.NDArray[np.int64]
-) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
-    """Weights of the second stage (H, 15), the signal per row and whether the row's answer was wrong."""
+) -> Crossed:
     scored = [score_shape(w, c, row, log_counts) for w, c, row in zip(words, characters, rows, strict=True)]
     right = np.stack([best for best, _ in scored]) == targets
-    shapes = np.stack([shape for _, shape in scored])
+    return Crossed(np.stack([shape for _, shape in scored]), right)
+
+
+def second_stage(crossed: Crossed) -> tuple[Array, Array]:
+    """Weights of the second stage, (H, 15), and the signal per row, (rows,)."""
+    shapes, right = crossed
     second = np.stack([_trust(shapes[:, head], right[:, head]) for head in range(shapes.shape[1])])
     logits = np.einsum("rhf,hf->rh", shapes, second[:, :-1]) + second[:, -1]
     signals = (1 / (1 + np.exp(-np.clip(logits, -50, 50)))).prod(axis=1)
-    return second.astype(np.float32), signals.astype(np.float32), ~right.all(axis=1)
+    return second.astype(np.float32), signals.astype(np.float32)
 
 
 def _trust(shape: Array, right: npt.NDArray[np.bool_]) -> Array:

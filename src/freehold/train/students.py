@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -13,6 +14,8 @@ from freehold import __version__
 from freehold.config import Settings
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Student
+from freehold.domain.machines import TrainingRun
+from freehold.runners.machine import RunRecorder
 from freehold.store.artifacts import read_dataset, write_student
 from freehold.train.classifier import field_values, fit_classifier
 from freehold.train.style import learn_style
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 _ASSUMED_TOKENS_PER_CHARACTER = 0.25
+_RECIPE = 2
+"""Raised when the same rows and seed come to give other files."""
 
 
 def train_student(store: Store, settings: Settings, dataset_id: str, now_ns: int) -> Student:
@@ -35,26 +40,44 @@ def train_student(store: Store, settings: Settings, dataset_id: str, now_ns: int
         EvidenceError: there is nothing to fit.
         StoreError: the dataset's file is damaged, or the student cannot be written.
     """
+    recorder = RunRecorder()
     dataset = store.control.datasets.get(dataset_id)
     if dataset is None:
         raise NotFound(f"There is no dataset {dataset_id}.", "Run `freehold curate TASK` first.")
     if not any(verdict.permits for verdict in dataset.verdicts):
         raise RightsError(f"No verdict on dataset {dataset_id} permits training.", "See its left-out rows.")
     samples = read_dataset(store.data / dataset.path, dataset.sha256)
-    rows = [sample for sample in samples if sample.part == "fit"]
+    fitted = fit_student(dataset, samples, settings.loop.seed)
+    return _stored(store, dataset, fitted, recorder.finish(), now_ns)
+
+
+class FittedStudent(NamedTuple):
+    """All that a student's folder holds, and what is told of it."""
+
+    manifest: Manifest
+    tensors: dict[str, npt.NDArray[Any]]
+    wrong: float
+    """Share of fit rows that the cross-fitted answer gets wrong."""
+    same_bytes: float
+    """Share of answers whose style is reproduced byte for byte."""
+
+
+def fit_student(dataset: Dataset, samples: Sequence[Sample], seed: int) -> FittedStudent:
+    """Fit on `samples` of the dataset as `train_student` does, and store nothing; the dataset says the answers' form.
+
+    Raises:
+        EvidenceError: there is nothing to fit.
+    """
+    rows, answers = fit_rows(dataset, samples)
     tune = [sample.prompt for sample in samples if sample.part == "tune" and sample.uniform]
-    paths = [field.path for field in dataset.form.fields]
-    answers = [field_values(dataset.form.kind, paths, row.answer) for row in rows]
-    if sum(answer is not None for answer in answers) < 2:
-        raise EvidenceError(f"Dataset {dataset_id} has no answers of its form to fit on.", "Let more traffic pass.")
-    fitted = fit_classifier([row.prompt for row in rows], answers, settings.loop.seed)
+    fitted = fit_classifier([row.prompt for row in rows], answers, seed)
     style, same_bytes = learn_style(dataset.form.kind, [row.answer for row in rows])
     fixed, per_character = _input_tokens(rows)
     manifest = Manifest(
         task=dataset.task,
-        dataset=dataset_id,
+        dataset=dataset.dataset_id,
         dataset_sha256=dataset.sha256,
-        seed=settings.loop.seed,
+        seed=seed,
         heads=fitted.heads,
         style=style,
         input_tokens_fixed=fixed,
@@ -71,22 +94,36 @@ def train_student(store: Store, settings: Settings, dataset_id: str, now_ns: int
         "fit_uniform": np.array([row.uniform for row in rows]),
         "tune_signals": np.array([answer.signal for answer in tuned], np.float64),
         "tune_novelty": np.array([answer.novelty for answer in tuned], np.float64),
+        "checkpoint_shapes": fitted.crossed.shapes,
+        "checkpoint_right": fitted.crossed.right,
     }
-    return _stored(store, dataset, manifest, tensors, float(fitted.wrong.mean()), same_bytes, now_ns)
+    return FittedStudent(manifest, tensors, float(fitted.wrong.mean()), same_bytes)
 
 
-def _stored(
-    store: Store,
-    dataset: Dataset,
-    manifest: Manifest,
-    tensors: dict[str, npt.NDArray[Any]],
-    wrong: float,
-    same_bytes: float,
-    now_ns: int,
-) -> Student:
-    name = hashlib.sha256(f"{dataset.sha256}\n{manifest.seed}\n{__version__}".encode()).hexdigest()[:24]
+def fit_rows(
+    dataset: Dataset, samples: Sequence[Sample]
+) -> tuple[list[Sample], list[dict[tuple[str, ...], str] | None]]:
+    """The fit part, and the closed answer of each row (None where it has not the form).
+
+    Raises:
+        EvidenceError: there is nothing to fit.
+    """
+    rows = [sample for sample in samples if sample.part == "fit"]
+    paths = [field.path for field in dataset.form.fields]
+    answers = [field_values(dataset.form.kind, paths, row.answer) for row in rows]
+    if sum(answer is not None for answer in answers) < 2:
+        raise EvidenceError(
+            f"Dataset {dataset.dataset_id} has no answers of its form to fit on.", "Let more traffic pass."
+        )
+    return rows, answers
+
+
+def _stored(store: Store, dataset: Dataset, fitted: FittedStudent, training: TrainingRun, now_ns: int) -> Student:
+    manifest = fitted.manifest
+    identity = f"{dataset.sha256}\n{manifest.seed}\n{__version__}\n{_RECIPE}"
+    name = hashlib.sha256(identity.encode()).hexdigest()[:24]
     path = f"{store.students_root.name}/{name}"
-    sha256 = write_student(store.data / path, msgspec.to_builtins(manifest), tensors)
+    sha256 = write_student(store.data / path, msgspec.to_builtins(manifest), fitted.tensors)
     known = store.control.students.get(f"st_{name}")
     if known is not None:
         return known
@@ -98,14 +135,15 @@ def _stored(
         path=path,
         sha256=sha256,
         verdicts=tuple(verdict for verdict in dataset.verdicts if verdict.permits),
-        metrics={"cross_fitted_agreement": 1.0 - wrong, "style_reproduced": same_bytes},
+        metrics={"cross_fitted_agreement": 1.0 - fitted.wrong, "style_reproduced": fitted.same_bytes},
         created_ns=now_ns,
+        training=training,
     )
     store.control.students.put(student)
     return student
 
 
-def _input_tokens(rows: list[Sample]) -> tuple[float, float]:
+def _input_tokens(rows: Sequence[Sample]) -> tuple[float, float]:
     """Least squares of the incumbent's counts: tokens = fixed part (instructions) + rate · characters of the prompt."""
     counted = [(len(row.prompt), row.input_tokens) for row in rows if row.input_tokens > 0]
     if len(counted) < 2 or len({length for length, _ in counted}) < 2:
@@ -116,7 +154,7 @@ def _input_tokens(rows: list[Sample]) -> tuple[float, float]:
     return max(0.0, float(tokens.mean() - rate * lengths.mean())), max(0.0, rate)
 
 
-def _output_tokens(rows: list[Sample]) -> float:
+def _output_tokens(rows: Sequence[Sample]) -> float:
     characters = sum(len(row.answer) for row in rows if row.output_tokens > 0)
     tokens = sum(row.output_tokens for row in rows if row.output_tokens > 0)
     return tokens / characters if characters else _ASSUMED_TOKENS_PER_CHARACTER
