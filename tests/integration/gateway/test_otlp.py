@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import import_examples as examples
+import otlp_examples as otlp
 import pytest
 from gateway_fixtures import JSON_ANSWER, Scripted, answering, plain, settings, traces, upstream, wait_for
 
@@ -22,7 +23,7 @@ from freehold.record.derive import Deriver
 from freehold.store import Store
 from freehold.store.traces.read import read_traces
 
-WHOLE = examples.otlp_span(examples.GEN_AI | examples.GEN_AI_MESSAGES)
+WHOLE = otlp.span_document(otlp.GEN_AI | otlp.GEN_AI_MESSAGES)
 JSON = {"content-type": "application/json"}
 CLIENT = """
 import sys
@@ -96,8 +97,8 @@ def test_a_span_with_its_messages_is_a_trace_and_sent_again_still_one(tmp_path: 
 @pytest.mark.parametrize("first", ["logs", "traces"])
 def test_messages_in_log_records_join_their_span_in_either_order(tmp_path: Path, first: str) -> None:
     documents = {
-        "traces": encoded(examples.otlp_span(examples.GEN_AI)),
-        "logs": encoded(examples.otlp_logs(examples.GEN_AI_RECORDS)),
+        "traces": encoded(otlp.span_document(otlp.GEN_AI)),
+        "logs": encoded(otlp.logs_document(otlp.GEN_AI_RECORDS)),
     }
     with serve_in_thread(alone(tmp_path)) as gateway:
         for signal in (first, "logs" if first == "traces" else "traces"):
@@ -109,9 +110,9 @@ def test_messages_in_log_records_join_their_span_in_either_order(tmp_path: Path,
 
 
 def test_what_cannot_be_taken_is_counted_and_the_rest_is_kept(tmp_path: Path) -> None:
-    broken = examples.otlp_span(examples.GEN_AI)
+    broken = otlp.span_document(otlp.GEN_AI)
     broken["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"] = "none"
-    empty = examples.otlp_span({"openinference.span.kind": "LLM"}, span_id="aaaaaaaaaaaaaaaa")
+    empty = otlp.span_document({"openinference.span.kind": "LLM"}, span_id="aaaaaaaaaaaaaaaa")
     document = {"resourceSpans": [*broken["resourceSpans"], *empty["resourceSpans"], *WHOLE["resourceSpans"]]}
     with serve_in_thread(alone(tmp_path)) as gateway:
         status, _, body = send(gateway.url, encoded(document))
@@ -164,10 +165,10 @@ def test_only_callers_with_a_key_may_send(tmp_path: Path, monkeypatch: pytest.Mo
 def test_what_cannot_be_kept_is_to_be_sent_again(tmp_path: Path) -> None:
     with serve_in_thread(alone(tmp_path)) as gateway:
         (tmp_path / "otlp").write_text("in the way")
-        status, headers, _ = send(gateway.url, encoded(examples.otlp_span(examples.GEN_AI)))
+        status, headers, _ = send(gateway.url, encoded(otlp.span_document(otlp.GEN_AI)))
         assert (status, headers["retry-after"]) == (503, "5")
         (tmp_path / "otlp").unlink()
-        assert send(gateway.url, encoded(examples.otlp_span(examples.GEN_AI)))[0] == 200
+        assert send(gateway.url, encoded(otlp.span_document(otlp.GEN_AI)))[0] == 200
 
 
 def test_spans_that_waited_when_the_gateway_stopped_are_recorded_later(
@@ -176,7 +177,7 @@ def test_spans_that_waited_when_the_gateway_stopped_are_recorded_later(
     from freehold.record.importing import ingest
 
     with serve_in_thread(alone(tmp_path)) as gateway:
-        assert send(gateway.url, encoded(examples.otlp_span(examples.GEN_AI)))[0] == 200
+        assert send(gateway.url, encoded(otlp.span_document(otlp.GEN_AI)))[0] == 200
     assert traces(tmp_path) == []
     monkeypatch.setattr(ingest, "WAIT_SECONDS", 0.0)
     with serve_in_thread(alone(tmp_path)):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import import_examples as examples
+import otlp_examples as otlp
 import polars as pl
 import pytest
 import zstandard
@@ -160,7 +161,7 @@ def test_another_format_is_named_with_what_it_looks_like(store: Store, tmp_path:
         ([examples.KILN], "kiln"),
         (examples.LANGFUSE, "langfuse"),
         ([examples.OPENINFERENCE_FRAME], "openinference"),
-        ([examples.otlp_span(examples.GEN_AI)], "otel"),
+        ([otlp.span_document(otlp.GEN_AI)], "otel"),
         (examples.HUGGINGFACE, "huggingface"),
     ],
 )
@@ -223,7 +224,7 @@ def test_parquet_csv_arrow_and_protobuf(store: Store, tmp_path: Path) -> None:
     otlp = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
     from google.protobuf.json_format import ParseDict
 
-    document = examples.otlp_span(examples.GEN_AI | examples.GEN_AI_MESSAGES, span_id="aaaaaaaaaaaaaaaa")
+    document = otlp.span_document(otlp.GEN_AI | otlp.GEN_AI_MESSAGES, span_id="aaaaaaaaaaaaaaaa")
     span = document["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
     for name in ("traceId", "spanId"):  # what protobuf's own JSON has, unlike OTLP's
         span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()

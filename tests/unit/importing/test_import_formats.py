@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import import_examples as examples
+import otlp_examples as otlp
 import pytest
 from import_fixtures import NOW, made
 
@@ -45,11 +46,9 @@ SAME_CHAT = {
     "kiln": lambda: only("kiln", examples.KILN),
     "langfuse": lambda: only("langfuse", *examples.LANGFUSE[:2]),
     "openinference": in_openinference,
-    "otel attributes": lambda: only("otel", examples.otlp_span(examples.GEN_AI | examples.GEN_AI_MESSAGES)),
-    "otel numbered": lambda: only("otel", examples.otlp_span(examples.GEN_AI | examples.GEN_AI_NUMBERED)),
-    "otel log records": lambda: only(
-        "otel", examples.otlp_logs(examples.GEN_AI_RECORDS), examples.otlp_span(examples.GEN_AI)
-    ),
+    "otel attributes": lambda: only("otel", otlp.span_document(otlp.GEN_AI | otlp.GEN_AI_MESSAGES)),
+    "otel numbered": lambda: only("otel", otlp.span_document(otlp.GEN_AI | otlp.GEN_AI_NUMBERED)),
+    "otel log records": lambda: only("otel", otlp.logs_document(otlp.GEN_AI_RECORDS), otlp.span_document(otlp.GEN_AI)),
     "huggingface": lambda: only("huggingface", examples.HUGGINGFACE[4]),
 }
 
@@ -219,8 +218,8 @@ def test_openinference_of_phoenix_by_frame_and_by_json() -> None:
 
 
 def test_otel_knows_agents_and_who_called_them() -> None:
-    inner = examples.otlp_span(examples.GEN_AI | examples.GEN_AI_MESSAGES, parent="00f067aa0ba902b7")
-    outer = examples.otlp_span(
+    inner = otlp.span_document(otlp.GEN_AI | otlp.GEN_AI_MESSAGES, parent="00f067aa0ba902b7")
+    outer = otlp.span_document(
         {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "lead"}, span_id="00f067aa0ba902b7"
     )
     spans = [*inner["resourceSpans"], *outer["resourceSpans"]]
@@ -231,10 +230,10 @@ def test_otel_knows_agents_and_who_called_them() -> None:
 
 
 def test_otel_without_messages_still_says_who_and_how_much() -> None:
-    trace = only("otel", examples.otlp_span(examples.GEN_AI))
+    trace = only("otel", otlp.span_document(otlp.GEN_AI))
     derived = Deriver({})(trace)
     assert (derived.answer, derived.input_tokens, trace.model) == (None, 21, "gpt-4o")
-    embedding = examples.otlp_span({"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "e"})
+    embedding = otlp.span_document({"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "e"})
     assert made("otel", [embedding]).traces == []
 
 
@@ -243,15 +242,15 @@ def test_otel_events_of_a_span_and_parts_with_tools() -> None:
         {
             "name": "gen_ai.content.prompt",
             "timeUnixNano": "1",
-            "attributes": examples.otlp_attributes({"gen_ai.prompt": json.dumps(ASKED)}),
+            "attributes": otlp.attributes_of({"gen_ai.prompt": json.dumps(ASKED)}),
         },
         {
             "name": "gen_ai.content.completion",
             "timeUnixNano": "2",
-            "attributes": examples.otlp_attributes({"gen_ai.completion": json.dumps([examples.ANSWER])}),
+            "attributes": otlp.attributes_of({"gen_ai.completion": json.dumps([examples.ANSWER])}),
         },
     ]
-    old = only("otel", examples.otlp_span(examples.GEN_AI, events=events))
+    old = only("otel", otlp.span_document(otlp.GEN_AI, events=events))
     assert (messages(old), answer(old)) == (ASKED, "delivery")
     said = [
         {"role": "user", "parts": [{"type": "text", "content": "Oslo?"}]},
@@ -262,7 +261,7 @@ def test_otel_events_of_a_span_and_parts_with_tools() -> None:
         {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": {"celsius": 3}}]},
     ]
     turns = {"gen_ai.input.messages": json.dumps(said), "gen_ai.output.messages": said[1:2]}
-    trace = only("otel", examples.otlp_span(examples.GEN_AI | turns))
+    trace = only("otel", otlp.span_document(otlp.GEN_AI | turns))
     _, call, result = messages(trace)
     assert call["tool_calls"][0]["function"] == {"name": "temp", "arguments": '{"at":"Oslo"}'}
     assert result == {"role": "tool", "tool_call_id": "c1", "content": '{"celsius":3}'}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import import_examples as examples
+import otlp_examples as otlp
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,7 +115,7 @@ ROWS: list[tuple[str, dict[str, Any]]] = [
     ("langfuse", examples.LANGFUSE[3]),
     ("openinference", examples.OPENINFERENCE_FRAME),
     ("openinference", examples.OPENINFERENCE_JSON),
-    ("otel", examples.otlp_span(examples.GEN_AI | examples.GEN_AI_MESSAGES)),
+    ("otel", otlp.span_document(otlp.GEN_AI | otlp.GEN_AI_MESSAGES)),
     *(("opentracy", row) for row in examples.OPENTRACY),
     *(("tracer", row) for row in examples.TRACER),
     *(("huggingface", row) for row in examples.HUGGINGFACE),
@@ -163,7 +164,7 @@ def test_spans_that_we_send_come_back(system: str, prompt: str, answer: str, tok
     first = maker("x").trace(Exchange(request=asked, response=answered, model="m", provider="openai"))
     told = read_answer(first.response, stream=False)
     attributes = genai.attributes(first, told, {"openai": "openai"}) | genai.content(first, told)
-    (second,) = made("otel", [examples.otlp_span(attributes)]).traces
+    (second,) = made("otel", [otlp.span_document(attributes)]).traces
     assert json.loads(second.request) == json.loads(first.request)
     again = read_answer(second.response, stream=False)
     assert (again.text, again.finish_reason, again.usage) == (told.text, told.finish_reason, told.usage)

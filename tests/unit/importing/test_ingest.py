@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import import_examples as examples
+import otlp_examples as otlp
 import pytest
 from import_fixtures import identify
 
@@ -15,7 +15,7 @@ from freehold.record.answers import read_answer
 from freehold.record.importing import ingest as module
 from freehold.record.importing.ingest import Ingest
 
-SPAN = examples.otlp_span(examples.GEN_AI)
+SPAN = otlp.span_document(otlp.GEN_AI)
 NANO = 1_000_000_000
 
 
@@ -42,17 +42,17 @@ def host(tmp_path: Path) -> Host:
 
 def test_halves_that_reach_different_workers_join(host: Host) -> None:
     one, two = host.worker(), host.worker()
-    assert one.logs(examples.otlp_logs(examples.GEN_AI_RECORDS[:2]), None).waiting == 1
+    assert one.logs(otlp.logs_document(otlp.GEN_AI_RECORDS[:2]), None).waiting == 1
     assert two.spans(SPAN, None).waiting == 1
     assert one.overdue()
-    assert host.worker().logs(examples.otlp_logs(examples.GEN_AI_RECORDS[2:]), None).recorded == 1
+    assert host.worker().logs(otlp.logs_document(otlp.GEN_AI_RECORDS[2:]), None).recorded == 1
     assert host.answers() == ["delivery"]
     assert not one.overdue()
 
 
 def test_tenants_halves_never_join(host: Host) -> None:
     worker = host.worker()
-    worker.logs(examples.otlp_logs(examples.GEN_AI_RECORDS), "key_a")
+    worker.logs(otlp.logs_document(otlp.GEN_AI_RECORDS), "key_a")
     assert worker.spans(SPAN, "key_b").waiting == 1
     assert worker.spans(SPAN, "key_a").recorded == 1
     assert [trace.key for trace in host.traces] == ["key_a"]
@@ -62,7 +62,7 @@ def test_a_span_waits_so_long_and_log_records_so_long(host: Host, monkeypatch: p
     worker = host.worker()
     worker.spans(SPAN, "key_a")
     worker.spans(SPAN, "key_a")  # sent again: it waits since the first time
-    worker.logs(examples.otlp_logs(examples.GEN_AI_RECORDS, span_id="aaaaaaaaaaaaaaaa"), None)
+    worker.logs(otlp.logs_document(otlp.GEN_AI_RECORDS, span_id="aaaaaaaaaaaaaaaa"), None)
     host.now += int(module.WAIT_SECONDS * NANO) - 1
     assert worker.overdue()
     host.now += 1
@@ -70,19 +70,19 @@ def test_a_span_waits_so_long_and_log_records_so_long(host: Host, monkeypatch: p
     assert (host.answers(), host.traces[0].key, host.traces[0].agent) == ([None], "key_a", "sorter")
     host.now += int(module.PARTS_SECONDS * NANO)
     worker.overdue()
-    lost = examples.otlp_span(examples.GEN_AI, span_id="aaaaaaaaaaaaaaaa")
+    lost = otlp.span_document(otlp.GEN_AI, span_id="aaaaaaaaaaaaaaaa")
     assert worker.spans(lost, None).waiting == 1
 
 
 def test_who_called_an_agent_is_known_after_waiting_too(host: Host) -> None:
-    outer = examples.otlp_span({"gen_ai.agent.name": "lead"}, span_id="00f067aa0ba902b7")
-    inner = examples.otlp_span(examples.GEN_AI, parent="00f067aa0ba902b7")
+    outer = otlp.span_document({"gen_ai.agent.name": "lead"}, span_id="00f067aa0ba902b7")
+    inner = otlp.span_document(otlp.GEN_AI, parent="00f067aa0ba902b7")
     worker = host.worker()
     worker.spans({"resourceSpans": [*outer["resourceSpans"], *inner["resourceSpans"]]}, None)
-    worker.logs(examples.otlp_logs(examples.GEN_AI_RECORDS), None)
+    worker.logs(otlp.logs_document(otlp.GEN_AI_RECORDS), None)
     (trace,) = host.traces
     assert (trace.agent, trace.parent) == ("sorter", "lead")
-    whole = examples.otlp_span(examples.GEN_AI | examples.GEN_AI_MESSAGES, parent="00f067aa0ba902b7")
+    whole = otlp.span_document(otlp.GEN_AI | otlp.GEN_AI_MESSAGES, parent="00f067aa0ba902b7")
     worker.spans({"resourceSpans": [*outer["resourceSpans"], *whole["resourceSpans"]]}, None)
     assert host.traces[1].trace_id == trace.trace_id
 
@@ -96,9 +96,9 @@ def test_what_cannot_be_recorded_goes_on_waiting(host: Host) -> None:
 
     host.append = full
     with pytest.raises(StoreError):
-        worker.logs(examples.otlp_logs(examples.GEN_AI_RECORDS), None)
+        worker.logs(otlp.logs_document(otlp.GEN_AI_RECORDS), None)
     host.append = host.traces.append
-    worker.logs(examples.otlp_logs(examples.GEN_AI_RECORDS), None)
+    worker.logs(otlp.logs_document(otlp.GEN_AI_RECORDS), None)
     assert host.answers() == ["delivery"]
     worker.close()
     host.path.unlink()
@@ -108,7 +108,7 @@ def test_what_cannot_be_recorded_goes_on_waiting(host: Host) -> None:
 
 
 def test_other_spans_and_records_are_ignored(host: Host) -> None:
-    other = examples.otlp_span({"http.request.method": "GET"})
+    other = otlp.span_document({"http.request.method": "GET"})
     assert host.worker().spans(other, None)[:4] == (0, 0, 1, 0)
-    assert host.worker().logs(examples.otlp_logs([("exception", {"x": 1})]), None)[:4] == (0, 0, 1, 0)
+    assert host.worker().logs(otlp.logs_document([("exception", {"x": 1})]), None)[:4] == (0, 0, 1, 0)
     assert not host.path.exists()
