@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import freehold
 from freehold.domain.machines import Machine, TrainingRun
@@ -113,6 +113,6 @@ def _processor() -> tuple[str, tuple[str, ...]]:
 def _arithmetic() -> tuple[str, ...]:
     from threadpoolctl import threadpool_info
 
-    told: list[dict[str, Any]] = threadpool_info()
+    told = cast("list[dict[str, str | None]]", threadpool_info())
     named = [(entry["internal_api"], entry.get("version"), entry.get("architecture")) for entry in told]
     return tuple(sorted({" ".join(filter(None, names)) for names in named}))
