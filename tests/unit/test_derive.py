@@ -159,3 +159,23 @@ def test_parts_are_joined() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "image_url"}, {"type": "text", "text": "b"}]
     body = _completion(choices=[{"message": {"content": parts}, "finish_reason": "stop"}])
     assert read_answer(body, stream=False).text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("changes", "terms"),
+    [
+        ({}, "openai-api@2025-12-01"),
+        ({"cached": True}, "openai-api@2025-12-01"),
+        ({"answered_by": "student/st_1", "owned": True}, "own"),
+        ({"answered_by": "ours/m"}, "own"),
+        ({"answered_by": "bought/m", "source": "otlp"}, "unknown"),
+        ({"answered_by": "elsewhere/m"}, "unknown"),
+        ({"answered_by": ""}, ""),
+        ({"status": 500}, ""),
+    ],
+)
+def test_every_answer_says_under_whose_terms_it_was_got(changes: dict[str, Any], terms: str) -> None:
+    ours = UpstreamSettings(base_url="http://127.0.0.1:1/v1", terms="own")
+    elsewhere = UpstreamSettings(base_url="http://127.0.0.1:2/v1")
+    derive = Deriver({**OPENAI, "ours": ours, "elsewhere": elsewhere})
+    assert derive(_trace(_completion(), **changes)).terms == terms

@@ -23,6 +23,8 @@ from freehold.domain.errors import NotFound
 
 if TYPE_CHECKING:
     from freehold.ledger import Ledger, Line
+    from freehold.record.derive import Deriver
+    from freehold.store import Store
 
 _BODY_SHOWN = 4_000
 
@@ -42,9 +44,10 @@ def traces_command(trace: str | None, task: str | None, limit: int, config: str 
     _, settings = settings_at(config)
     store = open_store(settings)
     if trace is not None:
-        _show_trace(store, trace, as_json)
+        _show_trace(store, trace, Deriver(settings.upstreams), as_json)
         return
-    columns = ("trace_id", "at_ns", "kind", "task", "answered_by", "reason", "status", "duration_us", "cost_nanousd")
+    columns = ("trace_id", "at_ns", "kind", "task", "answered_by", "terms", "reason", "status", "duration_us",
+               "cost_nanousd")  # fmt: skip
     wanted = find_task(store, task).task_id if task else None
     derive = Deriver(settings.upstreams)
     frame = read_traces(store, task=wanted, columns=columns, derive=derive, newest_first=True, limit=limit)
@@ -52,13 +55,16 @@ def traces_command(trace: str | None, task: str | None, limit: int, config: str 
     if as_json:
         echo_json(rows)
         return
-    made = table("Traces", "trace", "at", "kind", "answered by", "why", "status", "ms", "cost", right=("ms", "cost"))
+    made = table(
+        "Traces", "trace", "at", "kind", "answered by", "terms", "why", "status", "ms", "cost", right=("ms", "cost")
+    )
     for row in rows:
         made.add_row(
             row["trace_id"],
             when(row["at_ns"]),
             row["kind"],
             row["answered_by"],
+            row["terms"],
             row["reason"],
             str(row["status"]),
             f"{row['duration_us'] / 1000:.1f}",
@@ -67,10 +73,10 @@ def traces_command(trace: str | None, task: str | None, limit: int, config: str 
     console().print(made)
 
 
-def _show_trace(store: Any, trace_id: str, as_json: bool) -> None:
+def _show_trace(store: Store, trace_id: str, derive: Deriver, as_json: bool) -> None:
     import msgspec
 
-    from freehold.store.traces.read import get_trace
+    from freehold.store.traces.read import get_trace, read_traces
 
     found = get_trace(store, trace_id)
     if found is None:
@@ -78,6 +84,8 @@ def _show_trace(store: Any, trace_id: str, as_json: bool) -> None:
     shown: dict[str, Any] = msgspec.to_builtins(found, builtin_types=(bytes,))
     for name in ("request", "response"):
         shown[name] = getattr(found, name).decode("utf-8", "replace")
+    rows = read_traces(store, trace_ids=[trace_id], columns=("terms",), derive=derive)
+    shown["terms"] = next(iter(rows.get_column("terms").to_list()), "")
     if as_json:
         echo_json(shown)
         return
