@@ -114,7 +114,7 @@ def fit_classifier(prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...
         "log_counts": log_counts,
         "second": second,
     }
-    wrong = ~crossed.right.all(axis=1)
+    wrong = np.logical_not(crossed.right.all(axis=1))
     return Fitted(ready.heads, tensors, signals, wrong, _cross_novelty(tokens, ready.fold), crossed)
 
 

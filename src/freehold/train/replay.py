@@ -36,7 +36,7 @@ def replay_second_stage(tensors: Tensors) -> list[str]:
     again: dict[str, npt.NDArray[Any]] = {
         "second": second,
         "fit_signals": signals,
-        "fit_wrong": ~crossed.right.all(axis=1),
+        "fit_wrong": np.logical_not(crossed.right.all(axis=1)),
     }
     return [name for name, tensor in again.items() if not _same(tensor, tensors.get(name))]
 
