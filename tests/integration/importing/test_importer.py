@@ -221,14 +221,14 @@ def test_parquet_csv_arrow_and_protobuf(store: Store, tmp_path: Path) -> None:
     pl.DataFrame(examples.OPENAI_CHAT).write_ipc_stream(saved / "data-00000-of-00001.arrow")
     (saved / "dataset_info.json").write_text("{}")
     assert importer(store, "huggingface").run([saved])[0].traces == 2
-    otlp = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+    wire = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
     from google.protobuf.json_format import ParseDict
 
     document = otlp.span_document(otlp.GEN_AI | otlp.GEN_AI_MESSAGES, span_id="aaaaaaaaaaaaaaaa")
     span = document["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
     for name in ("traceId", "spanId"):  # what protobuf's own JSON has, unlike OTLP's
         span[name] = base64.b64encode(bytes.fromhex(span[name])).decode()
-    body = ParseDict(document, otlp.ExportTraceServiceRequest()).SerializeToString()
+    body = ParseDict(document, wire.ExportTraceServiceRequest()).SerializeToString()
     (tmp_path / "spans.pb").write_bytes(body)
     assert importer(store, "otel").run([tmp_path / "spans.pb"])[0].traces == 1
     assert traces(store).height == 5
