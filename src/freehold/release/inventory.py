@@ -2,9 +2,10 @@
 
 A release is a folder, whole and closed:
 
-    manifest.json               format, release id, and of every other file but the two next: path, role, bytes, SHA-256
+    manifest.json               format, release id, and of every other file but the next: path, role, bytes, SHA-256
     manifest.sig                Ed25519 over the exact bytes of manifest.json: algorithm, public key, signature
-    manifest.sigstore           with `--model-signing` only: the same by the model-signing project
+    model.sig                   where it was asked for: a signature by the model-signing project, over every file but
+                                the two above and itself
     inventory.json              this inventory
     README.md                   the model card, as Hugging Face reads it
     NOTICE                      every duty, and how it is met
@@ -23,6 +24,7 @@ A release is a folder, whole and closed:
     evaluation/evidence.json    what its figures follow from, and rows.parquet (outcomes.parquet) beside it
     evaluation/items.jsonl      per certify row: output, signal, novelty, loss
     evaluation/tolerance.json   how far a repetition may be off
+    documents/…                 a technical report and a paper, where they were given
     standards/…                 cyclonedx.json, spdx.json, mof.json, mof.md, osaid.json
 
 docs/release.md is the full account, for whoever writes or checks such a folder with another tool.
@@ -42,7 +44,7 @@ from freehold.domain.rights import Role as ParentRole
 FORMAT = "freehold-release/1"
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
-SIGSTORE = "manifest.sigstore"
+MODEL_SIGNATURE = "model.sig"
 INVENTORY = "inventory.json"
 README = "README.md"
 NOTICE = "NOTICE"
@@ -84,6 +86,7 @@ Role = Literal[
     "licence",
     "architecture",
     "weights",
+    "model-manifest",
     "base-model",
     "tokenizer",
     "chat-template",
@@ -105,6 +108,7 @@ Role = Literal[
     "tolerance",
     "checkpoint",
     "standard",
+    "signature",
 ]
 
 
@@ -387,8 +391,8 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ReleaseManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """manifest.json: canonical JSON. Every file of the folder but manifest.json, manifest.sig and manifest.sigstore is
-    in `files`, in order of path, and there is nothing else in the folder, no empty folder either."""
+    """manifest.json: canonical JSON. Every file of the folder but manifest.json and manifest.sig is in `files`, in order
+    of path, and there is nothing else in the folder, no empty folder either."""
 
     format: str = FORMAT
     release_id: str
