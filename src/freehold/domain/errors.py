@@ -244,3 +244,16 @@ class RightsError(FreeholdError):
     code = "rights_denied"
     http_status = 403
     exit_code = 6
+
+
+class RightsPending(RightsError):
+    """Something must be done, or decided by counsel, before this use: it may go ahead afterwards."""
+
+    code = "rights_pending"
+
+
+class ReleaseError(FreeholdError):
+    """A release's folder is not what was signed, or does not hold what it must."""
+
+    code = "release_does_not_hold"
+    exit_code = 9
