@@ -391,8 +391,8 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ReleaseManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """manifest.json: canonical JSON. Every file of the folder but manifest.json and manifest.sig is in `files`, in order
-    of path, and there is nothing else in the folder, no empty folder either."""
+    """manifest.json: canonical JSON. Every file of the folder but manifest.json and manifest.sig is in `files`, in
+    order of path, and there is nothing else in the folder, no empty folder either."""
 
     format: str = FORMAT
     release_id: str
