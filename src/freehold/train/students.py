@@ -17,6 +17,7 @@ from freehold.domain.evidence import Dataset, Sample, Student
 from freehold.domain.machines import TrainingRun
 from freehold.runners.machine import RunRecorder
 from freehold.store.artifacts import read_dataset, write_student
+from freehold.store.recalls import check_not_recalled
 from freehold.train.classifier import field_values, fit_classifier
 from freehold.train.style import learn_style
 from freehold.upstreams.student.classifier import Classifier, Manifest
@@ -36,7 +37,7 @@ def train_student(store: Store, settings: Settings, dataset_id: str, now_ns: int
 
     Raises:
         NotFound: no such dataset.
-        RightsError: a verdict on the dataset does not permit training.
+        RightsError: a verdict on the dataset does not permit training, or it was recalled.
         EvidenceError: there is nothing to fit.
         StoreError: the dataset's file is damaged, or the student cannot be written.
     """
@@ -46,6 +47,7 @@ def train_student(store: Store, settings: Settings, dataset_id: str, now_ns: int
         raise NotFound(f"There is no dataset {dataset_id}.", "Run `freehold curate TASK` first.")
     if not any(verdict.permits for verdict in dataset.verdicts):
         raise RightsError(f"No verdict on dataset {dataset_id} permits training.", "See its left-out rows.")
+    check_not_recalled(store, "dataset", dataset_id)
     samples = read_dataset(store.data / dataset.path, dataset.sha256)
     fitted = fit_student(dataset, samples, settings.loop.seed)
     return _stored(store, dataset, fitted, recorder.finish(), now_ns)
