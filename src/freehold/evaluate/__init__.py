@@ -1,8 +1,8 @@
 """A student and its dataset in; an outlook out, on one look a certificate, and ever after whether that holds.
 
 Public names: `outlook`, `Outlook`, `begin_attempt`, `certify`, `issue`, `Attempt`, `conclude`, `verify_certificate`,
-`Verification`, `self_disagreement`; of ladders of several models `LaidPlan`, `ladder_terms`, `begin_ladder_attempt`,
-`certify_ladder`, `LadderAttempt`, `RungFigures`.
+`figure_checks`, `Verification`, `self_disagreement`; of ladders of several models `LaidPlan`, `ladder_terms`,
+`begin_ladder_attempt`, `certify_ladder`, `LadderAttempt`, `RungFigures`.
 """
 
 from freehold.evaluate.certify import Attempt, begin_attempt, certify, issue
@@ -17,7 +17,7 @@ from freehold.evaluate.issue_ladder import (
     ladder_terms,
 )
 from freehold.evaluate.outlook import Outlook, outlook
-from freehold.evaluate.verify import Verification, verify_certificate
+from freehold.evaluate.verify import Verification, figure_checks, verify_certificate
 
 __all__ = [
     "Attempt",
@@ -33,6 +33,7 @@ __all__ = [
     "certify",
     "certify_ladder",
     "conclude",
+    "figure_checks",
     "issue",
     "ladder_terms",
     "outlook",

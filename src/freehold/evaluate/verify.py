@@ -100,6 +100,18 @@ def _computed_again(store: Store, certificate: Certificate, whole: set[str], aga
     return [same_rows, *figures, answers]
 
 
+def figure_checks(certificate: Certificate, evidence: Evidence, rows: EvidenceRows) -> list[Check]:
+    """Whether decisions, walk and figures follow from evidence at hand, which nothing but its hash need vouch for."""
+    unrouted = "Not done: a router chooses, and it is not at hand."
+    return [
+        Check(name="decisions", passed=None, sentence=unrouted)
+        if any(rung.routed for rung in evidence.rungs)
+        else checked("decisions", lambda: _unrouted_decisions(evidence, rows)),
+        checked("walk", lambda: _walk(certificate, evidence, rows)),
+        checked("figures", lambda: _figures(certificate, evidence, rows)),
+    ]
+
+
 def _not_done(name: str, lacking: str) -> Check:
     return Check(name=name, passed=None, sentence=f"Not done, since the check of the {lacking} failed.")
 
@@ -142,6 +154,10 @@ def _decisions(store: Store, certificate: Certificate, evidence: Evidence, rows:
                     f"The router {rung.signal} serves at another step than was certified.", DO_NOT_RELY
                 )
         return f"The router serves at the certified step; it chose at each of {len(evidence.path)} steps as recorded."
+    return _unrouted_decisions(evidence, rows)
+
+
+def _unrouted_decisions(evidence: Evidence, rows: EvidenceRows) -> str:
     if rows.signals is None or not np.array_equal(choices(rows.signals, evidence.path), rows.choices):
         raise CertificateError(
             "Which rows a rung answers does not follow from the signals and thresholds.", DO_NOT_RELY

@@ -10,6 +10,7 @@ answers, `outcomes.parquet` holds these (`freehold.signals.outcome_file`).
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -83,20 +84,29 @@ def read_evidence(folder: Path, expected_sha256: str) -> tuple[Evidence, Evidenc
     Raises:
         StoreError: a file is missing, cannot be read, or is not the one that was written; the message names it.
     """
+    return parse_evidence(str(folder), expected_sha256, lambda name: _read(folder / name))
+
+
+def parse_evidence(where: str, expected_sha256: str, read: Callable[[str], bytes]) -> tuple[Evidence, EvidenceRows]:
+    """The evidence whose files `read` gives by name, as `read_evidence`; `where` is what errors call their folder.
+
+    Raises:
+        StoreError: a file is not the one that was written, or does not hold what it must; the message names it.
+    """
     import polars as pl
     from polars.exceptions import PolarsError
 
-    body = _checked(folder / MANIFEST, expected_sha256)
+    body = _checked(where, MANIFEST, read, expected_sha256)
     try:
         evidence = _decoder.decode(body)
     except msgspec.DecodeError as error:
-        raise StoreError(f"{folder / MANIFEST} is no evidence of this form: {error}.", _RESTORE) from error
-    data = _checked(folder / ROWS, evidence.files.get(ROWS, ""))
-    outcomes = _checked(folder / OUTCOMES, evidence.files[OUTCOMES]) if OUTCOMES in evidence.files else None
+        raise StoreError(f"{where}/{MANIFEST} is no evidence of this form: {error}.", _RESTORE) from error
+    data = _checked(where, ROWS, read, evidence.files.get(ROWS, ""))
+    outcomes = _checked(where, OUTCOMES, read, evidence.files[OUTCOMES]) if OUTCOMES in evidence.files else None
     try:
         return evidence, _rows(pl.read_parquet(io.BytesIO(data)), evidence)._replace(outcomes=outcomes)
     except (PolarsError, KeyError, ValueError) as error:
-        raise StoreError(f"{folder / ROWS} does not hold the rows of evidence: {error}.", _RESTORE) from error
+        raise StoreError(f"{where}/{ROWS} does not hold the rows of evidence: {error}.", _RESTORE) from error
 
 
 def _rows(table: pl.DataFrame, evidence: Evidence) -> EvidenceRows:
@@ -113,11 +123,15 @@ def _rows(table: pl.DataFrame, evidence: Evidence) -> EvidenceRows:
     )
 
 
-def _checked(path: Path, expected_sha256: str) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise StoreError(f"The evidence {path} cannot be read: {error.strerror}.", _RESTORE) from error
+
+
+def _checked(where: str, name: str, read: Callable[[str], bytes], expected_sha256: str) -> bytes:
+    data = read(name)
     if sha256_of(data) != expected_sha256:
-        raise StoreError(f"The evidence {path} is not the file that was written (its hash differs).", _RESTORE)
+        raise StoreError(f"The evidence {where}/{name} is not the file that was written (its hash differs).", _RESTORE)
     return data
