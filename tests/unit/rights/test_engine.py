@@ -6,10 +6,11 @@ import datetime
 import time
 
 import pytest
+from counsel_fixtures import decided
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freehold.config import CounselDecision
+from freehold.domain.counsel import Decision
 from freehold.domain.rights import (
     ACTIONS,
     STRICTNESS,
@@ -24,7 +25,7 @@ from freehold.domain.rights import (
     Role,
 )
 from freehold.rights.clauses import Clause, Condition, Licence, On, licences
-from freehold.rights.engine import Decision, rule
+from freehold.rights.engine import rule
 
 TODAY = datetime.date(2026, 11, 21)
 SMALL = Organisation(
@@ -145,14 +146,13 @@ def test_classifiers_of_openai_stay_at_home() -> None:
 
 
 def test_counsel_settles_only_what_needs_counsel() -> None:
-    def decided(terms: str, purpose: Action, until: str = "2027-01-01", allow: bool = True) -> CounselDecision:
-        return CounselDecision(terms, purpose, allow, "counsel", until)
-
     asset = model("openai-api")
     assert outcome("distil", asset, decisions=(decided("openai-api", "distil"),)) == "allow"
     assert outcome("distil", asset, decisions=(decided("openai-api", "distil", allow=False),)) == "deny"
     assert outcome("distil", asset, decisions=(decided("openai-api", "distil", "2026-11-20"),)) == "needs-counsel"
     assert outcome("distil", asset, decisions=(decided("openai-api", "train_classifier"),)) == "needs-counsel"
+    both = (decided("openai-api", "distil"), decided("openai-api", "distil", allow=False))
+    assert outcome("distil", asset, decisions=both) == outcome("distil", asset, decisions=both[::-1]) == "deny"
     assert outcome("distil", model("xai"), decisions=(decided("xai", "distil"),)) == "deny"
     selling = Organisation(sells_ai_services=True)
     assert outcome("distil", asset, selling, decisions=(decided("openai-api", "distil"),)) == "deny"
