@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 
 import pytest
+from counsel_fixtures import decided
 
-from freehold.config import CounselDecision
 from freehold.domain.rights import Organisation
 from freehold.rights import TrainingJudge, judge_training, terms_of_url
 
@@ -39,12 +39,12 @@ def test_purpose_decides() -> None:
     ],
 )
 def test_counsel_settles_until_it_expires(until: str, allow: bool, outcome: str) -> None:
-    decision = CounselDecision("google-gemini-api", "train_classifier", allow, "counsel", until)
+    decision = decided("google-gemini-api", "train_classifier", until, allow=allow)
     assert judge_training("train_classifier", "google-gemini-api", (decision,), TODAY).outcome == outcome
 
 
 def test_counsel_cannot_overrule_a_clear_ban() -> None:
-    decision = CounselDecision("xai", "train_classifier", True, "counsel", "2027-01-01")
+    decision = decided("xai", "train_classifier")
     assert judge_training("train_classifier", "xai", (decision,), TODAY).outcome == "deny"
 
 

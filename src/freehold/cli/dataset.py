@@ -150,6 +150,7 @@ def export_command(
 ) -> None:
     """Write DATASET for another program."""
     from freehold.curate.export import export_dataset
+    from freehold.rights.words import in_words
 
     _, settings = settings_at(config)
     store = open_store(settings)
@@ -157,7 +158,7 @@ def export_command(
     use = "distil" if generative else "train_classifier"
     wanted = tuple(dict.fromkeys(parts))
     exported = export_dataset(
-        store, dataset, out.absolute(), form, use, wanted, settings.counsel, time.time_ns(), settings.organisation
+        store, dataset, out.absolute(), form, use, wanted, time.time_ns(), settings.organisation
     )
     if as_json:
         echo_json(exported)
@@ -166,9 +167,8 @@ def export_command(
     click.echo(f"{exported.dataset}: {written} rows in {out}.")
     for reason, count in exported.left_out.items():
         click.echo(f"  {count} left out: {reason}")
-    duties = [duty for verdict in exported.verdicts for duty in verdict.duties]
-    for duty in dict.fromkeys(duties):
-        click.echo(f"  Duty: {duty}")
+    for verdict in exported.verdicts:
+        click.echo(f"  {in_words(verdict)}")
 
 
 def steps_table(title: str, steps: tuple[StepCount, ...]) -> Table:

@@ -19,8 +19,10 @@ from freehold.config import Settings, UpstreamSettings
 from freehold.domain.errors import FreeholdError, LeaseHeld
 from freehold.domain.policy import Ladder
 from freehold.rights import OWN, judge_training, licences, terms_of_upstream
+from freehold.rights.words import NOTICE, in_words
 
 if TYPE_CHECKING:
+    from freehold.domain.counsel import Decision
     from freehold.store import Store
 
 LOW_DISK_BYTES = 1_000_000_000
@@ -117,11 +119,38 @@ def _terms(name: str, terms: str, settings: Settings) -> Check:
         ids = ", ".join(sorted((OWN, *(entry.id for entry in licences().values() if entry.hosts))))
         return Check(what, "warning", f"Not known, so nothing may be trained. Known: {ids}; `freehold rights list`")
     today = datetime.datetime.now(datetime.UTC).date()
-    verdict = judge_training("train_classifier", terms, settings.counsel, today, settings.organisation)
-    duties = f" Duties: {'; '.join(verdict.duties)}." if verdict.duties else ""
+    verdict = judge_training("train_classifier", terms, _counsel(settings), today, settings.organisation)
     title = known.name if known is not None else "The organisation's own answers"
-    says = f"{title}: classifiers {verdict.outcome}. {verdict.reason}{duties} ({verdict.date}; not legal advice)"
-    return Check(what, "ok" if verdict.permits else "warning", says)
+    return Check(what, "ok" if verdict.permits else "warning", f"{title}, to train a classifier: {in_words(verdict)}")
+
+
+def _counsel(settings: Settings) -> tuple[Decision, ...]:
+    """Counsel's decisions on all tasks; none where nothing is stored yet. What cannot be read is told of the store."""
+    from freehold.store.counsel import decisions
+
+    if not settings.data.exists() and not settings.control.url:
+        return ()
+    try:
+        return decisions(open_store(settings))
+    except FreeholdError:
+        return ()
+
+
+def _rights(store: Store, settings: Settings) -> Iterator[Check]:
+    """Records that nobody signed, and what serves though rights do not permit it any more."""
+    from freehold.promote import objection, rights_in_force
+    from freehold.store.counsel import forged, listed
+
+    for kind in ("decisions", "fulfilments"):
+        for item in listed(store, kind):
+            if item.state == "forged":
+                yield Check(f"rights: {kind}", "error", str(forged(item.record_id)))
+            elif item.state == "expired":
+                yield Check(f"rights: {kind}", "warning", f"{item.record_id} has expired: `freehold rights {kind}`.")
+    for rights in rights_in_force(store, settings):
+        error, what = objection(rights), f"rights of {rights.asset.asset_id}"
+        says = f"It serves, but today: {error}" if error else f"It may serve; its duties are met. {NOTICE}"
+        yield Check(what, "error" if error else "ok", says)
 
 
 def _way(name: str, upstream: UpstreamSettings, url: str) -> Check:
@@ -237,6 +266,7 @@ def _store(settings: Settings) -> Iterator[Check]:
                 yield _student(settings.data / rung.path, rung.sha256, rung.student)
             if entry.ladder is not None:
                 yield _ladder(settings, entry.task, entry.ladder)
+        yield from _rights(store, settings)
         damaged = [event for event in store.control.events(1000) if event.kind == "journal-damaged"]
         if damaged:
             yield Check("journal", "warning", f"{len(damaged)} damage(s) found; the last: {damaged[0].message}")

@@ -151,7 +151,7 @@ def _exporter(settings: Settings, store: Store, form: Form, given: Mapping[str, 
     providers = {name: provider_of(upstream.base_url) for name, upstream in settings.upstreams.items()}
     return Exporter(
         form,
-        rights=_rights(settings),
+        rights=_rights(settings, store),
         providers={name: provider for name, provider in providers.items() if provider},
         max_rows=given["max_rows_per_run"] or MAX_ROWS_PER_RUN,
         min_score=given["min_score"],
@@ -159,15 +159,16 @@ def _exporter(settings: Settings, store: Store, form: Form, given: Mapping[str, 
     )
 
 
-def _rights(settings: Settings) -> Rights:
+def _rights(settings: Settings, store: Store) -> Rights:
     import datetime
 
     from freehold.curate.trajectories import Rights
     from freehold.rights import terms_of_upstreams
+    from freehold.store.counsel import decisions
 
     terms = terms_of_upstreams(settings.upstreams)
     today = datetime.datetime.now(datetime.UTC).date()
-    return Rights(terms, settings.counsel, today, settings.organisation)
+    return Rights(terms, decisions(store), today, settings.organisation)
 
 
 def _redaction(store: Store) -> Callable[[Mapping[str, Turn]], dict[str, Turn]]:
@@ -194,7 +195,7 @@ def _check(report: Report) -> None:
     raise RightsError(
         f"None of {len(report.refused)} trajectories may be trained on: {who} ({first.terms}) answered "
         f"{first.trace_id}: {first.reason}",
-        "Set the upstream's `terms`, or record counsel's decision on `distil` under [[counsel]].",
+        "Set the upstream's `terms`, or record counsel's decision on `distil` with `freehold rights decide`.",
     )
 
 

@@ -13,13 +13,14 @@ import msgspec
 
 from freehold.cli.common import config_option, console, echo_json, json_option, open_store, settings_at, table
 from freehold.domain.rights import ACTIONS, Action, Organisation, Ruling
+from freehold.rights.words import NOTICE, basis
 
 if TYPE_CHECKING:
     from freehold.config import Settings
+    from freehold.domain.counsel import Decision
     from freehold.domain.rights import Asset
     from freehold.store import Store
 
-NOTICE = "By our reading of the texts on the dates shown. Not legal advice."
 _COLOUR = {"allow": "green", "duties": "yellow", "needs-counsel": "yellow", "deny": "red"}
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 _action_option = click.Choice(ACTIONS)
@@ -72,8 +73,8 @@ def check_command(asset: str, action: Action, config: str | None, as_json: bool)
 
     Ends with code 1 unless it is allowed, or allowed with duties.
     """
-    _, settings, found = _asset_of(asset, config)
-    ruling = _rule(action, found, settings, settings.organisation)
+    store, settings, found = _asset_of(asset, config)
+    ruling = _rule(action, found, settings.organisation, _counsel(store, found))
     if as_json:
         echo_json(_document(ruling))
     else:
@@ -88,8 +89,9 @@ def check_command(asset: str, action: Action, config: str | None, as_json: bool)
 @json_option
 def explain_command(asset: str, config: str | None, as_json: bool) -> None:
     """Show the ruling on every action with ASSET, and all clauses that bear on it."""
-    _, settings, found = _asset_of(asset, config)
-    rulings = [_rule(action, found, settings, settings.organisation) for action in ACTIONS]
+    store, settings, found = _asset_of(asset, config)
+    counsel = _counsel(store, found)
+    rulings = [_rule(action, found, settings.organisation, counsel) for action in ACTIONS]
     if as_json:
         echo_json([_document(ruling) for ruling in rulings])
         return
@@ -110,6 +112,9 @@ def explain_command(asset: str, config: str | None, as_json: bool) -> None:
 @click.option("--monthly-revenue", type=Amount(), help="US dollars, of products that models answer in.")
 @click.option("--company-in", help="As if the organisation were there (ISO 3166-1 alpha-2).")
 @click.option("--users-in", multiple=True, help="As if there were users there; may be given several times.")
+@click.option(
+    "--serves-public/--serves-internally", default=None, help="Whether models answer others than its own people."
+)
 @click.option("--distributes-weights/--keeps-weights", default=None, help="Whether weights are given to others.")
 @click.option("--sells-ai-services/--sells-none", default=None, help="Whether it competes with providers.")
 @click.option("--commercial/--not-commercial", default=None, help="Whether the use is commercial.")
@@ -123,10 +128,12 @@ def what_if_command(config: str | None, as_json: bool, **facts: Any) -> None:
     changed = {name: value for name, value in facts.items() if value not in (None, ())}
     supposed = msgspec.structs.replace(settings.organisation, **changed)
     rows: list[tuple[Asset, Ruling, Ruling]] = []
-    for asset in all_assets(open_store(settings), settings):
+    store = open_store(settings)
+    for asset in all_assets(store, settings):
+        counsel = _counsel(store, asset)
         for action in ACTIONS:
-            before = _rule(action, asset, settings, settings.organisation)
-            after = _rule(action, asset, settings, supposed)
+            before = _rule(action, asset, settings.organisation, counsel)
+            after = _rule(action, asset, supposed, counsel)
             if (before.outcome, before.duties) != (after.outcome, after.duties):
                 rows.append((asset, before, after))
     if as_json:
@@ -219,11 +226,18 @@ def _asset_of(wanted: str, config: str | None) -> tuple[Store, Settings, Asset]:
     return store, settings, find_asset(store, settings, wanted)
 
 
-def _rule(action: Action, asset: Asset, settings: Settings, organisation: Organisation) -> Ruling:
+def _counsel(store: Store, asset: Asset) -> tuple[Decision, ...]:
+    """Counsel's decisions that are about an asset."""
+    from freehold.store.counsel import decisions
+
+    made = store.control.students.get(asset.asset_id) or store.control.datasets.get(asset.asset_id)
+    return decisions(store, made.task if made is not None else "", asset.asset_id)
+
+
+def _rule(action: Action, asset: Asset, organisation: Organisation, counsel: tuple[Decision, ...]) -> Ruling:
     from freehold.rights import rule
 
-    today = datetime.datetime.now(datetime.UTC).date()
-    return rule(action, asset, organisation, today, decisions=settings.counsel)
+    return rule(action, asset, organisation, datetime.datetime.now(datetime.UTC).date(), decisions=counsel)
 
 
 def _document(ruling: Ruling) -> dict[str, Any]:
@@ -254,7 +268,7 @@ def _show_clauses(rulings: list[Ruling]) -> None:
         if finding.why:
             click.echo(_indented(f"Applies: {finding.why}."))
         if finding.source:
-            click.echo(_indented(f"{finding.source}, read {finding.date}"))
+            click.echo(_indented(basis(finding.source, f"read {finding.date}")))
     click.echo()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -39,6 +40,7 @@ def load_settings(path: Path) -> Settings:
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        _no_counsel(path, raw)
         settings = _with_first_urls(msgspec.convert(raw, Settings))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
@@ -49,6 +51,16 @@ def load_settings(path: Path) -> Settings:
     _check(path, settings)
     data = (path.parent / settings.data_dir).absolute()
     return msgspec.structs.replace(settings, data_dir=str(data))
+
+
+def _no_counsel(path: Path, raw: dict[str, Any]) -> None:
+    """Counsel's decisions were settings once: anybody who could edit the file could allow anything."""
+    if "counsel" in raw:
+        raise ConfigError(
+            f"{path}: [[counsel]] is no setting any more: decisions are signed, and kept in the control store.",
+            "Remove the table, then record each decision: `freehold rights decide --terms T --purpose P "
+            "--allow (or --deny) --until DATE --by NAME`.",
+        )
 
 
 def _check(path: Path, settings: Settings) -> None:

@@ -10,7 +10,7 @@ import msgspec
 from freehold.config.curate_settings import CurateStep
 from freehold.config.journal_settings import JournalSettings
 from freehold.config.store_settings import StoreSettings
-from freehold.domain.rights import Action, Organisation
+from freehold.domain.rights import Organisation
 from freehold.domain.scoring import Scorer
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -299,18 +299,6 @@ class DrillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `owned = true`, with a key of its own or `keyless = true`."""
 
 
-class CounselDecision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[[counsel]]`: a decision by the organisation's counsel where terms need one."""
-
-    terms: str
-    purpose: Action
-    allow: bool
-    decided_by: str
-    until: str
-    """ISO date on which the decision ends."""
-    note: str = ""
-
-
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings."""
 
@@ -326,7 +314,6 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     telemetry: TelemetrySettings = TelemetrySettings()
     retention: RetentionSettings = RetentionSettings()
     tasks: dict[str, TaskSettings] = {}
-    counsel: tuple[CounselDecision, ...] = ()
     drill: DrillSettings = DrillSettings()
     curate: CurateSettings = CurateSettings()
     runner: RunnerSettings = RunnerSettings()

@@ -12,6 +12,7 @@ from freehold.config.curate_settings import CurateStep
 from freehold.curate.steps.languages import language_of
 from freehold.domain.evidence import Dataset, Sample
 from freehold.domain.tasks import Task
+from freehold.rights.words import NOTICE
 
 CARD = "card.md"
 _MAX_ANSWERS = 20
@@ -86,11 +87,11 @@ def _rights(dataset: Dataset, samples: Sequence[Sample]) -> str:
     rows = Counter(sample.terms for sample in samples)
     lines = [
         f"| {_cell(verdict.subject)} | {rows[verdict.subject]} | {verdict.outcome} | {_cell(verdict.reason)} "
-        f"| {_cell('; '.join(verdict.duties)) or '–'} |"
+        f"| {_cell('; '.join(verdict.duties)) or '–'} | {_cell(f'{verdict.source}, {verdict.date}')} |"
         for verdict in dataset.verdicts
     ]
-    header = "| terms | rows | training a classifier | why | duties |\n|---|---:|---|---|---|\n"
-    return "## Rights\n\n" + header + "\n".join(lines) + "\n\nNot legal advice.\n"
+    header = "| terms | rows | training a classifier | why | duties | source and date |\n|---|---:|---|---|---|---|\n"
+    return "## Rights\n\n" + header + "\n".join(lines) + f"\n\n{NOTICE}\n"
 
 
 def _languages(samples: Sequence[Sample]) -> list[tuple[str, int]]:

@@ -26,8 +26,10 @@ from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Verdict
 from freehold.domain.tasks import AnswerForm, Task
 from freehold.rights import terms_of_upstreams
+from freehold.rights.words import in_words, what_to_do
 from freehold.runners import Batches, LocalBatches
 from freehold.store.artifacts import dataset_sha256, write_dataset
+from freehold.store.counsel import decisions
 from freehold.store.traces.read import read_traces
 
 if TYPE_CHECKING:
@@ -49,13 +51,14 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
     frame = frame.sort("at_ns", "trace_id")
     terms = terms_of_upstreams(settings.upstreams)
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
-    samples, left_out, verdicts = collect_samples(frame, terms, settings.counsel, today, settings.organisation)
+    counsel = decisions(store, task.task_id)
+    samples, left_out, verdicts = collect_samples(frame, terms, counsel, today, settings.organisation)
     samples = samples[-settings.loop.max_samples :]
     steps = settings.curate_steps(task.name, task.task_id)
     if any(isinstance(step, BestAnswer) for step in steps):
         shadows = read_traces(store, task=task.task_id, kinds=("shadow",), since_ns=task.evidence_since_ns)
         frame = pl.concat([frame, shadows]).sort("at_ns", "trace_id")
-        samples += other_answers(frame, samples, terms, settings.counsel, today, settings.organisation)
+        samples += other_answers(frame, samples, terms, counsel, today, settings.organisation)
     rows = candidate_rows(samples, frame, read_judgements(store, frame))
     rows, aside = leave_out(rows, in_force(store, task.task_id))
     left_out.update(aside)
@@ -135,10 +138,7 @@ def _checked_form(
     name = f"Task {task.name!r}"
     denied = [verdict for verdict in verdicts if not verdict.permits]
     if denied and not samples:
-        raise RightsError(
-            f"{name} may not train a student: {denied[0].subject}: {denied[0].reason}",
-            "Set the upstream's `terms`, or record counsel's decision under [[counsel]].",
-        )
+        raise RightsError(f"{name} may not train a student: {in_words(denied[0])}", what_to_do(denied[0]))
     if len(samples) < wanted:
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common(3))
         raise EvidenceError(

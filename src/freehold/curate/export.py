@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from freehold.config import CounselDecision
 from freehold.curate.card import CARD
 from freehold.curate.diff import dataset_of
+from freehold.domain.counsel import Decision
 from freehold.domain.errors import RequestError, RightsError, StoreError
 from freehold.domain.evidence import Dataset, Part, Sample, Verdict
 from freehold.domain.rights import NO_FACTS, Organisation
 from freehold.rights import judge_training
+from freehold.rights.words import in_words, what_to_do
 from freehold.store.artifacts import read_dataset, write_folder
+from freehold.store.counsel import decisions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +62,6 @@ def export_dataset(
     form: Format,
     purpose: Purpose,
     parts: Sequence[Part],
-    counsel: tuple[CounselDecision, ...],
     now_ns: int,
     organisation: Organisation = NO_FACTS,
 ) -> Exported:
@@ -74,7 +75,6 @@ def export_dataset(
             Parquet as Hugging Face's `datasets` expects it, with the card.
         purpose: what it shall be used for: rights are judged anew.
         parts: which to write.
-        counsel: counsel's decisions in force.
         now_ns: the time verdicts are given for.
         organisation: the facts that terms ask about.
 
@@ -94,7 +94,9 @@ def export_dataset(
         )
     folder = store.data / dataset.path
     samples = [sample for sample in read_dataset(folder, dataset.sha256) if sample.part in parts]
-    kept, left_out, verdicts = _permitted(samples, purpose, counsel, now_ns, organisation)
+    kept, left_out, verdicts = _permitted(
+        samples, purpose, decisions(store, dataset.task, dataset.dataset_id), now_ns, organisation
+    )
     exported = Exported(
         dataset=dataset.dataset_id,
         format=form,
@@ -112,7 +114,7 @@ def export_dataset(
 def _permitted(
     samples: Sequence[Sample],
     purpose: Purpose,
-    counsel: tuple[CounselDecision, ...],
+    counsel: tuple[Decision, ...],
     now_ns: int,
     organisation: Organisation,
 ) -> tuple[list[Sample], dict[str, int], tuple[Verdict, ...]]:
@@ -123,8 +125,8 @@ def _permitted(
     if samples and not kept:
         first = verdicts[terms[0]]
         raise RightsError(
-            f"None of these rows may {_IN_WORDS[purpose]}: {first.subject}: {first.reason}",
-            "Choose another purpose, set the upstream's `terms`, or record counsel's decision under [[counsel]].",
+            f"None of these rows may {_IN_WORDS[purpose]}: {in_words(first)}",
+            f"Choose another purpose. {what_to_do(first)}",
         )
     denied = {
         f"rights: {verdict.outcome} ({name})": sum(sample.terms == name for sample in samples)

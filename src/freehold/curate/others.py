@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from freehold.config import CounselDecision
 from freehold.curate.samples import fold, prompt_of
 from freehold.curate.steps.best_answer import OTHER
+from freehold.domain.counsel import Decision
 from freehold.domain.evidence import Sample
 from freehold.domain.rights import NO_FACTS, Organisation
 from freehold.rights import TrainingJudge
@@ -26,7 +26,7 @@ def other_answers(
     traces: pl.DataFrame,
     samples: Sequence[Sample],
     terms_of: Mapping[str, str],
-    counsel: tuple[CounselDecision, ...],
+    counsel: tuple[Decision, ...],
     today: datetime.date,
     organisation: Organisation = NO_FACTS,
 ) -> list[Sample]:

@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from freehold.config import CounselDecision
 from freehold.domain.chat import student_can_answer, student_input
+from freehold.domain.counsel import Decision
 from freehold.domain.errors import RequestError
 from freehold.domain.evidence import Origin, Part, Sample, Verdict
 from freehold.domain.rights import NO_FACTS, Organisation
@@ -41,7 +41,7 @@ UNSELECTED = frozenset(("no-rung", "policy-stale", "student-missing", "ladder-un
 def collect_samples(
     frame: pl.DataFrame,
     terms_of: Mapping[str, str],
-    counsel: tuple[CounselDecision, ...],
+    counsel: tuple[Decision, ...],
     today: datetime.date,
     organisation: Organisation = NO_FACTS,
 ) -> tuple[list[Sample], Counter[str], list[Verdict]]:

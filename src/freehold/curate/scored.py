@@ -21,14 +21,17 @@ from freehold.curate.outcome_store import OutcomeFile, write_outcomes
 from freehold.curate.scoring import MAX_LOST, Scores, StudentCandidate, form_of, score_rows, student_candidate
 from freehold.curate.shadows import PARTS, PARTS_WITH_STUDENT, Answer, Shadowed, collect_shadows, part_of
 from freehold.domain.chat import calls_so_far
+from freehold.domain.counsel import Decision
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Student, Verdict
 from freehold.domain.tasks import Task
 from freehold.rights import judge_training, terms_of_upstreams
+from freehold.rights.words import in_words, what_to_do
 from freehold.scorers import Ask
 from freehold.scorers.validity import has_form
 from freehold.signals.outcomes import Hints, Outcomes, hints_of
 from freehold.store.artifacts import dataset_sha256, write_dataset
+from freehold.store.counsel import decisions
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -83,7 +86,7 @@ def build_scored(
     own = None if student is None else student_candidate(store, student)
     shares = PARTS if own is None else PARTS_WITH_STUDENT
     rows = rows if own is None else _for_student(rows, own, left_out)
-    verdicts, terms = _verdicts(settings, rows, now_ns)
+    verdicts, terms = _verdicts(settings, rows, decisions(store, task_id), now_ns)
     rows = _permitted(rows, terms, verdicts, left_out)
     candidates, without = _candidates(settings, rows, terms, verdicts)
     complete = [row for row in rows if all(name in row.answers for name in candidates)]
@@ -146,14 +149,16 @@ def _costs(
     return np.array(nano, np.float64) / _NANO
 
 
-def _verdicts(settings: Settings, rows: Sequence[Shadowed], now_ns: int) -> tuple[dict[str, Verdict], dict[str, str]]:
+def _verdicts(
+    settings: Settings, rows: Sequence[Shadowed], counsel: tuple[Decision, ...], now_ns: int
+) -> tuple[dict[str, Verdict], dict[str, str]]:
     """Verdicts by terms, and terms by upstream, of every upstream that gave an answer."""
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
     names = {answer.upstream for row in rows for answer in (row.incumbent, *row.answers.values())}
     known = terms_of_upstreams(settings.upstreams)
     terms = {name: known.get(name, "unknown") for name in sorted(names)}
     verdicts = {
-        name: judge_training("train_classifier", name, settings.counsel, today, settings.organisation)
+        name: judge_training("train_classifier", name, counsel, today, settings.organisation)
         for name in set(terms.values())
     }
     return verdicts, terms
@@ -172,10 +177,7 @@ def _permitted(
             left_out[f"rights: {verdict.outcome} ({verdict.subject})"] += 1
     if rows and not kept:
         denied = verdicts[terms[rows[-1].incumbent.upstream]]
-        raise RightsError(
-            f"No router may be fitted to the incumbent's answers: {denied.subject}: {denied.reason}",
-            "Set the upstream's `terms`, or record counsel's decision under [[counsel]].",
-        )
+        raise RightsError(f"No router may be fitted to the incumbent's answers: {in_words(denied)}", what_to_do(denied))
     return kept
 
 

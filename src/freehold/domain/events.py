@@ -42,6 +42,8 @@ EventKind = Literal[
     "quarantined",
     "quarantine-lifted",
     "canaries-learned",
+    "recalled",
+    "recall-ended",
 ]
 
 
@@ -71,7 +73,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str
     kind: str
     task: str
-    state: Literal["running", "done", "failed"]
+    state: Literal["running", "waiting", "done", "failed"]
+    """waiting: for a duty to be fulfilled, or for counsel: carried on once something of that has changed."""
     params: dict[str, Any] = {}
     steps: tuple[Step, ...] = ()
     error: str = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import structlog
 
 from freehold.config import Settings
 from freehold.curate import Seen, count_shadows, discover, look_at_form
-from freehold.domain.errors import Conflict, FreeholdError
+from freehold.domain.errors import Conflict, FreeholdError, RightsPending
 from freehold.domain.events import Event, Job, Monitor
 from freehold.domain.ids import new_id
 from freehold.domain.policy import Policy, TaskPolicy
@@ -29,14 +30,17 @@ from freehold.loop.drills import settle_drills
 from freehold.loop.jobs import stepwise
 from freehold.loop.ladder_move import new_ladder
 from freehold.loop.move import new_move
+from freehold.loop.steps import RIGHTS
 from freehold.monitor import breached, unheard, watch
-from freehold.promote import audit_rate, roll_back
+from freehold.promote import audit_rate, rights_mark, roll_back
 from freehold.record.sealer import Sealer
 from freehold.runners import Runner, Running
 from freehold.store import Store
 
 MAX_CRASHES = 3
 """A job whose process dies this often without a word is given up: it would never let another task have its turn."""
+WAITING_GROWTH = 2.0
+"""A task whose promotion waits for a duty or for counsel is trained anew only once its answers have grown so much."""
 _log = structlog.get_logger()
 
 
@@ -187,12 +191,18 @@ class Loop:
         if self._running is not None:
             self._reap()
             return None
-        left_over = self._left_over()
+        jobs = self._store.control.jobs.list(newest_first=True)
+        left_over = self._left_over(jobs)
         if left_over is not None:
             return self._start(left_over)
+        waiting = frozenset(job.task for job in jobs if job.state == "waiting")
         policy = self._store.control.current_policy()
         known = {task.task_id: task for task in self._store.control.tasks.list()}
-        due = [(known[task_id], counts) for task_id, counts in seen.items() if self._is_due(known[task_id], counts)]
+        due = [
+            (known[task_id], counts)
+            for task_id, counts in seen.items()
+            if self._is_due(known[task_id], counts, waiting)
+        ]
         # The task whose answers have grown most since it was last looked at comes first: none starves.
         for task, counts in sorted(due, key=lambda item: -item[1].answers / max(1, item[0].samples_at_look)):
             self._enough_repeats(policy, task)
@@ -202,9 +212,9 @@ class Loop:
             if task.state in ("observing", "unscorable") or counts.answers < self._settings.loop.min_samples:
                 continue
             return self._start(new_move(self._store, task.task_id))
-        return self._start_ladder(known)
+        return self._start_ladder(known, waiting)
 
-    def _start_ladder(self, known: dict[str, Task]) -> str | None:
+    def _start_ladder(self, known: dict[str, Task], waiting: Set[str]) -> str | None:
         """Look for a ladder where candidates have answered enough more requests than when one was last looked for."""
         ours = self._settings.candidates
         if not ours.models:
@@ -214,16 +224,22 @@ class Loop:
             task = known.get(task_id)
             if task is None or not self._may_move(task):
                 continue
-            if count >= max(ours.min_rows, self._settings.loop.growth * task.shadows_at_look):
+            if count >= max(ours.min_rows, self._growth(task_id, waiting) * task.shadows_at_look):
                 self._store.control.tasks.change(
                     task_id, lambda fresh, count=count: msgspec.structs.replace(fresh, shadows_at_look=count)
                 )
                 return self._start(new_ladder(self._store, task_id))
         return None
 
-    def _is_due(self, task: Task, counts: Seen) -> bool:
+    def _is_due(self, task: Task, counts: Seen, waiting: Set[str]) -> bool:
         """Whether the answers have grown enough since the task was last looked at."""
-        return self._may_move(task) and counts.answers >= max(50, self._settings.loop.growth * task.samples_at_look)
+        growth = self._growth(task.task_id, waiting)
+        return self._may_move(task) and counts.answers >= max(50, growth * task.samples_at_look)
+
+    def _growth(self, task_id: str, waiting: Set[str]) -> float:
+        """`waiting`: tasks with a certificate that only rights keep back: another would spend δ again."""
+        growth = self._settings.loop.growth
+        return max(growth, WAITING_GROWTH) if task_id in waiting else growth
 
     def _may_move(self, task: Task | None) -> bool:
         return task is not None and self._settings.task(task.name, task.task_id).move
@@ -245,9 +261,13 @@ class Loop:
             reason = "The incumbent was asked twice often enough."
             self._store.control.change_task_policy(task.task_id, reason, repeat_rate=0.0)
 
-    def _left_over(self) -> Job | None:
-        """A job that a killed process, or a command that went one step, left unfinished."""
-        unfinished = (job for job in self._store.control.jobs.list(newest_first=True) if job.state == "running")
+    def _left_over(self, jobs: list[Job]) -> Job | None:
+        """A job that a killed process, or a command that went one step, left unfinished; or one that waited for
+        rights, of which something else is known now."""
+        mark = rights_mark(self._store, self._settings) if any(job.state == "waiting" for job in jobs) else ""
+        unfinished = (
+            job for job in jobs if job.state == "running" or (job.state == "waiting" and job.params.get(RIGHTS) != mark)
+        )
         return next((job for job in unfinished if self._may_move(self._store.control.tasks.get(job.task))), None)
 
     def _start(self, job: Job) -> str:
@@ -256,6 +276,8 @@ class Loop:
                 stepwise(self._store, self._settings, job).run()
             except Conflict as error:
                 _log.info("somebody else was at it; the job will be carried on", task=job.task, error=str(error))
+            except RightsPending as error:
+                _log.warning("job waits", task=job.task, error=str(error))
             except FreeholdError as error:
                 _log.warning("job failed", task=job.task, error=str(error))
             return job.task

@@ -16,14 +16,19 @@ import msgspec
 import structlog
 
 from freehold.config import Settings
-from freehold.domain.errors import Conflict, EvidenceError, FreeholdError, NotFound, RightsError
+from freehold.domain.errors import Conflict, EvidenceError, FreeholdError, NotFound, RightsError, RightsPending
 from freehold.domain.events import Event, EventKind, Job, Step
 from freehold.domain.ids import new_id
 from freehold.domain.tasks import Task, TaskState
+from freehold.promote import rights_mark
 from freehold.store import Store, exclusive
 
 _AT_ONCE = frozenset(("begin", "promote"))
 """Steps whose work is a change of the control store: made in one transaction with the record that they are done."""
+RIGHTS = "rights"
+"""Parameter of a waiting job: the mark of what was known of rights when it was last refused."""
+OPEN = frozenset(("running", "waiting"))
+"""States of jobs that can be carried on."""
 _log = structlog.get_logger()
 
 
@@ -58,26 +63,33 @@ class Stepwise(ABC):
         Raises:
             Conflict: another process moves this task now (LeaseHeld), or changed the same thing first; the job stays
                 as it is, to be carried on.
+            RightsPending: a duty is to be fulfilled first, or counsel is to decide; the job is stored as waiting.
             FreeholdError: a step failed; the job is stored as failed with the reason.
         """
         # The lock outlives no process, and the job is read under it: two never do one step.
         with exclusive(self._store.data / "locks" / f"move-{self.job.task}.lock"):
             self.job = self._store.control.jobs.get(self.job.job_id) or self.job
-            return self._run(until) if self.job.state == "running" else self.job
+            return self._run(until) if self.job.state in OPEN else self.job
 
     def _run(self, until: str) -> Job:
         names = list(self._steps)
+        known = rights_mark(self._store, self._settings)  # before the steps ask: what comes in meanwhile counts as new
+        if self.job.state == "waiting":
+            self._put("running")
         try:
             for name in names[: names.index(until) + 1]:
                 if self._stopped():
-                    return self._finish("done")
+                    return self._put("done")
                 self._step(name, self._steps[name])
         except Conflict:
+            raise
+        except RightsPending as error:
+            self._wait(error, known)
             raise
         except FreeholdError as error:
             self.fail(error)
             raise
-        return self._finish("done") if until == names[-1] or self._stopped() else self.job
+        return self._put("done") if until == names[-1] or self._stopped() else self.job
 
     def result(self, name: str) -> Any:
         """What a finished step gave; None if it is not finished."""
@@ -104,7 +116,7 @@ class Stepwise(ABC):
             self._store.control.jobs.put(job)
         return job
 
-    def _finish(self, state: Literal["done", "failed"], error: str = "") -> Job:
+    def _put(self, state: Literal["running", "waiting", "done", "failed"], error: str = "") -> Job:
         self.job = msgspec.structs.replace(self.job, state=state, error=error, updated_ns=time.time_ns())
         self._store.control.jobs.put(self.job)
         return self.job
@@ -121,15 +133,28 @@ class Stepwise(ABC):
         task = self._store.control.tasks.get(self.job.task)
         with self._store.control.transaction():
             if task is not None and isinstance(error, RightsError):
-                self._note(str(error), "blocked" if task.state != "owned" else None)
-                self._event("rights-blocked", str(error), {})
+                self._block(task, error)
             elif task is not None:
                 self._note(str(error))
                 if not isinstance(error, EvidenceError):
                     self._event("job-failed", str(error), {"job": self.job.job_id})
             for event in self._told:
                 self._store.control.add_event(event)
-            self._finish("failed", str(error))
+            self._put("failed", str(error))
+
+    def _wait(self, error: RightsPending, known: str) -> None:
+        """Keep the job until something that is known of rights has changed, and say what it waits for."""
+        self._told.clear()
+        with self._store.control.transaction():
+            self._block(self._task(), error)
+            for event in self._told:
+                self._store.control.add_event(event)
+            self.job = msgspec.structs.replace(self.job, params={**self.job.params, RIGHTS: known})
+            self._put("waiting", str(error))
+
+    def _block(self, task: Task, error: RightsError) -> None:
+        self._note(str(error), "blocked" if task.state != "owned" else None)
+        self._event("rights-blocked", str(error), {})
 
     def _note(self, note: str, state: TaskState | None = None) -> None:
         changes: dict[str, Any] = {"note": note} if state is None else {"note": note, "state": state}
@@ -154,11 +179,20 @@ def result_of(job: Job, name: str) -> Any:
 
 
 def new_job(store: Store, kind: str, task_id: str) -> Job:
-    """Store a fresh job of a task."""
+    """Store a fresh job of a task, in place of one that waits."""
     now = time.time_ns()
     job = Job(job_id=new_id("job"), kind=kind, task=task_id, state="running", created_ns=now, updated_ns=now)
-    store.control.jobs.put(job)
+    with store.control.transaction():
+        for old in waiting_jobs(store, task_id):
+            ended = msgspec.structs.replace(old, state="failed", error="A newer job took its place.", updated_ns=now)
+            store.control.jobs.put(ended)
+        store.control.jobs.put(job)
     return job
+
+
+def waiting_jobs(store: Store, task_id: str | None = None) -> list[Job]:
+    """Jobs (of a task) that wait for a duty to be fulfilled, or for counsel; oldest first."""
+    return [job for job in store.control.jobs.list(task_id) if job.state == "waiting"]
 
 
 def jobs_of(store: Store, kind: str, task_id: str) -> list[Job]:
@@ -170,7 +204,7 @@ def jobs_of(store: Store, kind: str, task_id: str) -> list[Job]:
 def open_job(store: Store, kind: str, task_id: str) -> Job | None:
     """The newest job of this kind, to carry on with; None if there is none that is unfinished."""
     newest = next(iter(jobs_of(store, kind, task_id)), None)
-    return newest if newest is not None and newest.state == "running" else None
+    return newest if newest is not None and newest.state in OPEN else None
 
 
 def job_of_certificate(store: Store, kind: str, certificate_id: str) -> Job | None:

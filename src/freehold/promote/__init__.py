@@ -1,8 +1,19 @@
 """A certificate in, a new policy version out; and the way back.
 
-Public names: `promote`, `roll_back`, `audit_rate`.
+Public names: `promote`, `roll_back`, `audit_rate`, `serving_rights`, `rights_in_force`, `rights_mark`,
+`objection`, `ServingRights`.
 """
 
 from freehold.promote.policy import audit_rate, promote, roll_back
+from freehold.promote.rights import ServingRights, objection, rights_in_force, rights_mark, serving_rights
 
-__all__ = ["audit_rate", "promote", "roll_back"]
+__all__ = [
+    "ServingRights",
+    "audit_rate",
+    "objection",
+    "promote",
+    "rights_in_force",
+    "rights_mark",
+    "roll_back",
+    "serving_rights",
+]

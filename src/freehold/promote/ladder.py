@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freehold.config import Settings
-from freehold.domain.errors import EvidenceError, RightsError
-from freehold.domain.evidence import Certificate, CertifiedRung, Student
+from freehold.domain.errors import EvidenceError
+from freehold.domain.evidence import Certificate, CertifiedRung
 from freehold.domain.policy import Ladder, LadderModel
 from freehold.store.artifacts import read_router
 from freehold.upstreams.matching import ModelMap
@@ -21,7 +21,6 @@ def ladder_of(store: Store, settings: Settings, certificate: Certificate, finger
     Raises:
         StudentError: the router's files are missing or changed.
         EvidenceError: its rungs have several routers, or a model is no longer where it was when it was certified.
-        RightsError: a verdict on a student does not permit its use.
     """
     first = certificate.rungs[0]
     if {rung.signal for rung in certificate.rungs} != {first.signal}:
@@ -44,18 +43,10 @@ def ladder_of(store: Store, settings: Settings, certificate: Certificate, finger
     )
 
 
-def check_rights(student: Student) -> None:
-    """Raises: RightsError, if a verdict on the student does not permit its use."""
-    for verdict in student.verdicts:
-        if not verdict.permits:
-            raise RightsError(f"{student.student_id} may not serve: {verdict.reason}", "See `[[counsel]]`.")
-
-
 def _model(store: Store, where: ModelMap, rung: CertifiedRung) -> LadderModel:
     if rung.kind == "student":
         student = store.control.students.get(rung.name)
         assert student is not None  # the certificate's seal was checked
-        check_rights(student)
         return LadderModel(name=f"student/{rung.name}", path=student.path, sha256=student.sha256)
     upstream, _, model = rung.name.partition("/")
     if where.find(model) != upstream:

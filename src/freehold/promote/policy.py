@@ -13,8 +13,10 @@ from freehold.domain.evidence import Certificate
 from freehold.domain.ids import new_id
 from freehold.domain.policy import Policy, Rung, TaskPolicy
 from freehold.domain.tasks import Task
-from freehold.promote.ladder import check_rights, ladder_of
+from freehold.promote.ladder import ladder_of
+from freehold.promote.rights import assets_in_force, objection, serving_rights
 from freehold.store.certificates import seal_checks
+from freehold.store.recalls import check_not_recalled
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -27,7 +29,8 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
         NotFound: no such certificate or task.
         CertificateError: the certificate, or a file it rests on, is not what was signed.
         EvidenceError: it rests on evidence from before the task's last rollback, or is for what cannot be served.
-        RightsError: a verdict on the student does not permit its use.
+        RightsError: it may not be served, by its lineage and what is known today, or what it rests on was recalled.
+        RightsPending: it may not be served before a duty is fulfilled, or counsel has decided.
         Conflict: somebody else published a policy meanwhile.
     """
     certificate = store.control.certificates.get(certificate_id)
@@ -36,11 +39,15 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
         raise NotFound(f"Certificate {certificate_id} or its task is not stored.", "Run `freehold tasks`.")
     _check_seal(store, certificate)
     _check_evidence(store, certificate, task)
+    _check_recalls(store, certificate)
     served: dict[str, Any] = {"rungs": (), "ladder": None}
     if certificate.rungs[0].routed:
         served["ladder"] = ladder_of(store, settings, certificate, task.fingerprints)
     else:
         served["rungs"] = tuple(_rung(store, certificate, number, task) for number, _ in enumerate(certificate.rungs))
+    for asset in assets_in_force(store, settings, TaskPolicy(task=task.task_id, **served)):
+        if error := objection(serving_rights(store, settings, task, asset)):
+            raise error
     names = ", ".join(rung.name for rung in certificate.rungs)
     message = (
         f"{certificate.coverage:.0%} of requests are now answered by {names}; "
@@ -59,11 +66,18 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
 
 
 def roll_back(
-    store: Store, settings: Settings, task_id: str, reason: str, evidence: dict[str, object], now_ns: int
+    store: Store,
+    settings: Settings,
+    task_id: str,
+    reason: str,
+    evidence: dict[str, object],
+    now_ns: int,
+    *,
+    same_traffic: bool = False,
 ) -> Policy:
     """Take the task's rung or ladder out of force.
 
-    Evidence from before now no longer counts, as the traffic may have changed.
+    Evidence from before now no longer counts, as the traffic may have changed; unless `same_traffic` says it has not.
 
     Raises:
         NotFound: no such task, or it has no rung in force.
@@ -84,7 +98,7 @@ def roll_back(
     }
     changes = {
         "state": "rolled_back",
-        "evidence_since_ns": now_ns,
+        "evidence_since_ns": task.evidence_since_ns if same_traffic else now_ns,
         "samples_at_look": 0,
         "rows_at_attempt": 0,
         "shadows_at_look": 0,
@@ -124,7 +138,6 @@ def _rung(store: Store, certificate: Certificate, number: int, task: Task) -> Ru
             f"Certificate {certificate.certificate_id} is for {certified.name}, which is no student with a threshold.",
             "Promote a certificate of students with thresholds.",
         )
-    check_rights(student)
     return Rung(
         student=student.student_id,
         path=student.path,
@@ -144,6 +157,13 @@ def _check_evidence(store: Store, certificate: Certificate, task: Task) -> None:
             f"Certificate {certificate.certificate_id} rests on evidence from before {task.name!r} was rolled back.",
             "Let new traffic pass through; the loop trains and certifies on it.",
         )
+
+
+def _check_recalls(store: Store, certificate: Certificate) -> None:
+    check_not_recalled(store, "dataset", certificate.dataset_id)
+    for rung in certificate.rungs:
+        if rung.kind == "student":
+            check_not_recalled(store, "student", rung.name)
 
 
 def _publish(

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from freehold.config import Settings, UpstreamSettings
 from freehold.domain.errors import NotFound
-from freehold.domain.evidence import Dataset, Student
-from freehold.domain.rights import Asset, Parent
+from freehold.domain.evidence import Student
+from freehold.domain.rights import Asset
 from freehold.rights import OWN, detect, licences, terms_of_upstream
+from freehold.rights import lineage as rights_lineage
+from freehold.rights.lineage import UNKNOWN, dataset_asset
 
 if TYPE_CHECKING:
     from freehold.store import Store
-
-UNKNOWN = "unknown"
 
 
 def find_asset(store: Store, settings: Settings, wanted: str) -> Asset:
@@ -60,33 +60,14 @@ def upstream_asset(name: str, upstream: UpstreamSettings) -> Asset:
     return Asset(asset_id=name, licence=terms_of_upstream(upstream))
 
 
-def dataset_asset(dataset: Dataset) -> Asset:
-    """A dataset: the organisation's collection of answers, each under its own terms."""
-    parents = tuple(Parent("rows", Asset(asset_id=terms, licence=terms)) for terms in _terms(dataset))
-    return Asset(asset_id=dataset.dataset_id, licence=OWN, parents=parents)
-
-
 def student_asset(store: Store, student: Student) -> Asset:
-    """A student: the organisation's own, trained on the answers of its dataset.
-
-    One whose dataset is gone was trained on nobody knows what.
-    """
-    dataset = store.control.datasets.get(student.dataset_id)
-    terms = _terms(dataset) if dataset is not None else (UNKNOWN,)
-    parents = tuple(Parent("teacher", Asset(asset_id=name, licence=name)) for name in terms)
-    kind = "classifier" if student.kind == "classifier" else "generative"
-    return Asset(asset_id=student.student_id, licence=OWN, kind=kind, parents=parents)
+    """A student with its lineage; one whose dataset is gone was trained on nobody knows what."""
+    return rights_lineage.student_asset(student, store.control.datasets.get(student.dataset_id))
 
 
 def folder_asset(folder: Path) -> Asset:
     """A model in a folder, under the licence that its texts and card show; unknown where that is not certain."""
     return Asset(asset_id=str(folder), licence=detect(folder).licence or UNKNOWN)
-
-
-def _terms(dataset: Dataset) -> tuple[str, ...]:
-    """The terms of the answers that are in the dataset: those that a verdict permitted."""
-    permitted = (verdict.subject for verdict in dataset.verdicts if verdict.permits)
-    return tuple(dict.fromkeys(permitted)) or (UNKNOWN,)
 
 
 def licences_of(asset: Asset) -> set[str]:

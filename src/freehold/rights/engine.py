@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
 
 import msgspec
 
+from freehold.domain.counsel import Decision
 from freehold.domain.rights import (
     STRICTNESS,
     TRAINING,
@@ -27,22 +27,6 @@ from freehold.domain.rights import (
 )
 from freehold.rights.clauses import Clause, Licence, On, licences
 from freehold.rights.conditions import Answer, Case, meets
-
-
-class Decision(Protocol):
-    """A decision by counsel: see `[[counsel]]` in the configuration."""
-
-    @property
-    def terms(self) -> str: ...  # noqa: D102
-    @property
-    def purpose(self) -> str: ...  # noqa: D102
-    @property
-    def allow(self) -> bool: ...  # noqa: D102
-    @property
-    def decided_by(self) -> str: ...  # noqa: D102
-    @property
-    def until(self) -> str: ...  # noqa: D102
-
 
 OWN = "own"
 """The licence of what the organisation made itself."""
@@ -67,7 +51,9 @@ def rule(
         organisation: by whom.
         today: the day the ruling is for: decisions by counsel expire.
         table: licences and terms by id; the package's if None.
-        decisions: counsel's. One settles `needs-counsel`, and only that, for its terms and purpose until it expires.
+        decisions: counsel's, whose signatures hold and that are about this task and asset (`freehold.store.counsel`).
+            One settles `needs-counsel`, and only that, for its terms and purpose until it expires; of several, the
+            strictest.
     """
     known = licences() if table is None else table
     rules = _Rules(known, organisation, today, tuple(decisions))
@@ -191,10 +177,13 @@ class _Rules:
         )
 
     def _decision(self, licence: str, action: Action) -> Decision | None:
-        for decision in self._decisions:
-            if decision.terms == licence and decision.purpose == action and decision.until >= self._today:
-                return decision
-        return None
+        """The one that counts: where counsel said both yes and no, it is no."""
+        found = (
+            decision
+            for decision in self._decisions
+            if decision.terms == licence and decision.purpose == action and decision.until >= self._today
+        )
+        return min(found, key=lambda decision: decision.allow, default=None)
 
 
 def _counts(clause: Clause, met: Answer) -> bool:

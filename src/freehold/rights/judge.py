@@ -6,10 +6,11 @@ import datetime
 from collections.abc import Iterable
 from typing import Literal
 
+from freehold.domain.counsel import Decision
 from freehold.domain.evidence import Verdict
 from freehold.domain.rights import NO_FACTS, Asset, Finding, Organisation, Ruling
 from freehold.rights.clauses import licences
-from freehold.rights.engine import OWN, Decision, rule
+from freehold.rights.engine import OWN, rule
 
 Training = Literal["train_classifier", "distil"]
 

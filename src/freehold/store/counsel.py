@@ -57,6 +57,16 @@ def fulfilments(store: Store, task: str = "") -> tuple[Fulfilment, ...]:
     return tuple(one for one in _in_force(store, store.control.fulfilments) if one.task in ("", task))
 
 
+def ids_in_force(store: Store) -> tuple[str, ...]:
+    """Of all decisions and fulfilments that count today.
+
+    Raises:
+        StoreError: the database or the signing key cannot be read.
+    """
+    found = (*_in_force(store, store.control.decisions), *_in_force(store, store.control.fulfilments))
+    return tuple(_id(record) for record in found)
+
+
 def put_signed(store: Store, record: Record) -> Record:
     """Sign a decision or fulfilment and keep it; returns it as kept.
 
@@ -85,20 +95,20 @@ def withdraw(store: Store, record_id: str) -> Decision | Fulfilment:
             raise NotFound(
                 f"There is no decision or fulfilment {record_id}.", "`freehold rights decisions` lists them."
             )
-        check(store, record)
+        if not _genuine(store, record):
+            raise forged(record_id)
         if record.withdrawn_ns:
             return record
         return put_signed(store, msgspec.structs.replace(record, withdrawn_ns=time.time_ns()))
 
 
-def check(store: Store, record: Decision | Fulfilment) -> None:
-    """Raises: RightsError, if this installation's key did not sign exactly this."""
-    if not _genuine(store, record):
-        raise RightsError(
-            f"{type(record).__name__} {_id(record)} was not signed by this installation's key, or was changed "
-            "afterwards: it counts for nothing.",
-            "Decide again with `freehold rights decide` (or `fulfil`), and find out who wrote to the control database.",
-        )
+def forged(record_id: str) -> RightsError:
+    """What is wrong with a record whose signature does not hold."""
+    return RightsError(
+        f"Record {record_id} was not signed by this installation's key, or was changed afterwards: it counts for "
+        "nothing.",
+        "Record it anew with `freehold rights decide` (or `fulfil`), and find out who wrote to the control database.",
+    )
 
 
 def listed(store: Store, kind: Literal["decisions", "fulfilments"]) -> list[Listed]:

@@ -128,7 +128,7 @@ def test_what_rights_deny_stays_out_and_is_named(place: Path, run: Run) -> None:
     }
     code, _, err = run("episode", "export", "run-3", "--out", "none.jsonl")
     assert code == 6
-    assert "odd/model" in err and "[[counsel]]" in err
+    assert "odd/model" in err and "freehold rights decide" in err and "not legal advice" in err
     assert not (place / "none.jsonl").exists()
     assert run("episode", "export", "run-3", "--format", "otlp", "--out", "own.jsonl")[0] == 0  # a trace trains nobody
 

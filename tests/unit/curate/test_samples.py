@@ -173,7 +173,7 @@ def test_unknown_terms_block_the_task_with_a_note_that_says_what_to_do(tmp_path:
     desk.send(urgency(2, 150))
     desk.loop.until_idle()
     [task] = desk.store.control.tasks.list()
-    assert task.state == "blocked" and "somebody-else" in task.note and "[[counsel]]" in task.note
+    assert task.state == "blocked" and "somebody-else" in task.note and "not legal advice" in task.note
     assert not desk.store.control.datasets.list() and not desk.store.control.students.list()
     assert len(desk.events("rights-blocked")) == 1
     with pytest.raises(RightsError):

@@ -9,6 +9,7 @@ from freehold.curate.rows import candidate_rows, read_judgements
 from freehold.curate.samples import collect_samples
 from freehold.domain.errors import NotFound
 from freehold.rights import terms_of_upstreams
+from freehold.store.counsel import decisions
 from freehold.store.traces.read import read_traces
 
 if TYPE_CHECKING:
@@ -31,5 +32,5 @@ def rows_of_task(store: Store, settings: Settings, task_id: str, today: datetime
     frame = read_traces(store, task=task_id, kinds=("request", "audit"), since_ns=task.evidence_since_ns)
     frame = frame.sort("at_ns", "trace_id")
     terms = terms_of_upstreams(settings.upstreams)
-    samples, _, _ = collect_samples(frame, terms, settings.counsel, today, settings.organisation)
+    samples, _, _ = collect_samples(frame, terms, decisions(store, task_id), today, settings.organisation)
     return candidate_rows(samples[-settings.loop.max_samples :], frame, read_judgements(store, frame))

@@ -19,6 +19,7 @@ from freehold.curate.trajectories.words import text_of
 from freehold.domain.episodes import AgentRun, Episode, Step, Turn
 from freehold.domain.evidence import Verdict
 from freehold.domain.ids import content_id
+from freehold.rights.words import basis
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +141,7 @@ class _Builder:
                     answered_by=self._answered_by[trace_id],
                     terms=verdict.subject,
                     outcome=verdict.outcome,
-                    reason=verdict.reason,
+                    reason=f"{verdict.reason} {basis(verdict.source, verdict.date)}",
                 )
         return None
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping
 
+from freehold.domain.counsel import Decision
 from freehold.domain.evidence import Verdict
 from freehold.domain.rights import NO_FACTS, Organisation
 from freehold.rights import TrainingJudge
-from freehold.rights.judge import Decision
 
 STUDENT = "student"
 _STUDENTS = Verdict(

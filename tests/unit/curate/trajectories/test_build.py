@@ -6,10 +6,10 @@ import datetime
 
 import pytest
 from agent_runs import Harness, wander
+from counsel_fixtures import decided
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freehold.config import CounselDecision
 from freehold.curate.trajectories import Built, Rights, build_trajectories, cap_rows
 from freehold.record.episodes.digests import digest
 
@@ -119,9 +119,7 @@ def test_unknown_rights_and_students_are_refused(answered_by: str) -> None:
 
 
 def test_counsel_opens_what_needs_counsel_until_it_expires() -> None:
-    decision = CounselDecision(
-        terms="openai-api", purpose="distil", allow=True, decided_by="Counsel", until="2026-12-01"
-    )
+    decision = decided("openai-api", "distil", "2026-12-01")
     harness = Harness(answered_by="oai/gpt")
     harness.agent("main").say()
     for today, kept in ((TODAY, 1), (datetime.date(2026, 12, 2), 0)):
