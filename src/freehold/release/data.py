@@ -20,10 +20,9 @@ from freehold.release.inventory import (
     DataSection,
     Item,
     Role,
-    State,
     canonical_json,
 )
-from freehold.release.parts import Content, Part, Wanted, public, public_verdicts
+from freehold.release.parts import Content, Part, Wanted, item, public, public_verdicts, told
 from freehold.store.artifacts import row_sha256s, sha256_of
 
 _LEVEL = 10
@@ -58,8 +57,8 @@ def data_part(
     files: dict[str, Content] = {DATASET: canonical_json(record), ROW_HASHES: hashes}
     licence = wanted.licence
     items = [
-        _item(DATASET, "dataset-record", "present", licence, "application/json", "As stored; without private reasons."),
-        _item(ROW_HASHES, "row-hashes", "verified", licence, "text/plain", "Of the rows with the certified hash."),
+        item(DATASET, "dataset-record", "present", licence, "As stored; without private reasons."),
+        item(ROW_HASHES, "row-hashes", "verified", licence, "Of the rows with the certified hash."),
     ]
     rows = _rows(section, wanted, why_not)
     if section.shipped:
@@ -67,16 +66,16 @@ def data_part(
     card, pipeline = folder / Path(DATA_CARD).name, _pipeline(dataset, steps)
     if card.is_file():
         files[DATA_CARD] = public(card.read_text(encoding="utf-8")).encode()
-        items.append(_item(DATA_CARD, "data-card", "present", licence, "text/markdown"))
+        items.append(item(DATA_CARD, "data-card", "present", licence))
     if pipeline is not None:
         files[PIPELINE] = pipeline
         note = "Its hash is the one that the dataset's record names."
-        items.append(_item(PIPELINE, "pipeline", "verified", licence, "application/json", note))
+        items.append(item(PIPELINE, "pipeline", "verified", licence, note))
     else:
         note = (
             f"The settings with the hash {dataset.pipeline_sha256 or '(none was kept)'} are no longer those in force."
         )
-        items.append(Item(role="pipeline", state="declared", note=note))
+        items.append(told("pipeline", note))
     return section, Part(files, (*items, *rows))
 
 
@@ -146,13 +145,9 @@ def _section(dataset: Dataset, samples: list[Sample], wanted: Wanted, root: str,
 def _rows(section: DataSection, wanted: Wanted, why_not: str) -> list[Item]:
     roles: tuple[Role, ...] = ("dataset", "evaluation-data")
     if not section.shipped:
-        return [Item(role=role, state="declared", note=f"Only its hashes: {why_not}") for role in roles]
+        return [told(role, f"Only its hashes: {why_not}") for role in roles]
     note = "Gives the hashes of data/rows.txt and the certified one."
-    return [_item(ROWS, role, "verified", wanted.data_licence, "application/zstd", note) for role in roles]
-
-
-def _item(path: str, role: Role, state: State, licence: str, media_type: str, note: str = "") -> Item:
-    return Item(path=path, role=role, state=state, licence=licence, media_type=media_type, note=note)
+    return [item(ROWS, role, "verified", wanted.data_licence, note) for role in roles]
 
 
 def _pipeline(dataset: Dataset, steps: Sequence[CurateStep]) -> bytes | None:

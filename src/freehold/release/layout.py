@@ -112,6 +112,21 @@ def write_files(draft: Path, contents: Mapping[str, bytes | Path], roles: Mappin
     return written
 
 
+def manifest_file(draft: Path, path: str, role: Role) -> ManifestFile:
+    """What the manifest says of a file that somebody else wrote into the draft, synced now.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        with (draft / path).open("rb") as file:
+            data = file.read()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreError(f"The release's file {path} cannot be read: {error.strerror}.", "Check the disk.") from error
+    return ManifestFile(path=path, role=role, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+
 def publish(draft: Path, out: Path) -> None:
     """Move a finished draft to its place, so that it outlives a power cut.
 

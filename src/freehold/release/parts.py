@@ -11,7 +11,7 @@ import msgspec
 
 from freehold.domain.evidence import Verdict
 from freehold.domain.rights import Ruling
-from freehold.release.inventory import Item, ManifestFile
+from freehold.release.inventory import Item, ManifestFile, Role, State
 
 Content = bytes | Path
 """Of a file: its bytes, or another file to copy."""
@@ -19,6 +19,18 @@ ASSUMED_WATTS = 15.0
 """Per busy core, with memory and supply: an assumption, to be replaced by who knows better."""
 ASSUMED_DOLLARS = 0.05
 """Per core and hour: an assumption, about what a rented core costs."""
+_MEDIA_TYPES = {
+    "": "text/plain",
+    ".json": "application/json",
+    ".jsonl": "application/x-ndjson",
+    ".md": "text/markdown",
+    ".parquet": "application/vnd.apache.parquet",
+    ".pdf": "application/pdf",
+    ".safetensors": "application/vnd.safetensors",
+    ".txt": "text/plain",
+    ".zip": "application/zip",
+    ".zst": "application/zstd",
+}
 _FACT = re.compile(r"\[organisation[^\]]*\][^;)|\n]*")
 _COUNSEL = re.compile(r"\b(allowed|denied) by [^;)|\n]*?, until \S+")
 
@@ -54,6 +66,17 @@ class Part(NamedTuple):
     files: dict[str, Content]
     items: tuple[Item, ...]
     """Without hashes: `filled` adds them once the files are written."""
+
+
+def item(path: str, role: Role, state: State, licence: str, note: str = "") -> Item:
+    """An item that lies in a file; its media type follows from the file's name."""
+    media_type = _MEDIA_TYPES[Path(path).suffix]
+    return Item(path=path, role=role, state=state, licence=licence, media_type=media_type, note=note)
+
+
+def told(role: Role, note: str) -> Item:
+    """An item that is only told of."""
+    return Item(role=role, state="declared", note=note)
 
 
 def joined(*parts: Part) -> Part:

@@ -1,0 +1,167 @@
+"""The evaluation part of a release: the certificate, what its figures follow from, and each answer computed again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from freehold.domain.answers import disagreement
+from freehold.domain.errors import CertificateError
+from freehold.domain.evidence import Certificate, LossName, Sample, Student
+from freehold.domain.scoring import Scorer
+from freehold.domain.statements import finding, statement
+from freehold.release.inventory import (
+    CERTIFICATE,
+    CLASSICAL_TOLERANCE,
+    EVIDENCE,
+    EVIDENCE_OUTCOMES,
+    EVIDENCE_ROWS,
+    ITEMS,
+    TOLERANCE,
+    EvaluatedItem,
+    EvaluationSection,
+    canonical_json,
+)
+from freehold.release.parts import Content, Part, item
+from freehold.scorers import Context, compare
+from freehold.store.artifacts import row_sha256s
+from freehold.store.evidence import MANIFEST, OUTCOMES, ROWS, EvidenceRows
+from freehold.upstreams.student import Classifier
+
+_TOO_NOVEL = -1.0
+"""The signal that evidence has where the text was too novel to be answered."""
+_FILES = {MANIFEST: EVIDENCE, ROWS: EVIDENCE_ROWS, OUTCOMES: EVIDENCE_OUTCOMES}
+
+
+def certificate_of(certificates: Sequence[Certificate], student: Student) -> Certificate:
+    """The newest certificate that is about this student alone, on its own dataset.
+
+    Raises:
+        CertificateError: there is none.
+    """
+    own = [
+        certificate
+        for certificate in certificates
+        if certificate.dataset_id == student.dataset_id
+        and [(rung.name, rung.sha256, rung.routed) for rung in certificate.rungs]
+        == [(student.student_id, student.sha256, False)]
+    ]
+    if not own:
+        raise CertificateError(
+            f"Student {student.student_id} has no certificate of its own, which a release is to carry.",
+            f"Certify it: `freehold certify {student.task}`. One of a ladder is about all its models together.",
+        )
+    return max(own, key=lambda certificate: certificate.issued_ns)
+
+
+def evaluation_part(
+    certificate: Certificate,
+    rows: EvidenceRows,
+    *,
+    folder: Path,
+    samples: list[Sample],
+    classifier: Classifier,
+    student: Student,
+    licence: str,
+) -> tuple[EvaluationSection, Part]:
+    """Section and files; every certify row is answered and scored again.
+
+    Args:
+        certificate: of this student alone, found intact.
+        rows: of its evidence.
+        folder: of its evidence.
+        samples: of the dataset, in order.
+        classifier: the student in memory.
+        student: its record.
+        licence: under which the results are given.
+
+    Raises:
+        CertificateError: an answer is not the one that was certified.
+    """
+    items = _items(certificate, rows, samples, classifier)
+    files: dict[str, Content] = {CERTIFICATE: canonical_json(certificate)}
+    told = [item(CERTIFICATE, "certificate", "verified", licence, "Signature and evidence were checked.")]
+    for name, path in _FILES.items():
+        if (folder / name).is_file():
+            files[path] = folder / name
+            told.append(item(path, "evidence", "verified", licence, "Its hash is in the certificate's chain."))
+    files[ITEMS] = b"".join(canonical_json(each) + b"\n" for each in items)
+    files[TOLERANCE] = canonical_json(CLASSICAL_TOLERANCE)
+    note = "Computed again from the weights: signals and losses are those that were certified."
+    told += [
+        item(ITEMS, "evaluation-results", "verified", licence, note),
+        item(TOLERANCE, "tolerance", "present", licence),
+    ]
+    return _section(certificate, student, len(items)), Part(files, tuple(told))
+
+
+def _items(
+    certificate: Certificate, rows: EvidenceRows, samples: list[Sample], classifier: Classifier
+) -> list[EvaluatedItem]:
+    places = {sample.trace_id: place for place, sample in enumerate(samples)}
+    hashes = row_sha256s(samples)
+    scorer = msgspec.json.decode(certificate.scorer, type=Scorer) if certificate.scorer else None
+    limit = certificate.rungs[0].novelty_limit
+    items: list[EvaluatedItem] = []
+    for number, trace_id in enumerate(rows.ids):
+        place = places[trace_id]
+        answer = classifier.answer(samples[place].prompt)
+        loss = _loss(certificate.loss, scorer, answer.text, samples[place])
+        seen = answer.signal if answer.novelty <= limit else _TOO_NOVEL
+        certified = float(rows.signals[number, 0]) if rows.signals is not None else seen
+        if not _near(seen, certified) or loss != rows.losses[number, 0]:
+            raise CertificateError(
+                f"Student and certificate {certificate.certificate_id} do not fit: row {trace_id} now has the signal "
+                f"{seen} and the loss {loss}, but {certified} and {rows.losses[number, 0]} were certified.",
+                "Certify the student again on this machine, and release it then.",
+            )
+        items.append(
+            EvaluatedItem(
+                row=place,
+                sha256=hashes[place],
+                output=answer.text,
+                signal=answer.signal,
+                novelty=answer.novelty,
+                loss=loss,
+            )
+        )
+    return items
+
+
+def _near(seen: float, certified: float) -> bool:
+    return abs(seen - certified) <= CLASSICAL_TOLERANCE.signal
+
+
+def _loss(name: LossName, scorer: Scorer | None, output: str, sample: Sample) -> float:
+    if scorer is None:
+        return disagreement(output, sample.answer)
+    compared = compare(scorer, output, sample.answer, Context(prompt=sample.prompt))
+    return compared.signed if name == "signed" else compared.harm
+
+
+def _section(certificate: Certificate, student: Student, items: int) -> EvaluationSection:
+    return EvaluationSection(
+        certificate_id=certificate.certificate_id,
+        statement=statement(certificate),
+        finding=finding(certificate),
+        loss=certificate.loss,
+        risk=certificate.risk,
+        test=certificate.test,
+        epsilon=certificate.epsilon,
+        delta_spent=certificate.delta_spent,
+        thresholds=certificate.thresholds,
+        rungs=certificate.rungs,
+        certify_rows=certificate.certify_rows,
+        accepted=certificate.accepted,
+        loss_estimate=certificate.loss_estimate,
+        loss_upper=certificate.loss_upper,
+        coverage=certificate.coverage,
+        assumptions=certificate.assumptions,
+        public_key=certificate.public_key,
+        issued_ns=certificate.issued_ns,
+        items=items,
+        metrics=student.metrics,
+        tolerance=CLASSICAL_TOLERANCE,
+    )
