@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from freehold.domain.errors import ReleaseError, RequestError
-from freehold.domain.evidence import Check
 from freehold.release.inventory import (
     FORMAT,
     INVENTORY,
@@ -190,10 +189,9 @@ def read_inventory(sealed: Sealed) -> Inventory:
     return inventory
 
 
-def signature_check(sealed: Sealed, key: str) -> Check:
+def signature_sentence(sealed: Sealed, key: str) -> str:
     """What is told of the signature once `open_sealed` has found it to hold."""
-    sentence = f"Ed25519 by the key that was given, {key[:16]}…, over {MANIFEST}, SHA-256 {sealed.manifest_sha256}."
-    return Check(name="signature", passed=True, sentence=sentence)
+    return f"Ed25519 by the key that was given, {key[:16]}…, over {MANIFEST}, SHA-256 {sealed.manifest_sha256}."
 
 
 def _check_manifest(manifest: ReleaseManifest) -> None:
@@ -235,4 +233,3 @@ def _check_distinct(paths: Sequence[str]) -> None:
 
 def _more(paths: Sequence[str]) -> str:
     return f" (and {len(paths) - 1} more are)" if len(paths) > 1 else ""
-
