@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from freehold.cli.common import config_option, console, echo_json, json_option, open_store, settings_at, table
+from freehold.cli.rights_counsel import COUNSEL_COMMANDS
 from freehold.domain.rights import ACTIONS, Action, Organisation, Ruling
 from freehold.rights.words import NOTICE, basis
 
@@ -43,6 +44,10 @@ class Amount(click.ParamType[int]):
 @click.group("rights")
 def rights_command() -> None:
     """Say what licences and terms allow, which clause says so, and what would change that."""
+
+
+for _command in COUNSEL_COMMANDS:
+    rights_command.add_command(_command)
 
 
 @rights_command.command("list")

@@ -42,6 +42,9 @@ EventKind = Literal[
     "quarantined",
     "quarantine-lifted",
     "canaries-learned",
+    "counsel-decided",
+    "counsel-withdrawn",
+    "duty-fulfilled",
     "recalled",
     "recall-ended",
 ]

@@ -14,7 +14,7 @@ from freehold.domain.ids import new_id
 from freehold.domain.policy import Policy, Rung, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.promote.ladder import ladder_of
-from freehold.promote.rights import assets_in_force, objection, serving_rights
+from freehold.promote.rights import certified_rights, objection
 from freehold.store.certificates import seal_checks
 from freehold.store.recalls import check_not_recalled
 
@@ -40,14 +40,12 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
     _check_seal(store, certificate)
     _check_evidence(store, certificate, task)
     _check_recalls(store, certificate)
+    _check_rights(store, settings, certificate)
     served: dict[str, Any] = {"rungs": (), "ladder": None}
     if certificate.rungs[0].routed:
         served["ladder"] = ladder_of(store, settings, certificate, task.fingerprints)
     else:
         served["rungs"] = tuple(_rung(store, certificate, number, task) for number, _ in enumerate(certificate.rungs))
-    for asset in assets_in_force(store, settings, TaskPolicy(task=task.task_id, **served)):
-        if error := objection(serving_rights(store, settings, task, asset)):
-            raise error
     names = ", ".join(rung.name for rung in certificate.rungs)
     message = (
         f"{certificate.coverage:.0%} of requests are now answered by {names}; "
@@ -164,6 +162,12 @@ def _check_recalls(store: Store, certificate: Certificate) -> None:
     for rung in certificate.rungs:
         if rung.kind == "student":
             check_not_recalled(store, "student", rung.name)
+
+
+def _check_rights(store: Store, settings: Settings, certificate: Certificate) -> None:
+    for rights in certified_rights(store, settings, certificate.certificate_id):
+        if error := objection(rights):
+            raise error
 
 
 def _publish(

@@ -15,20 +15,17 @@ import msgspec
 from freehold import __version__
 from freehold.config import Settings
 from freehold.domain.errors import RightsError, RightsPending
-from freehold.domain.policy import LadderModel, TaskPolicy
+from freehold.domain.evidence import Certificate
 from freehold.domain.rights import Action, Asset, Organisation, Outcome, Ruling
 from freehold.domain.tasks import Task
 from freehold.rights import rule, terms_of_upstream, terms_of_upstreams, verdict_of
 from freehold.rights.duties import DutyState, duties_of
-from freehold.rights.lineage import router_asset, student_asset
+from freehold.rights.lineage import UNKNOWN, router_asset, student_asset
 from freehold.rights.words import duty_in_words, in_words, what_to_do
 from freehold.store.counsel import decisions, fulfilments, ids_in_force, today
-from freehold.upstreams.matching import ModelMap
 
 if TYPE_CHECKING:
     from freehold.store import Store
-
-STUDENT = "student/"
 
 
 class ServingRights(NamedTuple):
@@ -99,39 +96,27 @@ def objection(rights: ServingRights) -> RightsError | None:
     )
 
 
-def assets_in_force(store: Store, settings: Settings, entry: TaskPolicy) -> Iterator[Asset]:
-    """What answers a task's requests in the incumbent's place, and what chooses among it."""
-    for rung in entry.rungs:
-        yield asset_of_student(store, rung.student)
-    if entry.ladder is not None:
-        yield asset_of_router(store, entry.ladder.router, entry.ladder.certificate)
-        for model in entry.ladder.models:
-            yield from asset_of_model(store, settings, model)
+def assets_of(store: Store, settings: Settings, certificate: Certificate) -> Iterator[Asset]:
+    """What answers in the incumbent's place under a certificate, and what chooses among it; not rented models, of
+    which nothing is served but answers that were asked for."""
+    first = certificate.rungs[0]
+    if first.routed:
+        yield router_asset(first.signal, store.control.datasets.get(certificate.dataset_id))
+    for rung in certificate.rungs:
+        if rung.kind == "student":
+            yield asset_of_student(store, rung.name)
+            continue
+        upstream = settings.upstreams.get(rung.name.partition("/")[0])
+        if upstream is not None and upstream.owned:
+            yield Asset(asset_id=rung.name, licence=terms_of_upstream(upstream))
 
 
 def asset_of_student(store: Store, student_id: str) -> Asset:
     """A student with its lineage; one whose record is gone is made of nobody knows what."""
     student = store.control.students.get(student_id)
     if student is None:
-        return Asset(asset_id=student_id, licence="unknown")
+        return Asset(asset_id=student_id, licence=UNKNOWN)
     return student_asset(student, store.control.datasets.get(student.dataset_id))
-
-
-def asset_of_router(store: Store, router: str, certificate_id: str) -> Asset:
-    """A router with its lineage: it was fitted to the answers that its certificate rests on."""
-    certificate = store.control.certificates.get(certificate_id)
-    return router_asset(router, store.control.datasets.get(certificate.dataset_id) if certificate else None)
-
-
-def asset_of_model(store: Store, settings: Settings, model: LadderModel) -> Iterator[Asset]:
-    """The asset that a ladder's model is, if it is owned: of a rented one nothing is served but its answers."""
-    if model.name.startswith(STUDENT):
-        yield asset_of_student(store, model.name.removeprefix(STUDENT))
-        return
-    where = ModelMap({name: upstream.models for name, upstream in settings.upstreams.items()}).find(model.name)
-    upstream = settings.upstreams.get(where) if where else None
-    if where and upstream is not None and upstream.owned:
-        yield Asset(asset_id=f"{where}/{model.name}", licence=terms_of_upstream(upstream))
 
 
 def rights_in_force(store: Store, settings: Settings) -> list[ServingRights]:
@@ -142,10 +127,22 @@ def rights_in_force(store: Store, settings: Settings) -> list[ServingRights]:
     """
     found: list[ServingRights] = []
     for entry in store.control.current_policy().tasks.values():
-        task = store.control.tasks.get(entry.task)
-        if task is not None:
-            found += [serving_rights(store, settings, task, asset) for asset in assets_in_force(store, settings, entry)]
+        name = entry.ladder.certificate if entry.ladder else entry.rungs[0].certificate if entry.rungs else ""
+        found += certified_rights(store, settings, name)
     return found
+
+
+def certified_rights(store: Store, settings: Settings, certificate_id: str) -> list[ServingRights]:
+    """What rights say today of serving what a certificate is for; nothing, if it or its task is gone.
+
+    Raises:
+        StoreError: the control store cannot be read.
+    """
+    certificate = store.control.certificates.get(certificate_id)
+    task = store.control.tasks.get(certificate.task) if certificate else None
+    if certificate is None or task is None:
+        return []
+    return [serving_rights(store, settings, task, asset) for asset in assets_of(store, settings, certificate)]
 
 
 def rights_mark(store: Store, settings: Settings) -> str:
