@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "quarantine": ("freehold.cli.quarantine", "Put keys or traces aside: no new dataset takes them."),
     "journal": ("freehold.cli.journal", "Look into the journals, mend what was damaged, make a key."),
     "rights": ("freehold.cli.rights", "Say what licences and terms allow, and which clause says so."),
+    "release": ("freehold.cli.release", "Write a student to a folder that others can check and rebuild."),
     "doctor": ("freehold.cli.doctor", "Check configuration, store, upstreams and students."),
     "demo": ("freehold.cli.demo", "Play a support desk's traffic through the real thing."),
 }
