@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -50,7 +50,7 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
               help="Text of a licence that the package has none of; may be given several times.")  # fmt: skip
 @click.option("--with-data", is_flag=True, help="Put the rows in it, if rights and privacy allow; else only hashes.")
 @click.option("--data-reviewed-by", "reviewed_by", default="", metavar="NAME",
-              help="Who looked at the rows and says that they may be given to others; the name is in the release.")  # fmt: skip
+              help="Who looked at the rows and lets them be given to others; the release names them.")  # fmt: skip
 @click.option("--report", type=_file, help="A technical report: .md, .pdf or .txt.")
 @click.option("--paper", type=_file, help="A research paper.")
 @click.option("--watts", type=click.FloatRange(min=0), help="Assumed of a busy core, for the energy [default: 15].")
@@ -63,50 +63,19 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 @config_option
 @json_option
 def build_command(
-    student: str,
-    out: Path,
-    texts: tuple[tuple[str, Path], ...],
-    watts: float | None,
-    dollars: float | None,
-    sign: Path | None,
-    model_signing: Path | None,
-    config: str | None,
-    as_json: bool,
-    name: str,
-    description: str,
-    supplier: str,
-    licence: str,
-    data_licence: str,
-    with_data: bool,
-    reviewed_by: str,
-    report: Path | None,
-    paper: Path | None,
+    config: str | None, as_json: bool, sign: Path | None, model_signing: Path | None, **wishes: Any
 ) -> None:
     """Write STUDENT (its id, or its task) to the folder --out, with all that others need to check it.
 
     Ends with code 6 where licence or terms forbid it, or a duty is not met.
     """
     from freehold.release.build import build_release
-    from freehold.release.parts import ASSUMED_DOLLARS, ASSUMED_WATTS, Wanted
+    from freehold.release.parts import Wanted
     from freehold.release.sign import key_at
 
     _, settings = settings_at(config)
-    wanted = Wanted(
-        student=student,
-        out=out,
-        name=name,
-        description=description,
-        supplier=supplier,
-        licence=licence,
-        data_licence=data_licence,
-        with_data=with_data,
-        reviewed_by=reviewed_by,
-        texts={which.lower(): path for which, path in texts},
-        report=report,
-        paper=paper,
-        watts=ASSUMED_WATTS if watts is None else watts,
-        dollars=ASSUMED_DOLLARS if dollars is None else dollars,
-    )
+    texts = {which.lower(): path for which, path in wishes.pop("texts")}
+    wanted = Wanted(texts=texts, **{name: wish for name, wish in wishes.items() if wish is not None})
     key = key_at(sign) if sign is not None else None
     built = build_release(open_store(settings), settings, wanted, time.time_ns(), key=key, model_signing=model_signing)
     if as_json:
@@ -114,7 +83,7 @@ def build_command(
         echo_json({"release": built.record, "shipped": data.shipped, "why_not_shipped": data.why_not_shipped,
                    "public_key": built.inventory.public_key, "bytes": built.bytes})  # fmt: skip
     else:
-        _say(built, out)
+        _say(built, wanted.out)
 
 
 def _say(built: Built, out: Path) -> None:

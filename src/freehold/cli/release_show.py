@@ -24,10 +24,10 @@ _UNSEEN = "As the folder says of itself: nothing was verified now (`freehold rel
 def show_command(folder: Path, as_json: bool) -> None:
     """Show what is declared, present and verified in the release DIR, and what openness still lacks."""
     from freehold.release.layout import read_inventory
-    from freehold.release.standards import mof_class, osaid
+    from freehold.release.standards import mof_class, osaid_report
 
     inventory, manifest = read_inventory(folder)
-    openness, definition = mof_class(inventory), osaid(inventory)
+    openness, definition = mof_class(inventory), osaid_report(inventory)
     if as_json:
         echo_json({"inventory": inventory, "files": manifest.files, "mof": openness, "osaid": definition})
         return

@@ -172,7 +172,7 @@ def _texts(student: Student, dataset: Dataset, wanted: Wanted) -> dict[str, byte
             found[licence] = text
     if wanted.licence:
         _refuse_other_licence(student, dataset, wanted.licence)
-        text = _text(wanted.licence.lower(), wanted.licence_text)
+        text = _text(wanted.licence.lower(), wanted.texts.get(wanted.licence.lower()))
         if text is None:
             raise RequestError(
                 f"The package has no text of the licence {wanted.licence}.",

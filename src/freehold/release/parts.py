@@ -45,14 +45,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     supplier: str = ""
     licence: str = ""
     """SPDX id; empty: none."""
-    licence_text: Path | None = None
-    """Of that licence, where the package has none."""
     data_licence: str = ""
     with_data: bool = False
     reviewed_by: str = ""
     """Who looked at the rows and says that they may be given to others."""
     texts: Mapping[str, Path] = {}
-    """Licence in the lineage → its text, where the package has none."""
+    """Licence in lower case → its text, where the package has none."""
     report: Path | None = None
     """A technical report."""
     paper: Path | None = None
