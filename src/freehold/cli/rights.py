@@ -13,6 +13,7 @@ import msgspec
 
 from freehold.cli.common import config_option, console, echo_json, json_option, open_store, settings_at, table
 from freehold.cli.rights_counsel import COUNSEL_COMMANDS
+from freehold.cli.rights_duties import DUTY_COMMANDS
 from freehold.domain.rights import ACTIONS, Action, Organisation, Ruling
 from freehold.rights.words import NOTICE, basis
 
@@ -46,7 +47,7 @@ def rights_command() -> None:
     """Say what licences and terms allow, which clause says so, and what would change that."""
 
 
-for _command in COUNSEL_COMMANDS:
+for _command in (*COUNSEL_COMMANDS, *DUTY_COMMANDS):
     rights_command.add_command(_command)
 
 

@@ -55,9 +55,23 @@ def tasks_command(task: str | None, config: str | None, as_json: bool) -> None:
             _percent(item.epsilon, 2),
         )
     console().print(made)
+    _show_blocked(store, tasks)
+
+
+def _show_blocked(store: Store, tasks: list[Task]) -> None:
+    """Why rights keep tasks back: before training, or (also of a task that is owned) before a promotion."""
+    from freehold.loop.steps import waiting_jobs
+
+    waiting = {job.task: job.error for job in waiting_jobs(store)}
+    for task in tasks:
+        reason = waiting.get(task.task_id) or (task.note if task.state == "blocked" else "")
+        if reason:
+            click.secho(f"{task.name} {'waits' if task.task_id in waiting else 'is blocked'}: {reason}", fg="yellow")
 
 
 def _show_one(store: Store, task: Task, as_json: bool) -> None:
+    from freehold.loop.steps import waiting_jobs
+
     certificate = _certificate(store, task)
     monitor = store.control.monitors.get(certificate.certificate_id) if certificate else None
     if as_json:
@@ -78,6 +92,7 @@ def _show_one(store: Store, task: Task, as_json: bool) -> None:
     if monitor is not None:
         interval = f"{monitor.lower:.2%} to {monitor.upper:.2%} from {monitor.audits} audits"
         rows.append(("loss while serving", interval))
+    rows += [("waits for", job.error) for job in waiting_jobs(store, task.task_id) if job.error != task.note]
     for name, value in [*rows, ("now", task.note)]:
         made.add_row(name, value)
     console().print(made)
