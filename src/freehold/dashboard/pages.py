@@ -59,9 +59,12 @@ class Asked(NamedTuple):
 def overview(store: Store, asked: Asked) -> str:
     """`/`: how much is owned, what it saves, what stands in the way."""
     from freehold.dashboard.charts import share_chart
+    from freehold.dashboard.ownership import checked
     from freehold.dashboard.queries import owned_over_time
     from freehold.dashboard.standing import standings
+    from freehold.domain.ownership import ASKED
     from freehold.ledger import ledger
+    from freehold.rights.words import NOTICE
 
     started = time.perf_counter()
     since = asked.since_ns
@@ -75,6 +78,9 @@ def overview(store: Store, asked: Asked) -> str:
         chart=chart,
         standings=rows,
         tasks_owned=sum(row.task.state == "owned" for row in rows),
+        ownership=checked(store, asked.settings),
+        ASKED=ASKED,
+        NOTICE=NOTICE,
         events=store.control.events(6),
         names=_names(store),
         window=asked.window,
@@ -91,12 +97,14 @@ def task(store: Store, asked: Asked) -> str:
         NotFound: there is no such task.
     """
     from freehold.dashboard.charts import share_chart
+    from freehold.dashboard.ownership import checked, of_task
     from freehold.dashboard.queries import Wanted, list_traces, owned_over_time
     from freehold.dashboard.standing import audits, certificates, standing
     from freehold.ledger import ledger
     from freehold.loop.ladder_view import ladder_view
     from freehold.monitor import spending
     from freehold.monitor.spending import NOTHING
+    from freehold.rights.words import NOTICE
 
     task_id = asked.path["task_id"]
     found = store.control.tasks.get(task_id)
@@ -116,6 +124,8 @@ def task(store: Store, asked: Asked) -> str:
         certificates=certificates(store.control, task_id),
         students=store.control.students.list(task_id, 20, newest_first=True),
         policy=policy,
+        owned=of_task(checked(store, asked.settings), task_id),
+        NOTICE=NOTICE,
         ladder=ladder_view(store, policy),
         chart=share_chart(owned_over_time(store, asked.since_ns, task_id)),
         events=store.control.events(20, task_id),

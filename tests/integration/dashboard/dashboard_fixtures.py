@@ -10,12 +10,23 @@ from random import Random
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from freehold.config import GatewaySettings, Price, Settings, UpstreamSettings
 from freehold.demo.grammar import chat_request, traffic
 from freehold.demo.incumbent import incumbent_answers
+from freehold.domain.drills import Drill, DrillLine, DrillReport, Outcome
 from freehold.domain.events import Event, EventKind, Monitor
-from freehold.domain.evidence import Certificate, CertifiedRung, Student, Verdict, WalkStep, signed_bytes
+from freehold.domain.evidence import (
+    Certificate,
+    CertifiedRung,
+    Dataset,
+    Sample,
+    Student,
+    Verdict,
+    WalkStep,
+    signed_bytes,
+)
 from freehold.domain.fingerprint import task_id_of_name
 from freehold.domain.ids import content_id, new_id
 from freehold.domain.policy import Policy, Rung, TaskPolicy
@@ -23,6 +34,7 @@ from freehold.domain.tasks import AnswerForm, Field, Task
 from freehold.domain.traces import Feedback, Trace
 from freehold.record.sealer import Sealer
 from freehold.store import Store
+from freehold.store.artifacts import write_dataset, write_student
 
 SCRIPT = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
 PRICE = Price(input=3.0, output=15.0)
@@ -61,6 +73,7 @@ def fill(folder: Path, total: int = 1200, seed: int = 7) -> Desk:
         _put_monitors(store, tasks, certificates)
         _put_policy(store, tasks, certificates)
         _put_events(store, tasks)
+        _put_drill(store, tasks)
         Sealer(store, settings.upstreams).seal_once()
     return Desk(settings, tasks, *special)
 
@@ -254,14 +267,48 @@ def _rung_of(student: Student) -> CertifiedRung:
     )
 
 
+def _build(store: Store, task_id: str, name: str) -> str:
+    """A dataset, and its id."""
+    rows = [
+        Sample(
+            trace_id=content_id("tr", f"{name} {at}".encode()),
+            at_ns=at,
+            prompt=f"What is {at}?",
+            answer=f"intent_{at % 24}",
+            part="fit",
+            terms="own",
+            input_tokens=5,
+            output_tokens=2,
+            uniform=True,
+        )
+        for at in range(60)
+    ]
+    dataset = Dataset(
+        dataset_id=content_id("ds", name.encode()),
+        task=task_id,
+        path=f"datasets/{name}",
+        sha256=write_dataset(store.datasets_root / name, rows),
+        rows=len(rows),
+        parts={"fit": len(rows)},
+        left_out={},
+        verdicts=(Verdict(action="train_classifier", outcome="allow", subject="own", reason="Your own outputs."),),
+        form=AnswerForm(kind="label"),
+        since_ns=0,
+        until_ns=60,
+        created_ns=time.time_ns() - 6 * HOUR,
+    )
+    store.control.datasets.put(dataset)
+    return dataset.dataset_id
+
+
 def _certify(store: Store, task_id: str, name: str) -> str:
     student = Student(
         student_id=content_id("st", name.encode()),
         task=task_id,
-        dataset_id=content_id("ds", name.encode()),
+        dataset_id=_build(store, task_id, name),
         kind="classifier",
         path=f"students/{name}",
-        sha256="ab" * 32,
+        sha256=write_student(store.students_root / name, {"kind": "classifier"}, {"w": np.zeros((4, 24), np.float32)}),
         verdicts=(Verdict(action="train", outcome="allow", subject="own", reason="Your own outputs."),),
         metrics={"tune_accuracy": 0.964, "features": 20_480},
         created_ns=time.time_ns() - 5 * HOUR,
@@ -325,10 +372,12 @@ def _put_monitors(store: Store, tasks: dict[str, str], certificates: dict[str, s
 
 
 def _put_policy(store: Store, tasks: dict[str, str], certificates: dict[str, str]) -> None:
+    student = store.control.students.get(content_id("st", b"triage"))
+    assert student is not None
     rung = Rung(
-        student=content_id("st", b"triage"),
-        path="students/triage",
-        sha256="ab" * 32,
+        student=student.student_id,
+        path=student.path,
+        sha256=student.sha256,
         threshold=0.82,
         novelty_limit=0.44,
         certificate=certificates["triage"],
@@ -339,6 +388,37 @@ def _put_policy(store: Store, tasks: dict[str, str], certificates: dict[str, str
         tasks["urgency"]: TaskPolicy(task=tasks["urgency"]),
     }
     store.control.publish_policy(Policy(reason="triage promoted", tasks=entries), 0)
+
+
+def _put_drill(store: Store, tasks: dict[str, str]) -> None:
+    """Of an hour ago: one task held, one did not."""
+    outcomes: dict[str, dict[Outcome, int]] = {
+        "triage": {"certified": 61, "uncertified": 9},
+        "urgency": {"uncertified": 20, "failed": 4},
+    }
+    report = DrillReport(
+        seconds=600,
+        requests=94,
+        outcomes={"certified": 61, "uncertified": 29, "failed": 4},
+        tasks=tuple(
+            DrillLine(key=tasks[name], name=name, requests=sum(one.values()), outcomes=one)
+            for name, one in outcomes.items()
+        ),
+    )
+    now = time.time_ns()
+    drill = Drill(
+        drill_id="dr_00000001",
+        without=("rented",),
+        upstreams=("rented",),
+        state="ended",
+        since_ns=now - HOUR - 600 * 10**9,
+        until_ns=now - HOUR,
+        wanted_seconds=600,
+        report=report,
+        created_ns=now - HOUR - 600 * 10**9,
+        updated_ns=now - HOUR,
+    )
+    store.control.drills.put(drill)
 
 
 def _put_events(store: Store, tasks: dict[str, str]) -> None:

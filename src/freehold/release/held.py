@@ -1,0 +1,45 @@
+"""Whether a model's files are here, to the byte: every one is read and hashed now, none is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from freehold.store.artifacts import MANIFEST, TENSORS, sha256_of
+
+
+class Held(NamedTuple):
+    """What was found of a student's or router's folder."""
+
+    whole: bool
+    sentence: str
+    """What was hashed, or what is missing."""
+
+
+class _Manifest(msgspec.Struct):
+    files: dict[str, str]
+
+
+def held(folder: Path, manifest_sha256: str) -> Held:
+    """Whether all files that the manifest of this hash names are in `folder`, as it names them."""
+    try:
+        body = (folder / MANIFEST).read_bytes()
+        if sha256_of(body) != manifest_sha256:
+            return Held(False, f"{folder / MANIFEST} is not the one that was certified: its hash differs.")
+        files = msgspec.json.decode(body, type=_Manifest).files
+        if TENSORS not in files:
+            return Held(False, f"{folder / MANIFEST} names no weights.")
+        size = 0
+        for name, digest in files.items():
+            with (folder / Path(name).name).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                    return Held(False, f"{folder / name} is not the one that was certified: its hash differs.")
+                size += file.tell()
+    except OSError as error:
+        return Held(False, f"{error.filename or folder} cannot be read: {error.strerror}.")
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        return Held(False, f"{folder / MANIFEST} cannot be understood: {error}.")
+    return Held(True, f"{folder}: {len(files) + 1} files, {size + len(body):,} bytes, SHA-256 as certified.")
