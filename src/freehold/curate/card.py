@@ -32,6 +32,7 @@ def card_of(dataset: Dataset, samples: Sequence[Sample], task: Task, steps: Sequ
         _counts("Answered by", "who", Counter(sample.answered_by or "?" for sample in samples).most_common()),
         _counts("Came here", "how", Counter(_way(sample) for sample in samples).most_common()),
         _rights(dataset, samples),
+        _denied(dataset),
         _counts("Languages", "language", _languages(samples)),
         _lengths(samples),
         _rebuild(dataset, task, steps),
@@ -92,6 +93,19 @@ def _rights(dataset: Dataset, samples: Sequence[Sample]) -> str:
     ]
     header = "| terms | rows | training a classifier | why | duties | source and date |\n|---|---:|---|---|---|---|\n"
     return "## Rights\n\n" + header + "\n".join(lines) + f"\n\n{NOTICE}\n"
+
+
+def _denied(dataset: Dataset) -> str:
+    """What rights cost in rows."""
+    if not dataset.denied:
+        return ""
+    lines = [
+        f"| {_cell(item.terms)} | {item.rows} | {item.share:.1%} | {item.outcome} | {_cell(item.clause) or 'unknown'} "
+        f"| {_cell(item.reason)} | {item.judged}; text of {item.read} |"
+        for item in dataset.denied
+    ]
+    header = "| terms | rows | share of answers | verdict | clause | why | on |\n|---|---:|---:|---|---|---|---|\n"
+    return "## Left out by rights\n\n" + header + "\n".join(lines) + "\n\nNot legal advice.\n"
 
 
 def _languages(samples: Sequence[Sample]) -> list[tuple[str, int]]:

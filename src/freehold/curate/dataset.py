@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import io
 import shutil
@@ -12,24 +13,23 @@ import polars as pl
 
 from freehold.config import Settings
 from freehold.config.curate_settings import BestAnswer, CurateStep
+from freehold.curate.answers import AnswerRights, answer_rights
 from freehold.curate.card import CARD, card_of
 from freehold.curate.diff import LEFT_OUT
 from freehold.curate.forms import recognise_form
 from freehold.curate.others import other_answers
 from freehold.curate.pii.pseudonyms import PSEUDONYMS
-from freehold.curate.pipeline import Curated, pipeline_sha256, run_pipeline
+from freehold.curate.pipeline import GONE, Curated, pipeline_sha256, run_pipeline
 from freehold.curate.poisoning.aside import in_force, leave_out
 from freehold.curate.poisoning.canaries import PURPOSE, canaries
 from freehold.curate.rows import candidate_rows, read_judgements, samples_of
 from freehold.curate.samples import collect_samples
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
-from freehold.domain.evidence import Dataset, Sample, Verdict
+from freehold.domain.evidence import Dataset, DeniedTerms, Sample, Verdict
 from freehold.domain.tasks import AnswerForm, Task
-from freehold.rights import terms_of_upstreams
 from freehold.rights.words import in_words, what_to_do
 from freehold.runners import Batches, LocalBatches
 from freehold.store.artifacts import dataset_sha256, write_dataset
-from freehold.store.counsel import decisions
 from freehold.store.traces.read import read_traces
 
 if TYPE_CHECKING:
@@ -49,21 +49,22 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
         raise NotFound(f"There is no task {task_id}.", "`freehold tasks` lists them.")
     frame = read_traces(store, task=task.task_id, kinds=("request", "audit"), since_ns=task.evidence_since_ns)
     frame = frame.sort("at_ns", "trace_id")
-    terms = terms_of_upstreams(settings.upstreams)
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
-    counsel = decisions(store, task.task_id)
-    samples, left_out, verdicts = collect_samples(frame, terms, counsel, today, settings.organisation)
+    rights = answer_rights(store, settings, task.task_id, today)
+    samples, left_out = collect_samples(frame, rights)
+    denied = rights.denied(len(samples), today)
     samples = samples[-settings.loop.max_samples :]
     steps = settings.curate_steps(task.name, task.task_id)
     if any(isinstance(step, BestAnswer) for step in steps):
         shadows = read_traces(store, task=task.task_id, kinds=("shadow",), since_ns=task.evidence_since_ns)
         frame = pl.concat([frame, shadows]).sort("at_ns", "trace_id")
-        samples += other_answers(frame, samples, terms, counsel, today, settings.organisation)
+        samples += other_answers(frame, samples, rights)
     rows = candidate_rows(samples, frame, read_judgements(store, frame))
     rows, aside = leave_out(rows, in_force(store, task.task_id))
     left_out.update(aside)
     curated = run_pipeline(rows, steps, batches_of(settings), lambda: store.keys.derive(PSEUDONYMS))
-    return _stored(store, settings, task, curated, left_out, verdicts, steps, now_ns)
+    curated = dataclasses.replace(curated, left_out=pl.concat([_not_permitted(rights), curated.left_out]))
+    return _stored(store, settings, task, curated, left_out, rights.verdicts, denied, steps, now_ns)
 
 
 def batches_of(settings: Settings) -> Batches:
@@ -87,6 +88,7 @@ def _stored(
     curated: Curated,
     left_out: Counter[str],
     verdicts: list[Verdict],
+    denied: tuple[DeniedTerms, ...],
     steps: tuple[CurateStep, ...],
     now_ns: int,
 ) -> Dataset:
@@ -110,6 +112,7 @@ def _stored(
         parts=dict(Counter[str](sample.part for sample in samples)),
         left_out=dict(left_out),
         verdicts=tuple(verdicts),
+        denied=denied,
         form=form,
         since_ns=samples[0].at_ns,
         until_ns=samples[-1].at_ns,
@@ -124,6 +127,12 @@ def _stored(
     write_dataset(store.datasets_root / sha256[:32], samples, beside)
     store.control.datasets.put(dataset)
     return dataset
+
+
+def _not_permitted(rights: AnswerRights) -> pl.DataFrame:
+    """Rows that were left out before they had a part, as `freehold.curate.pipeline.Curated.left_out` lists others."""
+    rows = [(found.trace_id, "", found.step, found.reason) for found in rights.left_out]
+    return pl.DataFrame(rows, schema=dict.fromkeys(GONE, pl.String), orient="row")
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

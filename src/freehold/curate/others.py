@@ -5,18 +5,15 @@ They are never samples of their own: their answers may take the place of the inc
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from freehold.curate.answers import AnswerRights
 from freehold.curate.samples import fold, prompt_of
 from freehold.curate.steps.best_answer import OTHER
-from freehold.domain.counsel import Decision
 from freehold.domain.evidence import Sample
-from freehold.domain.rights import NO_FACTS, Organisation
-from freehold.rights import TrainingJudge
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,30 +22,22 @@ if TYPE_CHECKING:
 def other_answers(
     traces: pl.DataFrame,
     samples: Sequence[Sample],
-    terms_of: Mapping[str, str],
-    counsel: tuple[Decision, ...],
-    today: datetime.date,
-    organisation: Organisation = NO_FACTS,
+    rights: AnswerRights,
 ) -> list[Sample]:
     """Answers to the prompts of `samples` that none of these is, of models whose terms permit learning from them.
 
     Args:
         traces: of the task: requests, audits and shadows.
         samples: what was collected: see `freehold.curate.samples.collect_samples`.
-        terms_of: upstream name → terms its answers come under.
-        counsel: counsel's decisions in force.
-        today: the date verdicts are given for.
-        organisation: the facts that terms ask about.
+        rights: says which answers may be learned from.
     """
     known = {sample.trace_id for sample in samples}
     of_prompt = {fold(sample.prompt): sample for sample in reversed(samples)}
-    judge = TrainingJudge("train_classifier", counsel, today, organisation)
     found: list[Sample] = []
     for row in traces.iter_rows(named=True):
-        if row["trace_id"] in known or not _is_answer(row):
+        if row["trace_id"] in known or not _is_answer(row) or rights.recalled(row):
             continue
-        terms = terms_of.get(row["answered_by"].split("/", 1)[0], "unknown")
-        verdict = judge.verdict(terms)
+        terms, verdict = rights.verdict(row)
         prompt = prompt_of(row["request"], row["api"]) if verdict.permits else None
         same = of_prompt.get(fold(prompt)) if prompt is not None else None
         if same is None or same.part == "certify":

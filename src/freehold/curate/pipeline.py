@@ -27,7 +27,7 @@ ALWAYS = ("row", "at_ns", "part")
 _SETTABLE = frozenset(
     ("prompt", "answer", "answered_by", "terms", "verdict", "origin", "part", "label", "edit", "score")
 )
-_GONE = ("row", "part", "step", "reason")
+GONE = ("row", "part", "step", "reason")
 _canonical = msgspec.json.Encoder(order="sorted")
 
 
@@ -76,7 +76,7 @@ def run_pipeline(
         rows, gone, count = _run_step(before, make_step(settings, secret), settings, batches)
         left_out.append(gone)
         counts.append(count)
-    nothing = pl.DataFrame(schema=dict.fromkeys(_GONE, pl.String))
+    nothing = pl.DataFrame(schema=dict.fromkeys(GONE, pl.String))
     return Curated(rows, pl.concat([nothing, *left_out]), tuple(counts))
 
 
@@ -126,7 +126,7 @@ def _run_step(
         reasons={str(reason): int(number) for reason, number in reasons.iter_rows()},
         changed=int((differs & keep).sum()),
     )
-    return result.filter(keep), gone.select(*_GONE), count
+    return result.filter(keep), gone.select(*GONE), count
 
 
 def _set(step: AnyStep, rows: pl.DataFrame, columns: Mapping[str, pl.Series], free: pl.Series) -> pl.DataFrame:

@@ -9,19 +9,16 @@ id. Such rows are scarce and all certify; the rest is for fitting. Equal prompts
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from freehold.curate.answers import AnswerRights
 from freehold.domain.chat import student_can_answer, student_input
-from freehold.domain.counsel import Decision
 from freehold.domain.errors import RequestError
-from freehold.domain.evidence import Origin, Part, Sample, Verdict
-from freehold.domain.rights import NO_FACTS, Organisation
+from freehold.domain.evidence import Origin, Part, Sample
 from freehold.domain.traces import Api
-from freehold.rights import TrainingJudge
 from freehold.upstreams.translate import chat_request
 
 if TYPE_CHECKING:
@@ -38,37 +35,24 @@ UNSELECTED = frozenset(("no-rung", "policy-stale", "student-missing", "ladder-un
 """The incumbent answered, and would have whatever the request was."""
 
 
-def collect_samples(
-    frame: pl.DataFrame,
-    terms_of: Mapping[str, str],
-    counsel: tuple[Decision, ...],
-    today: datetime.date,
-    organisation: Organisation = NO_FACTS,
-) -> tuple[list[Sample], Counter[str], list[Verdict]]:
-    """Samples of one task, the rows left out by reason, and the verdicts that were given.
+def collect_samples(frame: pl.DataFrame, rights: AnswerRights) -> tuple[list[Sample], Counter[str]]:
+    """Samples of one task, and the rows left out by reason.
 
     Args:
         frame: traces of the task (kinds request and audit), oldest first.
-        terms_of: upstream name → terms its answers come under.
-        counsel: counsel's decisions in force.
-        today: the date verdicts are given for.
-        organisation: the facts that terms ask about.
+        rights: says which answers may be learned from.
     """
     left_out: Counter[str] = Counter()
-    judge = TrainingJudge("train_classifier", counsel, today, organisation)
     model = incumbent_model(frame)
     samples: list[Sample] = []
     parts = _Parts()
     for row in frame.iter_rows(named=True):
         reason, uniform = _usable(row, model)
+        reason = reason or rights.why_not(row)
         if reason:
             left_out[reason] += 1
             continue
-        terms = terms_of.get(row["answered_by"].split("/", 1)[0], "unknown")
-        verdict = judge.verdict(terms)
-        if not verdict.permits:
-            left_out[f"rights: {verdict.outcome} ({terms})"] += 1
-            continue
+        terms, verdict = rights.verdict(row)
         prompt = prompt_of(row["request"], row["api"])
         if prompt is None:
             left_out["not plain text"] += 1
@@ -95,7 +79,7 @@ def collect_samples(
                 verdict=verdict.outcome,
             )
         )
-    return samples, left_out, list(judge.given.values())
+    return samples, left_out
 
 
 def _origin(row: Mapping[str, Any]) -> Origin:

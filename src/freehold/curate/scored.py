@@ -32,6 +32,7 @@ from freehold.scorers.validity import has_form
 from freehold.signals.outcomes import Hints, Outcomes, hints_of
 from freehold.store.artifacts import dataset_sha256, write_dataset
 from freehold.store.counsel import decisions
+from freehold.store.recalls import Recalls
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -82,7 +83,7 @@ def build_scored(
     if task is None:
         raise NotFound(f"There is no task {task_id}.", "`freehold tasks` lists them.")
     ours = settings.candidates
-    rows, left_out = collect_shadows(store, task, settings.loop.max_samples, logprobs=ours.logprobs)
+    rows, left_out = collect_shadows(store, task, settings.loop.max_samples, Recalls(store), logprobs=ours.logprobs)
     own = None if student is None else student_candidate(store, student)
     shares = PARTS if own is None else PARTS_WITH_STUDENT
     rows = rows if own is None else _for_student(rows, own, left_out)

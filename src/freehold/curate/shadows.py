@@ -11,7 +11,7 @@ a time with a higher rate has more rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import polars as pl
@@ -22,6 +22,7 @@ from freehold.domain.chat import ChatRequest, model_can_answer, student_can_answ
 from freehold.domain.errors import RequestError
 from freehold.domain.evidence import Part
 from freehold.domain.traces import Api
+from freehold.store.recalls import Recalls
 from freehold.store.traces.read import read_traces
 from freehold.upstreams.translate import chat_request
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("trace_id", "of", "at_ns", "kind", "api", "cached", "model", "answered_by", "reason", "status", "error",
             "truncated", "answer", "finish_reason", "request", "stream", "audit_probability", "input_tokens",
-            "output_tokens", "cost_nanousd", "price_source")  # fmt: skip
+            "output_tokens", "cost_nanousd", "price_source", "terms", "key", "subject")  # fmt: skip
 PARTS: tuple[float, float] = (0.38, 0.46)
 """Below the first, a prompt's hash puts it in fit; below the second in tune; the rest certifies. As
 `freehold.loop.ladders.split`, but the same at every attempt."""
@@ -100,10 +101,10 @@ def count_shadows(store: Store, since: Mapping[str, int]) -> dict[str, int]:
 
 
 def collect_shadows(
-    store: Store, task: Task, most: int, *, logprobs: bool = False
+    store: Store, task: Task, most: int, recalls: Recalls, *, logprobs: bool = False
 ) -> tuple[list[Shadowed], Counter[str]]:
     """The task's shadowed requests since its last rollback, oldest first and at most the newest `most`; and how many
-    were left out, by reason. `logprobs`: look for those in what candidates gave.
+    were left out, by reason; without what was recalled. `logprobs`: look for those in what candidates gave.
 
     Raises:
         StoreError: the traces cannot be read.
@@ -118,15 +119,16 @@ def collect_shadows(
     wanted = shadows.get_column("of").unique(maintain_order=True).to_list()[-most:]
     requests = read_traces(store, trace_ids=wanted, since_ns=task.evidence_since_ns, columns=_COLUMNS)
     audits = read_traces(store, task=task.task_id, kinds=("audit",), since_ns=task.evidence_since_ns, columns=_COLUMNS)
-    asked = _by_request(shadows)
+    asked = _by_request(row for row in shadows.iter_rows(named=True) if not recalls.why_not(row))
     audit_of = {row["of"]: row for row in audits.filter(pl.col("of").is_in(wanted)).iter_rows(named=True)}
     model = incumbent_model(requests)
     found: list[Shadowed] = []
     left_out: Counter[str] = Counter()
     for row in requests.iter_rows(named=True):
-        about = asked[row["trace_id"]]
+        about = asked.get(row["trace_id"], {})
         source = audit_of.get(row["trace_id"]) if row["reason"] == "accepted" else row
-        reason = _why_not(row, source, model, about)
+        reason = recalls.why_not(row) or (recalls.why_not(source) if source is not None else "")
+        reason = reason or (_why_not(row, source, model, about) if about else "every candidate's answer was recalled")
         request = None if reason else _parsed(row["request"], row["api"])
         prompt = student_input(request) if request is not None and model_can_answer(request) else None
         if reason or request is None or source is None or prompt is None:
@@ -140,10 +142,10 @@ _About: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
 """Candidate → its answers, in the order they came."""
 
 
-def _by_request(shadows: pl.DataFrame) -> dict[str, dict[str, list[Mapping[str, Any]]]]:
+def _by_request(shadows: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, list[Mapping[str, Any]]]]:
     """Request → what candidates answered."""
     found: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
-    for row in shadows.iter_rows(named=True):
+    for row in shadows:
         found.setdefault(row["of"], {}).setdefault(_asked_model(row), []).append(row)
     return found
 

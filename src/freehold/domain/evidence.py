@@ -86,6 +86,24 @@ class StepCount(msgspec.Struct, frozen=True, kw_only=True):
     """Rows that stayed and were changed."""
 
 
+class DeniedTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers that a dataset does without, because the terms they were got under do not permit its purpose."""
+
+    terms: str
+    outcome: Literal["allow", "deny", "duties", "needs-counsel"]
+    clause: str
+    """`licence/clause` that decides; empty where nothing is known of the terms."""
+    reason: str
+    rows: int
+    share: float
+    """Of all whole answers of the incumbent, recalled ones left aside."""
+    judged: str
+    """The day for which the verdict was given."""
+    read: str
+    """Date of the text that it rests on. Not legal advice."""
+    source: str = ""
+
+
 class Dataset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An immutable, content-hashed set of samples (Parquet beside it)."""
 
@@ -108,6 +126,8 @@ class Dataset(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Of the steps' settings, as canonical JSON."""
     parent: str = ""
     """The task's dataset before this one."""
+    denied: tuple[DeniedTerms, ...] = ()
+    """What it does without because of rights, by terms."""
 
 
 class Student(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -18,11 +18,13 @@ from rung_fixtures import LUCKY, PROOF, RAMBLE, SUM, UNLUCKY, recorded, small_an
 from test_owned import TASK
 
 from freehold.config import CandidateSettings
+from freehold.curate.answers import AnswerRights
 from freehold.curate.discover import discover
 from freehold.curate.samples import collect_samples
 from freehold.gateway import RunningGateway, serve_in_thread
 from freehold.record.derive import Deriver
 from freehold.record.sealer import Sealer
+from freehold.rights import TrainingJudge
 from freehold.store import ControlStore, Store
 from freehold.store.traces.read import read_traces
 from freehold.upstreams.recorded import RecordedAnswers, RunningServer
@@ -190,7 +192,8 @@ def test_messages_become_tasks_and_samples(tmp_path: Path) -> None:
     found = store.control.tasks.get(task)
     assert found is not None and found.name.startswith("Is it urgent?")
     frame = read_traces(store, task=task)
-    samples, left_out, _ = collect_samples(frame, {"main": "own"}, (), datetime.date(2026, 1, 1))
+    judge = TrainingJudge("train_classifier", (), datetime.date(2026, 1, 1))
+    samples, left_out = collect_samples(frame, AnswerRights({"main": "own"}, judge))
     assert not left_out and {sample.answer for sample in samples} == {"no"}
     assert {sample.prompt for sample in samples} == {f"question {number}" for number in range(25)}
     assert {(sample.input_tokens, sample.output_tokens) for sample in samples} == {(20, 1)}

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import import_examples as examples
+import polars as pl
 import pytest
 
 from freehold.config import load_settings
+from freehold.curate.answers import AnswerRights
 from freehold.curate.discover import discover
 from freehold.curate.samples import collect_samples
 from freehold.domain.access import VirtualKey
 from freehold.record.derive import Deriver
+from freehold.rights import TrainingJudge
 from freehold.store import Store
 from freehold.store.traces.read import read_traces
 
@@ -85,11 +88,15 @@ def test_what_was_imported_is_found_as_a_task_and_trains_but_never_certifies(fol
         ((task, found),) = seen.items()
         assert (found.requests, found.answers) == (60, 60)
         frame = read_traces(store, task=task, derive=Deriver(settings.upstreams))
-        samples, left_out, _ = collect_samples(frame, {"main": "own"}, (), datetime.date(2026, 11, 21))
+        judge = TrainingJudge("train_classifier", (), datetime.date(2026, 11, 21))
+        samples, left_out = collect_samples(frame, AnswerRights({"main": "own"}, judge))
         assert (len(samples), dict(left_out)) == (60, {})
         assert {sample.part for sample in samples} == {"fit", "tune"}
         assert not any(sample.uniform for sample in samples)
-        denied, why, _ = collect_samples(frame, {}, (), datetime.date(2026, 11, 21))
+        kept, _ = collect_samples(frame, AnswerRights({}, judge))
+        assert len(kept) == 60, "the terms were noted when the traces were sealed"
+        bare = frame.with_columns(terms=pl.lit("unknown"))
+        denied, why = collect_samples(bare, AnswerRights({}, judge))
         assert (denied, sum(why.values())) == ([], 60)
     finally:
         store.close()

@@ -14,10 +14,12 @@ from loop_fixtures import Desk, chat, completion, incumbent_trace, urgency
 
 from freehold.config import UpstreamSettings
 from freehold.curate import build_dataset
+from freehold.curate.answers import AnswerRights
 from freehold.curate.samples import collect_samples
 from freehold.domain.errors import EvidenceError, RightsError
 from freehold.domain.traces import Trace
 from freehold.record.derive import Deriver
+from freehold.rights import TrainingJudge
 from freehold.store.artifacts import read_dataset
 from freehold.store.traces.rows import trace_frame
 
@@ -31,7 +33,8 @@ def _frame(traces: list[Trace]) -> pl.DataFrame:
 
 
 def _collect(traces: list[Trace]) -> Any:
-    return collect_samples(_frame(traces), TERMS, (), TODAY)
+    rights = AnswerRights(TERMS, TrainingJudge("train_classifier", (), TODAY))
+    return *collect_samples(_frame(traces), rights), rights.verdicts
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from cli_fixtures import Run
 from monitor_fixtures import BEGIN, SECOND, Watched, certificate, completion
 
 from freehold.config import DrillSettings, Settings, UpstreamSettings
+from freehold.curate.answers import AnswerRights
 from freehold.curate.samples import collect_samples
 from freehold.domain.drills import Drill
 from freehold.domain.errors import Conflict, NotFound, RequestError
@@ -26,6 +27,7 @@ from freehold.loop.drills import GRACE_NS, begin_drill, find_drill, settle_drill
 from freehold.monitor import watch
 from freehold.monitor.drill_needs import needs_of
 from freehold.record.sealer import Sealer
+from freehold.rights import TrainingJudge
 from freehold.store import Store
 from freehold.store.traces.read import read_traces
 
@@ -215,7 +217,8 @@ def test_the_loop_learns_nothing_from_a_drill(tmp_path: Path) -> None:
             journal.close()
             Sealer(desk.store, {}).seal_once()
         frame = read_traces(desk.store, task="t", kinds=("request", "audit"))
-        samples, _, _ = collect_samples(frame, {"inc": "own"}, (), TODAY)
+        rights = AnswerRights({"inc": "own"}, TrainingJudge("train_classifier", (), TODAY))
+        samples, _ = collect_samples(frame, rights)
         monitor = watch(desk.store, desk.certificates["t"], BEGIN + 2000 * SECOND)
         bounds = (monitor.audits, monitor.losses, monitor.lower, monitor.upper, monitor.requests)
         said.append((bounds, len(samples), ledger(desk.store).total.owned))

@@ -5,11 +5,10 @@ from __future__ import annotations
 import datetime
 from typing import TYPE_CHECKING
 
+from freehold.curate.answers import answer_rights
 from freehold.curate.rows import candidate_rows, read_judgements
 from freehold.curate.samples import collect_samples
 from freehold.domain.errors import NotFound
-from freehold.rights import terms_of_upstreams
-from freehold.store.counsel import decisions
 from freehold.store.traces.read import read_traces
 
 if TYPE_CHECKING:
@@ -31,6 +30,5 @@ def rows_of_task(store: Store, settings: Settings, task_id: str, today: datetime
         raise NotFound(f"There is no task {task_id}.", "`freehold tasks` lists them.")
     frame = read_traces(store, task=task_id, kinds=("request", "audit"), since_ns=task.evidence_since_ns)
     frame = frame.sort("at_ns", "trace_id")
-    terms = terms_of_upstreams(settings.upstreams)
-    samples, _, _ = collect_samples(frame, terms, decisions(store, task_id), today, settings.organisation)
+    samples, _ = collect_samples(frame, answer_rights(store, settings, task_id, today))
     return candidate_rows(samples[-settings.loop.max_samples :], frame, read_judgements(store, frame))
