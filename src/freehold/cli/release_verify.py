@@ -74,10 +74,7 @@ def verify_apart(folder: Path, key: str, level: int, config: str | None) -> Repo
         FreeholdError: as that process says; or it ended without a report.
     """
     from freehold.cli.release_child import Order, Refusal
-
-    class Told(msgspec.Struct):
-        report: Report | None = None
-        error: Refusal | None = None
+    from freehold.release.verify import report as reports
 
     where = str(Path(config).absolute()) if config else None
     order = msgspec.json.encode(Order(folder=str(folder.absolute()), key=key, level=level, config=where))
@@ -86,15 +83,15 @@ def verify_apart(folder: Path, key: str, level: int, config: str | None) -> Repo
     command = [sys.executable, "-I", "-m", "freehold.cli.release_child"]
     done = subprocess.run(command, input=order, stdout=subprocess.PIPE, env=environment, check=False)
     try:
-        told = msgspec.json.decode(done.stdout, type=Told)
+        told = msgspec.json.decode(done.stdout, type=dict[str, msgspec.Raw])
     except msgspec.DecodeError as error:
         raise ReleaseError(
             f"The process that verifies ended with code {done.returncode} and no report.",
             "See what it said above; check memory, and that Freehold is installed.",
         ) from error
-    if told.report is not None:
-        return told.report
-    refusal = told.error or Refusal(code="", message="The process that verifies said nothing.", hint="", exit_code=1)
+    if "report" in told:
+        return msgspec.json.decode(told["report"], type=reports.Report)
+    refusal = msgspec.json.decode(told["error"], type=Refusal)
     failure = FreeholdError(refusal.message, refusal.hint)
     failure.code, failure.exit_code = refusal.code, refusal.exit_code
     raise failure

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from freehold import __version__
 from freehold.config import Settings
@@ -72,7 +73,8 @@ def fit_student(dataset: Dataset, samples: Sequence[Sample], seed: int) -> Fitte
     """
     rows, answers = fit_rows(dataset, samples)
     tune = [sample.prompt for sample in samples if sample.part == "tune" and sample.uniform]
-    fitted = fit_classifier([row.prompt for row in rows], answers, seed)
+    with threadpool_limits(1):  # more sum in another order, so that a machine with more cores would give other bytes
+        fitted = fit_classifier([row.prompt for row in rows], answers, seed)
     style, same_bytes = learn_style(dataset.form.kind, [row.answer for row in rows])
     fixed, per_character = _input_tokens(rows)
     manifest = Manifest(

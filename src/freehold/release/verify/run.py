@@ -15,6 +15,7 @@ from freehold.release.verify.seal import Sealed, check_files, open_sealed, read_
 from freehold.release.verify.training import replay_checks, retrain_checks
 from freehold.release.verify.tree import Tree
 from freehold.release.verify.workshop import Workshop
+from freehold.runners.machine import TRAINING_CODE, code_hashes
 
 MAX_LEVEL = 4
 _PROVEN: dict[Role, int] = {
@@ -118,9 +119,11 @@ def _report(folder: Path, key: str, asked: int, network: str, opened: Opened, le
 
 
 def _items(inventory: Inventory, reached: int) -> tuple[ItemVerdict, ...]:
+    run = inventory.training.run
+    same_code = run is not None and run.code == code_hashes(TRAINING_CODE)  # the release's own is never run
     found: list[ItemVerdict] = []
     for item in inventory.items:
-        level = _PROVEN.get(item.role)
+        level = None if item.role == "training-code" and not same_code else _PROVEN.get(item.role)
         proven = level if item.path and level is not None and level <= reached else None
         state = "verified" if proven is not None else "present" if item.path else "declared"
         found.append(ItemVerdict(role=item.role, path=item.path, declared=item.state, state=state, level=proven))

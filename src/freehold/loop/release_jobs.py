@@ -1,0 +1,139 @@
+"""What verifying a release needs done: curating, training and evaluating again, by the rooms that do these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from freehold.domain.errors import ReleaseError, StudentError
+from freehold.domain.evidence import Certificate, Check, Dataset, Evidence, Sample
+from freehold.release.inventory import CLASSICAL_TOLERANCE
+from freehold.release.verify import Answered, Recipe
+from freehold.store.artifacts import MANIFEST, TENSORS, read_dataset, sha256_of, student_files
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from freehold.config import Settings
+    from freehold.store import Store
+    from freehold.store.evidence import EvidenceRows
+
+REPLAYED_FOLD = 0
+_DO_NOT_RELY = "Do not rely on this release: ask whoever signed it."
+
+
+class ClassicalWorkshop:
+    """For classical students. Nothing of the release is run: students are arrays.
+
+    Args:
+        config: of the installation whose rows and traffic may be looked at; None: only the release's.
+    """
+
+    tolerance = CLASSICAL_TOLERANCE
+    segment = (
+        "Two segments: the second stage is fitted again from the checkpoint that the first left, and one fold of the "
+        "first from the rows."
+    )
+
+    def __init__(self, config: Path | None = None) -> None:
+        self._config = config
+        self._opened: tuple[Store, Settings] | None = None
+
+    def answers(self, files: Mapping[str, bytes], prompts: Sequence[str]) -> list[Answered]:
+        """See `Workshop`."""
+        from freehold.upstreams.student import build_classifier
+
+        classifier = build_classifier(*_student(files))
+        found = (classifier.answer(prompt) for prompt in prompts)
+        return [Answered(answer.text, answer.signal, answer.novelty) for answer in found]
+
+    def losses(self, scorer: str, outputs: Sequence[str], samples: Sequence[Sample]) -> list[float]:
+        """See `Workshop`."""
+        from freehold.evaluate.losses import loss_of, scorer_from
+
+        known = scorer_from(scorer)
+        return [loss_of(known, output, sample) for output, sample in zip(outputs, samples, strict=True)]
+
+    def figures(self, certificate: Certificate, evidence: Evidence, rows: EvidenceRows) -> list[Check]:
+        """See `Workshop`."""
+        from freehold.evaluate import figure_checks
+
+        return figure_checks(certificate, evidence, rows)
+
+    def stored(self, dataset: Dataset) -> list[Sample] | None:
+        """See `Workshop`."""
+        installation = self._installation()
+        known = installation[0].control.datasets.get(dataset.dataset_id) if installation else None
+        if installation is None or known is None or known.sha256 != dataset.sha256:
+            return None
+        return read_dataset(installation[0].data / known.path, known.sha256)
+
+    def rebuilt(self, dataset: Dataset) -> list[Sample] | None:
+        """See `Workshop`."""
+        from freehold.curate.dataset import rebuild_samples
+
+        installation = self._installation()
+        return None if installation is None else rebuild_samples(*installation, dataset)
+
+    def replayed(self, recipe: Recipe) -> list[Check]:
+        """See `Workshop`."""
+        from freehold.train import replay_fold, replay_second_stage
+
+        _, tensors = _student(recipe.files)
+        second = replay_second_stage(tensors)
+        fold = [] if second else replay_fold(tensors, recipe.dataset, recipe.samples, recipe.seed, REPLAYED_FOLD)
+        return [
+            _segment("second stage", second, "Fitted again from the checkpoint: the same weights and signals."),
+            *([] if second else [_segment(f"fold {REPLAYED_FOLD + 1}", fold,
+                                          "Fitted again from the rows: its part of the checkpoint is the same.")]),
+        ]  # fmt: skip
+
+    def retrained(self, recipe: Recipe) -> dict[str, bytes]:
+        """See `Workshop`."""
+        from freehold.train import fit_student
+
+        fitted = fit_student(recipe.dataset, recipe.samples, recipe.seed)
+        return student_files(msgspec.to_builtins(fitted.manifest), fitted.tensors)
+
+    def _installation(self) -> tuple[Store, Settings] | None:
+        if self._config is None:
+            return None
+        if self._opened is None:
+            from freehold.config import load_settings
+            from freehold.record.opening import open_store
+
+            settings = load_settings(self._config)
+            if not settings.data.is_dir():
+                raise ReleaseError(f"The installation has no data folder {settings.data}.", "Check --config.")
+            self._opened = open_store(settings), settings
+        return self._opened
+
+
+def _student(files: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, NDArray[np.generic]]]:
+    """Manifest and tensors of a student.
+
+    Raises:
+        StudentError: they are no student's, or do not fit together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        manifest = msgspec.json.decode(files[MANIFEST], type=dict[str, Any])
+        tensors = load(files[TENSORS])
+    except (KeyError, msgspec.DecodeError, SafetensorError, ValueError) as error:
+        raise StudentError(f"The release's model folder holds no student: {error}.", _DO_NOT_RELY) from error
+    if manifest.get("files") != {TENSORS: sha256_of(files[TENSORS])} or set(files) != {MANIFEST, TENSORS}:
+        raise StudentError("The student's manifest names other files than the release has.", _DO_NOT_RELY)
+    return manifest, tensors
+
+
+def _segment(name: str, other: list[str], sentence: str) -> Check:
+    if not other:
+        return Check(name=name, passed=True, sentence=sentence)
+    return Check(name=name, passed=False, sentence=f"Fitted again, {', '.join(other)} came out otherwise.",
+                 hint="The release does not tell how this student was trained: ask whoever signed it.")  # fmt: skip
