@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import textwrap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -17,7 +18,6 @@ from freehold.cli.common import (
     json_option,
     open_store,
     settings_at,
-    table,
     task_names,
 )
 from freehold.cli.rights_counsel import day_to_come, duty_words, said_by, tell
@@ -25,12 +25,19 @@ from freehold.domain.counsel import Fulfilment
 from freehold.domain.errors import RequestError
 from freehold.domain.ids import new_id
 from freehold.domain.rights import ACTIONS, Duty, DutyKind
-from freehold.rights.words import NOTICE
+from freehold.rights.words import NOTICE, basis
 
 if TYPE_CHECKING:
     from freehold.config import Settings
     from freehold.promote import ServingRights
     from freehold.store import Store
+
+_STATES = {
+    "standing": ("stands", "green"),
+    "construction": ("met", "green"),
+    "fulfilled": ("fulfilled", "green"),
+    "unmet": ("unmet", "red"),
+}
 
 
 @click.command("fulfil")
@@ -110,27 +117,27 @@ DUTY_COMMANDS: tuple[click.Command, ...] = (fulfil_command, duties_command)
 
 
 def _show_duties(found: list[ServingRights], names: dict[str, str]) -> None:
-    from rich.markup import escape
-
     from freehold.promote import objection
 
-    made = table("Duties", "task", "asset", "duty", "because of", "state", "evidence")
     for rights in found:
-        task = names.get(rights.task, rights.task)
+        click.secho(f"{names.get(rights.task, rights.task)} · {rights.asset.asset_id}", bold=True)
         for duty in rights.duties:
-            state = {"unmet": "[red]unmet[/]", "standing": "stands", "fulfilled": "[green]fulfilled[/]"}
-            clause = f"{duty.licence}/{duty.clause}, {duty.source}, {duty.date}"
-            cells = (task, rights.asset.asset_id, duty_words(duty.duty), clause)
-            made.add_row(*map(escape, cells), state.get(duty.state, duty.state), escape(duty.why))
-        if not rights.duties:
-            made.add_row(escape(task), escape(rights.asset.asset_id), "none", "", "", "")
-    console().print(made)
-    for rights in found:
-        if error := objection(rights):
-            click.secho(str(error), fg="red")
-        for duty in rights.unmet[1:]:
-            click.secho(f"And: `{duty.todo}`.", fg="red")
+            word, colour = _STATES[duty.state]
+            click.echo(f"  {click.style(word, fg=colour)}: {duty_words(duty.duty)}")
+            click.echo(_indented(f"{duty.licence}/{duty.clause}: {duty.says} {basis(duty.source, duty.date)}"))
+            click.echo(_indented(f"{duty.why[:1].upper()}{duty.why[1:]}."))
+            if duty.todo:
+                click.echo(f"    {duty.todo}")
+        if rights.refusal is not None:
+            click.secho(_indented(str(objection(rights))), fg="red")
+        elif not rights.duties:
+            click.echo("  It may serve, and nothing has to be done for it.")
     click.echo(NOTICE)
+
+
+def _indented(text: str) -> str:
+    width = min(console().width, 100)
+    return textwrap.fill(text, width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _rights_of(store: Store, settings: Settings, wanted: str | None) -> list[ServingRights]:

@@ -61,6 +61,7 @@ def overview(store: Store, asked: Asked) -> str:
     from freehold.dashboard.charts import share_chart
     from freehold.dashboard.ownership import checked
     from freehold.dashboard.queries import owned_over_time
+    from freehold.dashboard.rights import said_of
     from freehold.dashboard.standing import standings
     from freehold.domain.ownership import ASKED
     from freehold.ledger import ledger
@@ -79,6 +80,7 @@ def overview(store: Store, asked: Asked) -> str:
         standings=rows,
         tasks_owned=sum(row.task.state == "owned" for row in rows),
         ownership=checked(store, asked.settings),
+        objections=[said for said in said_of(store, asked.settings) if said.objection],
         ASKED=ASKED,
         NOTICE=NOTICE,
         events=store.control.events(6),
@@ -99,6 +101,7 @@ def task(store: Store, asked: Asked) -> str:
     from freehold.dashboard.charts import share_chart
     from freehold.dashboard.ownership import checked, of_task
     from freehold.dashboard.queries import Wanted, list_traces, owned_over_time
+    from freehold.dashboard.rights import said_of
     from freehold.dashboard.standing import audits, certificates, standing
     from freehold.ledger import ledger
     from freehold.loop.ladder_view import ladder_view
@@ -125,6 +128,7 @@ def task(store: Store, asked: Asked) -> str:
         students=store.control.students.list(task_id, 20, newest_first=True),
         policy=policy,
         owned=of_task(checked(store, asked.settings), task_id),
+        rights_said=said_of(store, asked.settings, task_id),
         NOTICE=NOTICE,
         ladder=ladder_view(store, policy),
         chart=share_chart(owned_over_time(store, asked.since_ns, task_id)),

@@ -10,6 +10,8 @@ from typing import Any, cast
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from freehold.domain.evidence import Verdict
+
 _SECOND = 1_000_000_000
 CLIP = 20_000
 """Most characters of one text on a page."""
@@ -70,9 +72,17 @@ def _environment() -> Environment:
         "clip": clip,
         "pretty": pretty,
         "plain": plain,
+        "in_words": in_words,
     }
     tools.globals |= {"REASONS": REASONS, "STATES": STATES}
     return environment
+
+
+def in_words(verdict: Verdict) -> str:
+    """See `freehold.rights.words.in_words`; imported late, since an error page needs no tables."""
+    from freehold.rights.words import in_words
+
+    return in_words(verdict)
 
 
 def dollars(nano: int) -> str:
