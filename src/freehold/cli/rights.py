@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import re
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +13,9 @@ import msgspec
 from freehold.cli.common import config_option, console, echo_json, json_option, open_store, settings_at, table
 from freehold.cli.rights_counsel import COUNSEL_COMMANDS
 from freehold.cli.rights_duties import DUTY_COMMANDS
+from freehold.cli.rights_ownership import ownership_command
+from freehold.cli.rights_recall import recall_command
+from freehold.cli.rights_texts import detect_command, diff_command
 from freehold.domain.rights import ACTIONS, Action, Organisation, Ruling
 from freehold.rights.words import NOTICE, basis
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 _COLOUR = {"allow": "green", "duties": "yellow", "needs-counsel": "yellow", "deny": "red"}
 _SCALE = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 _action_option = click.Choice(ACTIONS)
+_bases_option = click.option(
+    "--base", "bases", multiple=True, metavar="NAME=LICENCE", help="The licence of a model that a folder's is made of."
+)
 
 
 class Amount(click.ParamType[int]):
@@ -47,7 +52,7 @@ def rights_command() -> None:
     """Say what licences and terms allow, which clause says so, and what would change that."""
 
 
-for _command in (*COUNSEL_COMMANDS, *DUTY_COMMANDS):
+for _command in (*COUNSEL_COMMANDS, *DUTY_COMMANDS, ownership_command, recall_command, detect_command, diff_command):
     rights_command.add_command(_command)
 
 
@@ -72,14 +77,15 @@ def list_command(as_json: bool) -> None:
 @rights_command.command("check")
 @click.argument("asset")
 @click.option("--action", type=_action_option, required=True, help="What is to be done.")
+@_bases_option
 @config_option
 @json_option
-def check_command(asset: str, action: Action, config: str | None, as_json: bool) -> None:
+def check_command(asset: str, action: Action, bases: tuple[str, ...], config: str | None, as_json: bool) -> None:
     """Say whether ACTION with ASSET is allowed: a student, dataset, upstream, licence or model folder.
 
     Ends with code 1 unless it is allowed, or allowed with duties.
     """
-    store, settings, found = _asset_of(asset, config)
+    store, settings, found = _asset_of(asset, config, bases)
     ruling = _rule(action, found, settings.organisation, _counsel(store, found))
     if as_json:
         echo_json(_document(ruling))
@@ -91,11 +97,12 @@ def check_command(asset: str, action: Action, config: str | None, as_json: bool)
 
 @rights_command.command("explain")
 @click.argument("asset")
+@_bases_option
 @config_option
 @json_option
-def explain_command(asset: str, config: str | None, as_json: bool) -> None:
+def explain_command(asset: str, bases: tuple[str, ...], config: str | None, as_json: bool) -> None:
     """Show the ruling on every action with ASSET, and all clauses that bear on it."""
-    store, settings, found = _asset_of(asset, config)
+    store, settings, found = _asset_of(asset, config, bases)
     counsel = _counsel(store, found)
     rulings = [_rule(action, found, settings.organisation, counsel) for action in ACTIONS]
     if as_json:
@@ -160,76 +167,15 @@ def what_if_command(config: str | None, as_json: bool, **facts: Any) -> None:
     click.echo(NOTICE)
 
 
-@rights_command.command("detect")
-@click.argument("folder", type=click.Path(path_type=Path))
-@json_option
-def detect_command(folder: Path, as_json: bool) -> None:
-    """Say which licence the model in FOLDER comes under; what is not certain is for you to decide."""
-    from freehold.rights import detect
-
-    found = detect(folder)
-    if as_json:
-        echo_json(found)
-        return
-    how = {"exact": "its text is known, word for word", "metadata": "declared, and no text is there to check it by"}
-    if found.licence is not None:
-        click.echo(f"{found.licence}: {how[found.how]}.")
-    elif found.nearest is not None:
-        click.echo(f"Not certain. The nearest known text is {found.nearest}; what differs:")
-        click.echo("\n".join(f"  {line}" for line in found.differences))
-    else:
-        click.echo("Not known: nothing is permitted until somebody has read its licence.")
-    for where, name in found.declared.items():
-        click.echo(f"{where} declares {name}.")
-    for conflict in found.conflicts:
-        click.secho(f"Conflict: {conflict}", fg="red")
-    click.echo(NOTICE)
-
-
-@rights_command.command("diff")
-@click.argument("old", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.argument("new", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@config_option
-@json_option
-def diff_command(old: Path, new: Path, config: str | None, as_json: bool) -> None:
-    """Compare two versions of a licence's entry (.toml) or of its text, and name the assets that it concerns."""
-    from freehold.rights.table_diff import compare, read_entry
-    from freehold.rights.text_diff import compare_texts
-
-    if old.suffix == new.suffix == ".toml":
-        before, after = read_entry(old), read_entry(new)
-        changes, concerned = compare(before, after), {before.id, after.id}
-    else:
-        changes, concerned = compare_texts(old, new)
-    affected = _affected(concerned, config)
-    if as_json:
-        echo_json({"changes": changes, "licences": sorted(concerned), "affected": affected})
-        return
-    if not changes:
-        click.echo("Nothing that counts has changed.")
-        return
-    made = table(f"{old.name} → {new.name}", "clause", "change", "before", "after")
-    for change in changes:
-        made.add_row(change.clause, change.change, change.before, change.after)
-    console().print(made)
-    click.echo(f"Concerned: {', '.join(affected) or 'nothing you have'}.")
-    click.echo(NOTICE)
-
-
-def _affected(concerned: set[str], config: str | None) -> list[str]:
-    from freehold.release.lineage import all_assets, licences_of
-
-    _, settings = settings_at(config)
-    assets = all_assets(open_store(settings), settings)
-    return [asset.asset_id for asset in assets if not concerned.isdisjoint(licences_of(asset))]
-
-
-def _asset_of(wanted: str, config: str | None) -> tuple[Store, Settings, Asset]:
+def _asset_of(wanted: str, config: str | None, bases: tuple[str, ...]) -> tuple[Store, Settings, Asset]:
     from freehold.release.lineage import find_asset
 
+    given = {name: licence for name, _, licence in (base.partition("=") for base in bases)}
+    if not all(given.values()):
+        raise click.BadParameter("Write --base as NAME=LICENCE, with a licence that `freehold rights list` shows.")
     _, settings = settings_at(config)
     store = open_store(settings)
-    return store, settings, find_asset(store, settings, wanted)
+    return store, settings, find_asset(store, settings, wanted, given)
 
 
 def _counsel(store: Store, asset: Asset) -> tuple[Decision, ...]:

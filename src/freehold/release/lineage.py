@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freehold.config import Settings, UpstreamSettings
 from freehold.domain.errors import NotFound
 from freehold.domain.evidence import Student
-from freehold.domain.rights import Asset
+from freehold.domain.rights import Asset, Parent
 from freehold.rights import OWN, detect, licences, terms_of_upstream
 from freehold.rights import lineage as rights_lineage
 from freehold.rights.lineage import UNKNOWN, dataset_asset
@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 
-def find_asset(store: Store, settings: Settings, wanted: str) -> Asset:
+def find_asset(store: Store, settings: Settings, wanted: str, bases: Mapping[str, str] | None = None) -> Asset:
     """The asset that `wanted` names: a student, dataset, upstream (or `upstream/model`), licence or terms, or folder.
+
+    `bases`: of a folder's model, the licences of models that it is made of, by name.
 
     Raises:
         NotFound: nothing is called so.
@@ -38,7 +40,7 @@ def find_asset(store: Store, settings: Settings, wanted: str) -> Asset:
         return Asset(asset_id=wanted, licence=wanted)
     folder = Path(wanted)
     if folder.is_dir():
-        return folder_asset(folder)
+        return folder_asset(folder, bases or {})
     raise NotFound(
         f"There is nothing called {wanted!r} to judge.",
         "Give a student, a dataset, an upstream, a licence that `freehold rights list` shows, or a folder.",
@@ -65,9 +67,15 @@ def student_asset(store: Store, student: Student) -> Asset:
     return rights_lineage.student_asset(student, store.control.datasets.get(student.dataset_id))
 
 
-def folder_asset(folder: Path) -> Asset:
-    """A model in a folder, under the licence that its texts and card show; unknown where that is not certain."""
-    return Asset(asset_id=str(folder), licence=detect(folder).licence or UNKNOWN)
+def folder_asset(folder: Path, bases: Mapping[str, str]) -> Asset:
+    """A model in a folder, under the licence that its texts and card show; unknown where that is not certain.
+
+    What its card or configuration says it is made of is in its lineage: under the licence that `bases` gives, else
+    under one that nothing is known of, which permits nothing.
+    """
+    found = detect(folder)
+    parents = tuple(Parent("base", Asset(asset_id=name, licence=bases.get(name, name))) for name in found.bases)
+    return Asset(asset_id=str(folder), licence=found.licence or UNKNOWN, parents=parents)
 
 
 def licences_of(asset: Asset) -> set[str]:

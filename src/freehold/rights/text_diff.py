@@ -8,7 +8,9 @@ import re
 from pathlib import Path
 
 from freehold.domain.errors import RightsError
+from freehold.rights.clauses import licences
 from freehold.rights.detection import detect_text
+from freehold.rights.detection.texts import decoded
 from freehold.rights.table_diff import ClauseChange
 
 _SPACE = re.compile(r"\s+")
@@ -19,11 +21,10 @@ def compare_texts(old: Path, new: Path) -> tuple[tuple[ClauseChange, ...], set[s
     """Paragraphs that were added, removed or changed, and the ids of licences that either text is or looks like.
 
     Raises:
-        RightsError: a file cannot be read.
+        RightsError: a file cannot be read, or is no text.
     """
-    before, after = _read(old), _read(new)
-    concerned = {found for text in (before, after) for found in _licences(text)}
-    first, second = _paragraphs(before), _paragraphs(after)
+    concerned = {name for path in (old, new) for name in _licences(path)}
+    first, second = (_paragraphs(_text(path)) for path in (old, new))
     changes: list[ClauseChange] = []
     for tag, i, j, k, m in difflib.SequenceMatcher(a=first, b=second, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -36,16 +37,26 @@ def compare_texts(old: Path, new: Path) -> tuple[tuple[ClauseChange, ...], set[s
     return tuple(changes), concerned
 
 
-def _read(path: Path) -> str:
+def _licences(path: Path) -> tuple[str, ...]:
+    """What a file is or looks like; or, as nobody can tell a provider's terms by their words, what it is called."""
+    found = detect_text(_read(path))
+    named = re.split(r"[@\s]", path.stem)[0].lower()
+    names = (found.licence, found.nearest, named if named in licences() else None)
+    return tuple(name for name in names if name is not None)
+
+
+def _read(path: Path) -> bytes:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.read_bytes()
     except OSError as error:
         raise RightsError(f"{path} cannot be read: {error.strerror}.", "Give two texts, or two .toml files.") from error
 
 
-def _licences(text: str) -> tuple[str, ...]:
-    found = detect_text(text.encode())
-    return tuple(name for name in (found.licence, found.nearest) if name is not None)
+def _text(path: Path) -> str:
+    text = decoded(_read(path))
+    if text is None:
+        raise RightsError(f"{path} is no text.", "Give plain texts: save a web page or a PDF as text first.")
+    return text
 
 
 def _paragraphs(text: str) -> list[str]:

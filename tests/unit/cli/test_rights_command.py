@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,13 @@ def test_folders_are_assets_too(run: Run, config: list[str], tmp_path: Path) -> 
     assert run("rights", "check", str(model), "--action", "serve_internally", *config)[0] == 0
     code, out, _ = run("rights", "detect", str(model), "--json")
     assert json.loads(out)["licence"] == "mit"
+    (model / "adapter_config.json").write_text('{"base_model_name_or_path": "some/base"}')
+    code, out, _ = run("rights", "check", str(model), "--action", "serve_internally", *config)
+    assert code == 1 and "Nothing is known of 'some/base'" in out and "its weights are in" in out
+    by_base = ("rights", "check", str(model), "--action", "serve_internally", "--base", "some/base=apache-2.0")
+    assert run(*by_base, *config)[0] == 0
+    code, _, err = run(*by_base[:-1], "some/base", *config)
+    assert code != 0 and "NAME=LICENCE" in err
 
 
 def test_what_is_not_there_is_said(run: Run, config: list[str]) -> None:
@@ -91,8 +99,9 @@ def test_diff_of_entries_names_clauses_and_assets(run: Run, config: list[str], t
     changed.write_text(old.read_text().replace("700_000_000", "600_000_000"))
     code, out, _ = run("rights", "diff", str(old), str(changed), "--json", *config)
     told = json.loads(out)
-    assert code == 0 and told["affected"] == ["llama"]
+    assert code == 0 and told["affected"]["upstreams"] == ["llama"]
     assert [(change["clause"], change["fields"]) for change in told["changes"]] == [("monthly-users", ["when"])]
+    assert "700000000" in told["changes"][0]["before"] and "600000000" in told["changes"][0]["after"]
     changed.write_text("id = 3")
     code, _, err = run("rights", "diff", str(old), str(changed), *config)
     assert code != 0 and "no entry of the table" in err
@@ -104,8 +113,36 @@ def test_diff_of_texts_shows_paragraphs(run: Run, config: list[str], tmp_path: P
     new.write_text("LLAMA 3.1 COMMUNITY LICENSE AGREEMENT\n\n1. You may.\n\n2. Outputs may not train.\n\n3. More.\n")
     code, out, _ = run("rights", "diff", str(old), str(new), "--json", *config)
     told = json.loads(out)
-    assert code == 0 and told["affected"] == ["llama"]
+    assert code == 0 and told["affected"]["upstreams"] == ["llama"]
     assert [(change["clause"], change["change"]) for change in told["changes"]] == [("2", "changed"), ("3", "added")]
+
+
+def test_diff_of_whole_tables_and_of_terms_that_do_not_name_themselves(
+    run: Run, config: list[str], tmp_path: Path
+) -> None:
+    newer = tmp_path / "tables"
+    shutil.copytree(TABLES, newer)
+    (newer / "licences/mit.toml").unlink()
+    entry = newer / "terms/openai-api.toml"
+    entry.write_text(entry.read_text().replace('version = "2025-12-01"', 'version = "2026-12-01"'))
+    code, out, _ = run("rights", "diff", str(TABLES), str(newer), "--json", *config)
+    told = json.loads(out)
+    assert code == 0 and told["licences"] == ["mit", "openai-api"] and told["affected"]["upstreams"] == ["openai"]
+    assert {"mit/grant", "openai-api/facts"} <= {change["clause"] for change in told["changes"]}
+    old, new = tmp_path / "a.txt", tmp_path / "b.txt"
+    old.write_text("Our terms.\n\nYou [the customer] may train classifiers.\n")
+    new.write_text("Our terms.\n\nYou [the customer] may not train.\n")
+    code, out, _ = run("rights", "diff", str(old), str(new), *config)
+    assert code == 0 and "--about" in out and "[the customer]" in out.replace("\n", " ")
+    code, out, _ = run("rights", "diff", str(old), str(new), "--about", "openai-api", *config)
+    assert code == 0 and "Upstreams: openai." in out
+    assert run("rights", "diff", str(old), str(new), "--about", "nobodys", *config)[0] != 0
+    named = old.rename(tmp_path / "openai-api@2025-12-01.txt")
+    told = json.loads(run("rights", "diff", str(named), str(new), "--json", *config)[1])
+    assert told["affected"]["upstreams"] == ["openai"]
+    told = json.loads(run("rights", "diff", str(new), str(new), "--json", *config)[1])
+    assert told["changes"] == [] and told["affected"]["upstreams"] == []
+    assert run("rights", "diff", str(TABLES), str(new), *config)[0] != 0
 
 
 def test_every_pair_of_entries_compares() -> None:
