@@ -7,7 +7,7 @@ import datetime
 import io
 import shutil
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import polars as pl
 
@@ -47,8 +47,41 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
     task = store.control.tasks.get(task_id)
     if task is None:
         raise NotFound(f"There is no task {task_id}.", "`freehold tasks` lists them.")
-    frame = read_traces(store, task=task.task_id, kinds=("request", "audit"), since_ns=task.evidence_since_ns)
-    frame = frame.sort("at_ns", "trace_id")
+    gathered = _gather(store, settings, task, task.evidence_since_ns, now_ns)
+    return _stored(store, settings, task, gathered, now_ns)
+
+
+def rebuild_samples(store: Store, settings: Settings, dataset: Dataset) -> list[Sample]:
+    """The rows of a dataset, curated again from the traces of its time by the settings, quarantine and counsel in force
+    now; nothing is stored. Without any change since, they are the dataset's.
+
+    Raises:
+        NotFound: its task is gone.
+    """
+    task = store.control.tasks.get(dataset.task)
+    if task is None:
+        raise NotFound(f"There is no task {dataset.task}.", "`freehold tasks` lists them.")
+    # The last row is the newest, unless planted ones follow.
+    until_ns = dataset.created_ns if settings.curate.canaries else dataset.until_ns
+    since_ns = min(task.evidence_since_ns, dataset.since_ns)
+    return _samples(store, settings, task, _gather(store, settings, task, since_ns, dataset.created_ns, until_ns))
+
+
+class _Gathered(NamedTuple):
+    """A task's traces as rows that went through the steps."""
+
+    curated: Curated
+    left_out: Counter[str]
+    verdicts: list[Verdict]
+    denied: tuple[DeniedTerms, ...]
+    steps: tuple[CurateStep, ...]
+
+
+def _gather(
+    store: Store, settings: Settings, task: Task, since_ns: int, now_ns: int, until_ns: int | None = None
+) -> _Gathered:
+    frame = read_traces(store, task=task.task_id, kinds=("request", "audit"), since_ns=since_ns)
+    frame = _until(frame, until_ns).sort("at_ns", "trace_id")
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
     rights = answer_rights(store, settings, task.task_id, today)
     samples, left_out = collect_samples(frame, rights)
@@ -56,15 +89,26 @@ def build_dataset(store: Store, settings: Settings, task_id: str, now_ns: int) -
     samples = samples[-settings.loop.max_samples :]
     steps = settings.curate_steps(task.name, task.task_id)
     if any(isinstance(step, BestAnswer) for step in steps):
-        shadows = read_traces(store, task=task.task_id, kinds=("shadow",), since_ns=task.evidence_since_ns)
-        frame = pl.concat([frame, shadows]).sort("at_ns", "trace_id")
+        shadows = read_traces(store, task=task.task_id, kinds=("shadow",), since_ns=since_ns)
+        frame = pl.concat([frame, _until(shadows, until_ns)]).sort("at_ns", "trace_id")
         samples += other_answers(frame, samples, rights)
-    rows = candidate_rows(samples, frame, read_judgements(store, frame))
+    rows = candidate_rows(samples, frame, _until(read_judgements(store, frame), until_ns))
     rows, aside = leave_out(rows, in_force(store, task.task_id))
     left_out.update(aside)
     curated = run_pipeline(rows, steps, batches_of(settings), lambda: store.keys.derive(PSEUDONYMS))
     curated = dataclasses.replace(curated, left_out=pl.concat([_not_permitted(rights), curated.left_out]))
-    return _stored(store, settings, task, curated, left_out, rights.verdicts, denied, steps, now_ns)
+    return _Gathered(curated, left_out, rights.verdicts, denied, steps)
+
+
+def _until(frame: pl.DataFrame, until_ns: int | None) -> pl.DataFrame:
+    return frame if until_ns is None else frame.filter(pl.col("at_ns") <= until_ns)
+
+
+def _samples(store: Store, settings: Settings, task: Task, gathered: _Gathered) -> list[Sample]:
+    samples = samples_of(gathered.curated.rows)
+    if settings.curate.canaries:
+        samples += canaries(store.keys.derive(PURPOSE), task.task_id, settings.curate.canaries, samples)
+    return samples
 
 
 def batches_of(settings: Settings) -> Batches:
@@ -81,23 +125,12 @@ def batches_of(settings: Settings) -> Batches:
     return LocalBatches(runner.batch_rows)
 
 
-def _stored(
-    store: Store,
-    settings: Settings,
-    task: Task,
-    curated: Curated,
-    left_out: Counter[str],
-    verdicts: list[Verdict],
-    denied: tuple[DeniedTerms, ...],
-    steps: tuple[CurateStep, ...],
-    now_ns: int,
-) -> Dataset:
-    samples = samples_of(curated.rows)
+def _stored(store: Store, settings: Settings, task: Task, gathered: _Gathered, now_ns: int) -> Dataset:
+    curated, left_out, verdicts, denied, steps = gathered
     for step in curated.steps:
         left_out.update({f"{step.step}: {reason}": count for reason, count in step.reasons.items()})
-    form = _checked_form(task, samples, left_out, verdicts, settings.loop.min_samples)
-    if settings.curate.canaries:
-        samples += canaries(store.keys.derive(PURPOSE), task.task_id, settings.curate.canaries, samples)
+    form = _checked_form(task, samples_of(curated.rows), left_out, verdicts, settings.loop.min_samples)
+    samples = _samples(store, settings, task, gathered)
     sha256 = dataset_sha256(samples)
     known = store.control.datasets.get(f"ds_{sha256[:32]}")
     if known is not None:
