@@ -145,6 +145,14 @@ def test_hashes_and_licences_are_those_of_the_inventory() -> None:
     ]
 
 
+def test_words_that_a_licence_wants_shown_stand_at_the_top_of_the_card() -> None:
+    plain = classical()
+    duty = msgspec.structs.replace(plain.rights.duties[0], kind="display", text="Built with Something")
+    rights = msgspec.structs.replace(plain.rights, duties=(duty,))
+    card = documents(msgspec.structs.replace(plain, rights=rights))[inv.README].decode()
+    assert "**Built with Something**" in card.split("\n## ")[0]
+
+
 def test_no_licence_is_no_permission() -> None:
     written = documents(bare())
     assert 'license_name: "all-rights-reserved"' in written[inv.README].decode()

@@ -136,6 +136,9 @@ def _title(inventory: Inventory) -> str:
     lines = [f"# {cell(inventory.name)}", ""]
     if inventory.description:
         lines += [cell(inventory.description), ""]
+    for duty in inventory.rights.duties:
+        if duty.kind == "display":
+            lines += [f"**{cell(duty.text)}**", ""]
     lines += [f"> {cell(inventory.evaluation.statement)}", ""]
     return "\n".join(lines)
 
@@ -147,7 +150,7 @@ def _at_a_glance(inventory: Inventory) -> str:
         ("Task", cell(inventory.task)),
         ("What it is", cell(weights.architecture)),
         ("Size", f"{weights.parameters:,} numbers, as {weights.format}"),
-        ("Loss, upper bound", f"{number(found.loss_upper)}, at confidence {_percent(1 - found.delta_spent)}"),
+        ("Loss, upper bound", f"{_figure(found.loss_upper)}, at confidence {_percent(1 - found.delta_spent)}"),
         ("Answers", f"{_percent(found.coverage)} of the requests; the rest go to the model that answered before"),
         ("Licence", licence),
         ("Given out by", cell(inventory.supplier) or "not said"),
@@ -169,7 +172,7 @@ def _quality(inventory: Inventory) -> str:
     lines = ["## How good it is", "", cell(found.finding), "", "| figure | value | at most | measured on |"]
     lines.append("|---|---|---|---|")
     lines += [
-        f"| {cell(metric.name)} | {number(metric.value)} | {_or_dash(metric.upper)} | {cell(metric.rows)} |"
+        f"| {cell(metric.name)} | {_figure(metric.value)} | {_figure(metric.upper)} | {cell(metric.rows)} |"
         for metric in metrics(inventory)
     ]
     lines += [
@@ -188,15 +191,14 @@ def _data(inventory: Inventory) -> str:
     parts = ", ".join(f"{rows} to {part}" for part, rows in sorted(data.parts.items()))
     where = "They are in `data/rows.jsonl.zst`."
     if not data.shipped:
-        where = f"They are not given out: {cell(data.why_not_shipped.rstrip('.')) or 'nobody said why'}."
+        where = f"They are not given out. {cell(data.why_not_shipped)}".rstrip()
     lines = ["## What it was trained on", ""]
     lines.append(
         f"{data.rows} rows ({parts or 'of no part'}) recorded from {day(data.since_ns)} to {day(data.until_ns)}. "
         f"{where} The hash of each is in `data/rows.txt`, in order."
     )
     if data.treated:
-        review = f"; reviewed by {cell(data.reviewed_by)}" if data.reviewed_by else ""
-        lines += ["", f"For the privacy of those they tell of: {cell(', '.join(data.treated))}{review}."]
+        lines += ["", f"For the privacy of those whom they tell of: {cell('; '.join(data.treated))}."]
     if data.left_out:
         lines += ["", "Left out:", ""]
         lines += [f"- {rows} rows: {cell(reason)}" for reason, rows in sorted(data.left_out.items())]
@@ -214,9 +216,9 @@ def _training(inventory: Inventory) -> str:
     if costs.cpu_seconds is not None and costs.kilowatt_hours is not None and costs.dollars is not None:
         lines += [
             "",
-            f"It took {number(costs.cpu_seconds)} CPU seconds (measured). Assuming {number(costs.watts_per_core)} W "
-            f"and ${number(costs.dollars_per_core_hour)} an hour per core, that is {number(costs.kilowatt_hours)} kWh "
-            f"and ${number(costs.dollars)}.",
+            f"It took {_figure(costs.cpu_seconds)} CPU seconds (measured). Assuming {_figure(costs.watts_per_core)} W "
+            f"and ${_figure(costs.dollars_per_core_hour)} an hour per core, that is {_figure(costs.kilowatt_hours)} "
+            f"kWh and ${_figure(costs.dollars)}.",
         ]
     return "\n".join([*lines, ""])
 
@@ -231,9 +233,12 @@ def _lineage(inventory: Inventory) -> str:
         lines.append("| – | the organisation's own | – | – | – |")
     ruling = inventory.rights.distribute
     lines += ["", f"Giving it out: **{_OUTCOMES[ruling.outcome]}**, by the verdict of {ruling.date}.", ""]
-    for duty in inventory.rights.duties:
-        lines.append(f"- {cell(duty.text or duty.kind)} ({cell(duty.licence)}, {cell(duty.clause)}): {cell(duty.how)}")
-    return "\n".join([*lines, "", f"{inventory.rights.notice} `NOTICE` has all of it.", ""])
+    duties = [
+        f"- {cell(duty.text or duty.kind)} ({cell(duty.licence)}, {cell(duty.clause)}): {cell(duty.how)}"
+        for duty in inventory.rights.duties
+    ]
+    lines += [*duties, ""] if duties else []
+    return "\n".join([*lines, f"{inventory.rights.notice} `NOTICE` has all of it.", ""])
 
 
 def _openness(inventory: Inventory) -> str:
@@ -288,8 +293,8 @@ def _contents(inventory: Inventory) -> str:
     return "\n".join([*lines, ""])
 
 
-def _or_dash(value: float | None) -> str:
-    return "–" if value is None else number(value)
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
 
 
 def _percent(share: float) -> str:

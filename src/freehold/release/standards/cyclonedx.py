@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from freehold.release.inventory import ROW_HASHES, BaseModel, Inventory, canonical_json
+from freehold.release.inventory import ROW_HASHES, ROWS, BaseModel, Inventory, canonical_json
 from freehold.release.standards.sentences import application, limitations, metrics, number
 from freehold.release.standards.shared import (
     SOURCE_LICENCES,
@@ -139,7 +139,7 @@ def _energy(inventory: Inventory) -> _Object:
 
 def _dataset(inventory: Inventory) -> _Object:
     data = inventory.data
-    contents = {"contents": {"url": ROW_HASHES}}
+    contents = {"contents": {"url": ROWS if data.shipped else ROW_HASHES}}
     return {
         "type": "data",
         "bom-ref": _DATASET,

@@ -71,9 +71,8 @@ def osaid_report(inventory: Inventory) -> OsaidReport:
     )
     freedoms = _freedoms(inventory, elements)
     missing = [sentence for element in elements for sentence in element.missing]
-    missing += [obstacle for obstacle in freedoms.values() if obstacle]
-    listed = tuple(dict.fromkeys(missing))
-    return OsaidReport(meets=not listed, elements=elements, freedoms=freedoms, missing=listed)
+    missing += [limit for limit in _limits(inventory).values() if limit]
+    return OsaidReport(meets=not missing, elements=elements, freedoms=freedoms, missing=tuple(missing))
 
 
 def _parameters(inventory: Inventory) -> tuple[tuple[Role, str], ...]:
@@ -103,9 +102,9 @@ def _element(
         else:
             states.append(found.state)
         if not found.provided:
-            missing.append(f"{_capital(what)} is not in the release.")
+            missing.append(f"{_capital(what)}: not in the release.")
         elif closed := [licence or "no licence" for licence in found.licences if licence not in accepted]:
-            missing.append(f"{_capital(what)} is given under {' and '.join(closed)}, not known here as open.")
+            missing.append(f"{_capital(what)}: under {' and '.join(closed)}, not known here as open.")
     missing += _of_the_base(inventory, element)
     return Element(
         element=element,
@@ -129,19 +128,20 @@ def _freedoms(inventory: Inventory, elements: tuple[Element, ...]) -> dict[Freed
     weights = given(inventory, "weights")
     closed = [licence or "no licence" for licence in weights.licences if licence not in _OPEN_TERMS]
     licence = f"The weights are given under {' and '.join(closed)}, not known here as open." if closed else ""
+    lacking = [element.element for element in elements if element.missing]
+    study = f"Not all that it is made of is openly given: {', '.join(lacking)}." if lacking else ""
+    limits = _limits(inventory)
+    return {"use": limits["use"] or licence, "study": study, "modify": study, "share": limits["share"] or licence}
+
+
+def _limits(inventory: Inventory) -> dict[Literal["use", "share"], str]:
+    """What the lineage takes away, whatever licence the weights are given under; empty: nothing."""
     duties = inventory.rights.duties
     use = [f"{duty.licence}/{duty.clause}" for duty in duties if duty.kind in LIMITING]
     share = [f"{duty.licence}/{duty.clause}" for duty in duties if duty.kind in _LIMITS_SHARING]
     if inventory.rights.distribute.outcome not in ("allow", "duties"):
         share.append(f"the verdict on distributing is {inventory.rights.distribute.outcome}")
-    lacking = [element.element for element in elements if element.missing]
-    study = f"Not all that it is made of can be read: {', '.join(lacking)}." if lacking else ""
-    return {
-        "use": _limited("Use", use) or licence,
-        "study": study,
-        "modify": study or licence,
-        "share": _limited("Sharing", share) or licence,
-    }
+    return {"use": _limited("Use", use), "share": _limited("Sharing", share)}
 
 
 def _limited(what: str, by: list[str]) -> str:

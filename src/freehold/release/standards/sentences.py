@@ -49,7 +49,7 @@ def metrics(inventory: Inventory) -> tuple[Metric, ...]:
         f"{found.certify_rows} certify rows",
     )
     fitted = (
-        Metric(name, f"{name.replace('_', ' ')}, cross-fitted", value, None, "fit rows")
+        Metric(name, name.replace("_", " "), value, None, "rows to fit on, while training")
         for name, value in sorted(found.metrics.items())
     )
     return (certified, coverage, *fitted)

@@ -42,6 +42,7 @@ _PROFILES = ["core", "software", "ai", "dataset", "simpleLicensing", "expandedLi
 _MEDIA_TYPE = re.compile(r"[^/]+/[^/]+")
 _PURPOSES: dict[Role, str] = {
     "weights": "model",
+    "model-manifest": "manifest",
     "dataset": "data",
     "row-hashes": "data",
     "evaluation-data": "data",
@@ -185,7 +186,7 @@ class _Graph:
             "dataset",
             name=data.dataset_id,
             description=f"{data.rows} rows of the task {self._inventory.task}, "
-            + ("which are in the folder." if data.shipped else f"not given out: {data.why_not_shipped}."),
+            + ("which are in the folder." if data.shipped else f"which are not given out. {data.why_not_shipped}"),
             originatedBy=[originator],
             builtTime=self._at,
             releaseTime=self._at,
