@@ -198,8 +198,9 @@ class DataSection(msgspec.Struct, frozen=True, kw_only=True):
     shipped: bool
     why_not_shipped: str = ""
     treated: tuple[str, ...] = ()
-    """What was done for the privacy of those whom rows tell of: steps of the pipeline, or a person's review."""
+    """What the pipeline did for the privacy of those whom rows tell of; rows to certify on stay as they came."""
     reviewed_by: str = ""
+    """Who looked at the rows and says that they may be given to others; empty: nobody."""
     licence: str = NO_LICENCE
 
 

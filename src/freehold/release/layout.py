@@ -38,7 +38,7 @@ _KNOWN = frozenset(f"freehold-release/{version}" for version in (1,))
 
 @contextlib.contextmanager
 def drafted(out: Path) -> Generator[Path, None, None]:
-    """A new folder beside `out`, which goes again unless `publish` moved it there.
+    """A new folder of the name of `out`, within a draft beside it; what is not moved by `publish` goes again.
 
     Raises:
         Conflict: `out` exists.
@@ -50,10 +50,11 @@ def drafted(out: Path) -> Generator[Path, None, None]:
         out.parent.mkdir(parents=True, exist_ok=True)
         _remove_dead(out.parent)
         draft, lock = _locked_draft(out)
+        (draft / out.name).mkdir()
     except OSError as error:
         raise StoreError(f"No release can be written to {out}: {error.strerror}.", "Check the folder.") from error
     try:
-        yield draft
+        yield draft / out.name
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         os.close(lock)
@@ -95,7 +96,8 @@ def write_file(draft: Path, path: str, content: bytes | Path) -> tuple[int, str]
             return file.tell(), digest.hexdigest()
     except OSError as error:
         raise StoreError(
-            f"The release's file {path} cannot be written: {error.strerror}.", "Check the disk and the folder."
+            f"The release's file {path} cannot be written: {error.filename or target}: {error.strerror}.",
+            "Check the disk and the folder.",
         ) from error
 
 

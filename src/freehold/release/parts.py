@@ -32,7 +32,7 @@ _MEDIA_TYPES = {
     ".zst": "application/zstd",
 }
 _FACT = re.compile(r"\[organisation[^\]]*\][^;)|\n]*")
-_COUNSEL = re.compile(r"\b(allowed|denied) by [^;)|\n]*?, until \S+")
+_COUNSEL = re.compile(r"\b(allowed|denied) by [^;)|\n]*?, until [^\s;)]+")
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
