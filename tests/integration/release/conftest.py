@@ -1,4 +1,4 @@
-"""An installation with a student that can be released."""
+"""Puts the fixtures of `release_fixtures` within reach of the tests beside it."""
 
 from release_fixtures import installation
 

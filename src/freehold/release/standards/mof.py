@@ -11,8 +11,7 @@ By our reading. A component counts when it is in the folder and somebody has put
 only told of does not, and neither does one whose licence is not known to be open.
 
 `mof.json` has the keys that the tool's `mof_schema.json` asks for, so that it can be handed in there, and ours beside
-them. That schema is in no package that can be installed and its licence is not stated with it, so `problems` checks
-the same rules by itself.
+them. That schema is in no package that can be installed, so `problems` checks the same rules by itself.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ person to build a substantially equivalent system), the complete code that train
 under terms that the Initiative approves of. The data themselves are not asked for where they cannot be shared. Of a
 model that was trained on another one's weights, the other's data information and code are asked for too.
 
-There is no schema: the definition is a text. By our reading, and stricter than it in one way: only licences that are
-known here to be open count.
+There is no schema: the definition is a text. By our reading. Of licences, only the common ones of source code that the
+Initiative has approved count here, and for what is not code Creative Commons' Attribution and Attribution-ShareAlike,
+which its answers to questions about the definition name for documents: a person may know of more.
 """
 
 from __future__ import annotations
@@ -19,12 +20,10 @@ import msgspec
 from freehold.domain.rights import DutyKind
 from freehold.release.inventory import NOT_LEGAL_ADVICE, Inventory, Role, State, canonical_json
 from freehold.release.standards.sentences import LIMITING
-from freehold.release.standards.shared import OPENMDW, SOURCE_LICENCES, base_licence, given, weakest
+from freehold.release.standards.shared import SOURCE_LICENCES, base_licence, given, weakest
 
 Freedom = Literal["use", "study", "modify", "share"]
-_DOCUMENT = frozenset(("CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0"))
-_APPROVED = SOURCE_LICENCES | OPENMDW
-_OPEN_TERMS = _APPROVED | _DOCUMENT
+_OPEN_TERMS = SOURCE_LICENCES | {"CC-BY-4.0", "CC-BY-SA-4.0"}
 _LIMITS_SHARING: frozenset[DutyKind] = frozenset(("not-distributed", "registration"))
 _CODE: tuple[tuple[Role, str], ...] = (
     ("preprocessing-code", "the code that made rows of traffic"),
@@ -66,7 +65,7 @@ def osaid_report(inventory: Inventory) -> OsaidReport:
     """What the release lacks for the definition."""
     elements = (
         _element(inventory, "data information", _DATA_INFORMATION, _OPEN_TERMS),
-        _element(inventory, "code", _CODE, _APPROVED),
+        _element(inventory, "code", _CODE, SOURCE_LICENCES),
         _element(inventory, "parameters", _parameters(inventory), _OPEN_TERMS),
     )
     freedoms = _freedoms(inventory, elements)
