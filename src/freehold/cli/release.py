@@ -14,14 +14,18 @@ from freehold.cli.common import config_option, echo_json, json_option, open_stor
 if TYPE_CHECKING:
     from freehold.release.build import Built
 
-_LAZY = {"verify": "freehold.cli.release_verify", "show": "freehold.cli.release_show"}
+_LAZY = {
+    "show": "freehold.cli.release_show",
+    "validate": "freehold.cli.release_validate",
+    "verify": "freehold.cli.release_verify",
+}
 """Commands in modules of their own, imported when they are called."""
 
 
 class _ReleaseGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which they are used."""
-        return ["build", "show", "verify"]
+        return ["build", "show", "validate", "verify"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import it where it is not here."""

@@ -45,3 +45,19 @@ def test_a_release_of_the_organisations_own_rows_can_be_open(installation: Insta
     inventory, written = _built(installation, tmp_path / "open", *wishes, "--report", str(report))
     assert mof_class(inventory).name == "Class II, Open Tooling"
     assert json.loads(written[OSAID])["meets"] is True
+
+
+def test_the_command_that_validates_names_what_is_wrong(installation: Installation, tmp_path: Path) -> None:
+    out = tmp_path / "release"
+    installation.build(out)
+    done = installation.run("validate", str(out))
+    assert done.returncode == 0 and "each keeps its standard's rules" in done.stdout, done.stderr
+    card = out / README
+    card.write_text(card.read_text(encoding="utf-8").replace("# urgent", "# harmless"), encoding="utf-8")
+    bill = json.loads((out / CYCLONEDX).read_bytes())
+    bill["specVersion"], bill["version"] = "1.6", 0
+    (out / CYCLONEDX).write_text(json.dumps(bill), encoding="utf-8")
+    done = installation.run("validate", str(out), "--json")
+    assert done.returncode == 9
+    found = json.loads(done.stdout)["problems"]
+    assert [problem.split(" ")[0].rstrip(":") for problem in found] == [CYCLONEDX, README, CYCLONEDX]
