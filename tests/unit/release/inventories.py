@@ -303,10 +303,13 @@ _ITEM = st.builds(
 )
 
 
+_ALL = (classical(), adapted(), bare(), open_science())
+
+
 @st.composite
 def inventories(draw: st.DrawFn) -> inv.Inventory:
     """Any of the four above, with other words, other items and other licences."""
-    plain = draw(st.sampled_from((classical(), adapted(), bare(), open_science())))
+    plain = draw(st.sampled_from(_ALL))
     dropped = draw(st.sets(st.sampled_from(_ROLES), max_size=6))
     items = (*(each for each in plain.items if each.role not in dropped), *draw(st.lists(_ITEM, max_size=5)))
     return msgspec.structs.replace(

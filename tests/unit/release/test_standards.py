@@ -19,7 +19,7 @@ from freehold.release import inventory as inv
 from freehold.release.standards import documents, problems
 
 ALL = {"classical": classical, "adapted": adapted, "bare": bare, "open": open_science}
-quick = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -12,7 +12,7 @@ from freehold.release import inventory as inv
 from freehold.release.standards import mof_class, osaid_report
 from freehold.release.standards.mof import COMPONENTS
 
-quick = settings(max_examples=50, deadline=None)
+quick = settings(max_examples=20, deadline=None)
 
 
 def _without(inventory: inv.Inventory, *roles: inv.Role) -> inv.Inventory:
