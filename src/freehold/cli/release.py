@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from freehold.release.build import Built
 
 _LAZY = {
+    "list": "freehold.cli.release_show",
     "show": "freehold.cli.release_show",
     "validate": "freehold.cli.release_validate",
     "verify": "freehold.cli.release_verify",
@@ -25,7 +26,7 @@ _LAZY = {
 class _ReleaseGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which they are used."""
-        return ["build", "show", "validate", "verify"]
+        return ["build", "list", "show", "validate", "verify"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import it where it is not here."""

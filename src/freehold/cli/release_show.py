@@ -1,4 +1,4 @@
-"""`freehold release show`: what is in a release's folder, and what is missing for it to be more open."""
+"""`freehold release list` and `show`: which were built, what is in one, and what it lacks to be more open."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freehold.cli.common import console, echo_json, json_option, table, when
+from freehold.cli.common import (
+    config_option,
+    console,
+    echo_json,
+    json_option,
+    open_store,
+    settings_at,
+    table,
+    task_names,
+    when,
+)
 
 if TYPE_CHECKING:
     from freehold.domain.rights import Ruling
@@ -36,6 +46,30 @@ def show_command(folder: Path, as_json: bool) -> None:
     _show_openness(openness, definition)
     _show_rights(inventory)
     click.echo(_UNSEEN)
+
+
+@click.command("list")
+@config_option
+@json_option
+def list_command(config: str | None, as_json: bool) -> None:
+    """List the releases that were built here, newest first."""
+    _, settings = settings_at(config)
+    store = open_store(settings)
+    found = store.control.releases.list(newest_first=True)
+    if as_json:
+        echo_json(found)
+        return
+    if not found:
+        click.echo("No releases yet: `freehold release build STUDENT --out DIR --name NAME` builds one.")
+        return
+    names = task_names(store)
+    made = table("Releases", "id", "task", "student", "built", "folder")
+    for release in found:
+        place = release.path if Path(release.path).is_dir() else f"{release.path} (not there)"
+        made.add_row(
+            release.release_id, names.get(release.task, release.task), release.student, when(release.created_ns), place
+        )
+    console().print(made)
 
 
 def _show_head(inventory: Inventory) -> None:
