@@ -120,7 +120,8 @@ def test_damage_below_the_data_folder(shop: Path, owned_desk: Desk, run: Run) ->
     assert owned_desk.rung is not None
     data = shop.parent / "freehold-data"
     weights = next((data / owned_desk.rung.path).glob("*.safetensors"))
-    weights.write_bytes(b"\0" + weights.read_bytes()[1:])
+    whole = weights.read_bytes()
+    weights.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
     code, found = checks(run, shop)
     level, says = found[f"student {owned_desk.rung.student}"]
     assert (code, level) == (1, "error") and str(weights) in says and "train the task again" in says
