@@ -216,7 +216,8 @@ def test_a_policy_changes_under_traffic_and_damage_is_noticed(run: Running) -> N
     run.publish("prompt")
     assert text_of(run.ask(SUM)[1]) == small_answer(SUM)
     weights = run.data / "routers" / "prompt_false" / "tensors.safetensors"
-    weights.write_bytes(b"\0" + weights.read_bytes()[1:])
+    whole = weights.read_bytes()
+    weights.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
     wait_for(lambda: TASK in run.gateway.runtime.watch.view.unusable)
     assert from_big(run.ask(SUM)[1]) and traces(run.data)[-1].reason == "ladder-unusable"
     (event,) = run.control.events()
