@@ -7,11 +7,15 @@ It reads one JSON document from standard input, takes the network from itself, a
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from freehold.domain.errors import FreeholdError
 from freehold.runners.apart import cut_off
+
+if TYPE_CHECKING:
+    from freehold.loop.release_jobs import ClassicalWorkshop
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,11 +56,15 @@ def _verified(order: Order, network: str) -> bytes:
     from pathlib import Path
 
     from freehold.config import configure_logs
-    from freehold.loop.release_jobs import ClassicalWorkshop
     from freehold.release.verify import verify_release
 
     configure_logs("warning")
-    workshop = ClassicalWorkshop(Path(order.config) if order.config else None)
+
+    def workshop() -> ClassicalWorkshop:
+        from freehold.loop.release_jobs import ClassicalWorkshop  # late: level 0 needs nothing that computes
+
+        return ClassicalWorkshop(Path(order.config) if order.config else None)
+
     report = verify_release(Path(order.folder), order.key, order.level, workshop, network)
     return msgspec.json.encode({"report": report})
 

@@ -36,7 +36,7 @@ class ClassicalWorkshop:
     tolerance = CLASSICAL_TOLERANCE
     segment = (
         "Two segments: the second stage is fitted again from the checkpoint that the first left, and one fold of the "
-        "first from the rows."
+        "first from the rows, with all that is counted of them before."
     )
 
     def __init__(self, config: Path | None = None) -> None:
@@ -85,12 +85,11 @@ class ClassicalWorkshop:
 
         _, tensors = _student(recipe.files)
         second = replay_second_stage(tensors)
-        fold = [] if second else replay_fold(tensors, recipe.dataset, recipe.samples, recipe.seed, REPLAYED_FOLD)
-        return [
-            _segment("second stage", second, "Fitted again from the checkpoint: the same weights and signals."),
-            *([] if second else [_segment(f"fold {REPLAYED_FOLD + 1}", fold,
-                                          "Fitted again from the rows: its part of the checkpoint is the same.")]),
-        ]  # fmt: skip
+        found = [_segment("second stage", second, "the weights and signals")]
+        if not second:
+            fold = replay_fold(tensors, recipe.dataset, recipe.samples, recipe.seed, REPLAYED_FOLD)
+            found.append(_segment(f"fold {REPLAYED_FOLD + 1}", fold, "all counts of the rows and its scores"))
+        return found
 
     def retrained(self, recipe: Recipe) -> dict[str, bytes]:
         """See `Workshop`."""
@@ -132,8 +131,9 @@ def _student(files: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, NDAr
     return manifest, tensors
 
 
-def _segment(name: str, other: list[str], sentence: str) -> Check:
+def _segment(name: str, other: list[str], what: str) -> Check:
     if not other:
-        return Check(name=name, passed=True, sentence=sentence)
-    return Check(name=name, passed=False, sentence=f"Fitted again, {', '.join(other)} came out otherwise.",
-                 hint="The release does not tell how this student was trained: ask whoever signed it.")  # fmt: skip
+        return Check(name=name, passed=True, sentence=f"Fitted again: {what} are the same to the bit.")
+    sentence = f"Fitted again, {', '.join(other)} came out otherwise."
+    hint = "The release does not tell how this student was trained: ask whoever signed it."
+    return Check(name=name, passed=False, sentence=sentence, hint=hint)

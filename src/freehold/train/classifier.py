@@ -106,8 +106,7 @@ def fit_classifier(prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...
     crossed = _crossed(ready.rows, scores[0], scores[1], log_counts, ready.targets)
     second, signals = second_stage(crossed)
     tensors: dict[str, npt.NDArray[np.generic]] = {
-        "vocabulary": np.frombuffer("\n".join(ready.vocabulary).encode(), np.uint8),
-        "idf": ready.idf,
+        **_vocabulary_tensors(ready),
         # A gram belongs to one view, so each row of one of the two is zero and their sum holds both.
         "weights": (mean_weights[0] + mean_weights[1]).astype(np.float16),
         "bias": np.stack(mean_bias).astype(np.float32),
@@ -118,17 +117,36 @@ def fit_classifier(prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...
     return Fitted(ready.heads, tensors, signals, wrong, _cross_novelty(tokens, ready.fold), crossed)
 
 
+class Refitted(NamedTuple):
+    """What can be had of a training without all of it: everything before the first stage, and one fold of that."""
+
+    before: dict[str, npt.NDArray[np.generic]]
+    """Tensors that are counted from all rows, by name."""
+    novelty: Array
+    """Per row, as in `Fitted`."""
+    places: npt.NDArray[np.int64]
+    """The rows that the fold held out, (n,)."""
+    crossed: Crossed
+    """Their part of the checkpoint, (n, H, 14) and (n, H)."""
+
+
 def fit_fold(
     prompts: Sequence[str], answers: Sequence[dict[tuple[str, ...], str] | None], seed: int, number: int
-) -> tuple[npt.NDArray[np.int64], Crossed]:
-    """One fold's models alone, fitted as `fit_classifier` does: the rows they held out, (n,), and these rows' part of
-    the checkpoint, (n, H, 14) and (n, H)."""
-    ready = _prepared(prompts, [tokens_of(prompt) for prompt in prompts], answers, seed)
+) -> Refitted:
+    """Count all rows and fit one fold's models alone, as `fit_classifier` does."""
+    tokens = [tokens_of(prompt) for prompt in prompts]
+    ready = _prepared(prompts, tokens, answers, seed)
     places = np.flatnonzero(ready.fold == number)
     words, characters = (scored for _, _, scored in _fold_models(ready, number, seed))
     log_counts = _log_counts(ready.targets, ready.heads, ready.width)
     rows = [ready.rows[place] for place in places]
-    return places, _crossed(rows, words, characters, log_counts, ready.targets[places])
+    crossed = _crossed(rows, words, characters, log_counts, ready.targets[places])
+    before = {**_vocabulary_tensors(ready), "log_counts": log_counts}
+    return Refitted(before, _cross_novelty(tokens, ready.fold), places, crossed)
+
+
+def _vocabulary_tensors(ready: Prepared) -> dict[str, npt.NDArray[np.generic]]:
+    return {"vocabulary": np.frombuffer("\n".join(ready.vocabulary).encode(), np.uint8), "idf": ready.idf}
 
 
 def _prepared(

@@ -42,7 +42,7 @@ def replay_second_stage(tensors: Tensors) -> list[str]:
 
 
 def replay_fold(tensors: Tensors, dataset: Dataset, samples: Sequence[Sample], seed: int, number: int) -> list[str]:
-    """Fit one fold's models from the dataset's rows; the names of the parts of the checkpoint that come out otherwise.
+    """Count the dataset's rows and fit one fold's models from them; the names of the tensors that come out otherwise.
 
     Raises:
         StudentError: there is no checkpoint, or it does not fit the student.
@@ -52,14 +52,14 @@ def replay_fold(tensors: Tensors, dataset: Dataset, samples: Sequence[Sample], s
         raise StudentError(f"There is no fold {number}: there are {FOLDS}.", "Give one from 0 on.")
     crossed = _checkpoint(tensors)
     rows, answers = fit_rows(dataset, samples)
-    places, again = fit_fold([row.prompt for row in rows], answers, seed, number)
     if len(crossed.shapes) != len(rows):
         return [SHAPES, RIGHT]
-    return [
-        name
-        for name, now, stored in ((SHAPES, again.shapes, crossed.shapes), (RIGHT, again.right, crossed.right))
-        if not _same(now, stored[places])
-    ]
+    again = fit_fold([row.prompt for row in rows], answers, seed, number)
+    pairs = {name: (tensor, tensors.get(name)) for name, tensor in again.before.items()}
+    pairs["fit_novelty"] = again.novelty, tensors.get("fit_novelty")
+    pairs[SHAPES] = again.crossed.shapes, crossed.shapes[again.places]
+    pairs[RIGHT] = again.crossed.right, crossed.right[again.places]
+    return [name for name, (now, stored) in pairs.items() if not _same(now, stored)]
 
 
 _RETRAIN = "Train the task again: students have a checkpoint now."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from freehold.domain.evidence import Check
@@ -67,10 +67,11 @@ class Opened:
         return self.sealed
 
 
-def verify_release(folder: Path, key: str, level: int, workshop: Workshop, network: str) -> Report:
+def verify_release(folder: Path, key: str, level: int, workshop: Callable[[], Workshop], network: str) -> Report:
     """Verify the release in a folder up to a level, by the public key that is trusted (64 hex digits).
 
     Args:
+        workshop: makes what levels above 0 need.
         network: how this process is kept from it, for the report.
 
     Raises:
@@ -79,9 +80,9 @@ def verify_release(folder: Path, key: str, level: int, workshop: Workshop, netwo
     with Tree(folder) as tree:
         opened = Opened(tree, key)
         levels = [level_of(0, opened.checks())]
-        if levels[0].reached and opened.sealed is not None and opened.inventory is not None:
+        if level and levels[0].reached and opened.sealed is not None and opened.inventory is not None:
             released = Released(opened.sealed, opened.inventory)
-            levels += _further(released, workshop, key, level)
+            levels += _further(released, workshop(), key, level)
     return _report(folder, key, level, network, opened, levels)
 
 
