@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
@@ -82,7 +82,7 @@ class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     date: str = ""
 
 
-class Licence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Licence(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True, omit_defaults=True):
     """A licence, or a provider's terms."""
 
     id: str
@@ -111,6 +111,15 @@ class Licence(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     texts: tuple[Text, ...] = ()
     clauses: tuple[Clause, ...] = ()
     note: str = ""
+
+    @cached_property
+    def by_subject(self) -> Mapping[tuple[On, Action], tuple[Clause, ...]]:
+        """What a clause speaks of and an action → the clauses that speak of both, in order."""
+        found: dict[tuple[On, Action], tuple[Clause, ...]] = {}
+        for clause in self.clauses:
+            for action in clause.actions:
+                found[clause.on, action] = (*found.get((clause.on, action), ()), clause)
+        return found
 
 
 @cache

@@ -15,14 +15,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from freehold.domain.counsel import Decision
+from freehold.domain.errors import RightsError
 from freehold.domain.rights import (
     STRICTNESS,
     TRAINING,
     Action,
     Asset,
+    Duty,
     Finding,
     Organisation,
     Outcome,
+    Parent,
     Ruling,
 )
 from freehold.rights.clauses import Clause, Licence, On, licences
@@ -30,6 +33,8 @@ from freehold.rights.conditions import Answer, Case, meets
 
 OWN = "own"
 """The licence of what the organisation made itself."""
+DEEPEST = 64
+"""So many models may follow on one another in a lineage."""
 _CHANGING: Action = "fine_tune"
 """What was done with a base's weights."""
 
@@ -54,10 +59,16 @@ def rule(
         decisions: counsel's, whose signatures hold and that are about this task and asset (`freehold.store.counsel`).
             One settles `needs-counsel`, and only that, for its terms and purpose until it expires; of several, the
             strictest.
+
+    Where a clause bears on the asset by several ways through its lineage, the first of them is told.
+
+    Raises:
+        RightsError: the lineage goes further back than `DEEPEST`, or in a circle.
     """
+    _check_depth(asset)
     known = licences() if table is None else table
     rules = _Rules(known, organisation, today, tuple(decisions))
-    found = sorted(set(rules.of(action, asset)), key=_order)
+    found = sorted(rules.of(action, asset), key=_order)
     outcome: Outcome = found[0].outcome if found else "allow"
     duties = () if outcome == "deny" else tuple(dict.fromkeys(duty for finding in found for duty in finding.duties))
     return Ruling(
@@ -70,12 +81,25 @@ def rule(
     )
 
 
+def _check_depth(asset: Asset) -> None:
+    level, depth = {id(asset): asset} if asset.parents else {}, 0
+    while level:  # of assets that were made of others
+        if depth == DEEPEST:
+            raise RightsError(
+                f"The lineage of {asset.asset_id} goes back more than {DEEPEST} models, or in a circle.",
+                "Nothing is permitted by such a lineage: see where the asset came from.",
+            )
+        above = (parent.asset for one in level.values() for parent in one.parents if parent.asset.parents)
+        level = {id(one): one for one in above}
+        depth += 1
+
+
 def _order(finding: Finding) -> tuple[int, str, str, str]:
     return -STRICTNESS[finding.outcome], finding.licence, finding.clause, finding.why
 
 
 class _Rules:
-    """Goes through an asset's lineage."""
+    """Goes through an asset's lineage, once over everything in it however many ways lead there."""
 
     def __init__(
         self,
@@ -88,13 +112,23 @@ class _Rules:
         self._organisation = organisation
         self._today = today.isoformat()
         self._decisions = decisions
+        # Assets are known by identity, as comparing them would compare their whole lineages.
+        self._of: dict[tuple[Action, int, int], tuple[Finding, ...]] = {}
+        self._bound: dict[int, tuple[str, ...]] = {}
+        self._weights: dict[int, tuple[str, ...]] = {}
+        self._said: dict[tuple[str, Action, On, int, tuple[str, ...]], tuple[Finding, ...]] = {}
 
-    def of(self, action: Action, asset: Asset, student: Asset | None = None) -> Iterator[Finding]:
+    def of(self, action: Action, asset: Asset, student: Asset | None = None) -> tuple[Finding, ...]:
         """All findings on `action` with `asset`, its own licence first; `student`: which is trained on its answers."""
-        made = student or asset
+        key = (action, id(asset), id(student) if student else 0)
+        if key not in self._of:
+            self._of[key] = _once(self._walk(action, asset, student))
+        return self._of[key]
+
+    def _walk(self, action: Action, asset: Asset, student: Asset | None) -> Iterator[Finding]:
         on: On = "outputs" if action in TRAINING else "model"
-        yield from self._licence(asset.licence, action, on, made, _of_weights(student) if student else None)
-        for parent in asset.parents:
+        yield from self._licence(asset.licence, action, on, student or asset, self._of_weights(student))
+        for parent in _unlike(asset.parents):
             if parent.role == "base":
                 yield from self._base(action, asset, parent.asset, student)
             elif parent.role == "teacher":
@@ -121,23 +155,45 @@ class _Rules:
 
     def _binding(self, asset: Asset) -> tuple[str, ...]:
         """Licences that the asset comes under: its own, its bases', and those that its teachers hand on."""
-        found = [asset.licence]
-        for parent in asset.parents:
-            above = self._binding(parent.asset)
-            found += above if parent.role == "base" else [licence for licence in above if self._inherited(licence)]
-        return tuple(dict.fromkeys(found))
+        if id(asset) not in self._bound:
+            found = [asset.licence]
+            for parent in asset.parents:
+                above = self._binding(parent.asset)
+                found += above if parent.role == "base" else [licence for licence in above if self._inherited(licence)]
+            self._bound[id(asset)] = tuple(dict.fromkeys(found))
+        return self._bound[id(asset)]
+
+    def _of_weights(self, asset: Asset | None) -> tuple[str, ...]:
+        """The asset's own licence, and those of all bases whose weights are in it; of None: none."""
+        if asset is None:
+            return ()
+        if id(asset) not in self._weights:
+            found = [asset.licence]
+            for parent in asset.parents:
+                if parent.role == "base":
+                    found += self._of_weights(parent.asset)
+            self._weights[id(asset)] = tuple(dict.fromkeys(found))
+        return self._weights[id(asset)]
 
     def _inherited(self, licence: str) -> bool:
         entry = self._table.get(licence)
         return entry is not None and entry.students_inherit is True
 
     def _licence(
-        self, licence: str, action: Action, on: On, asset: Asset, made_under: Sequence[str] | None = None
-    ) -> Iterator[Finding]:
+        self, licence: str, action: Action, on: On, asset: Asset, made_under: tuple[str, ...] = ()
+    ) -> tuple[Finding, ...]:
         """What one licence says of `action` with its model, its model's answers, or students of these.
 
-        `made_under`: licences that the student comes under, where one is trained; None: `asset` is no such student.
+        `made_under`: licences that the student comes under, where one is trained; empty: `asset` is no such student.
         """
+        key = (licence, action, on, id(asset), made_under)
+        if key not in self._said:
+            self._said[key] = tuple(self._says(licence, action, on, asset, made_under))
+        return self._said[key]
+
+    def _says(
+        self, licence: str, action: Action, on: On, asset: Asset, made_under: tuple[str, ...]
+    ) -> Iterator[Finding]:
         if licence == OWN:
             return
         entry = self._table.get(licence)
@@ -145,13 +201,14 @@ class _Rules:
             says = f"Nothing is known of {licence!r}, so nothing is permitted by it."
             yield Finding(licence=licence, clause="unknown", outcome="deny", says=says)
             return
-        case = Case(asset, self._organisation, frozenset(made_under or ()))
-        clauses = [clause for clause in entry.clauses if clause.on == on and action in clause.actions]
-        met = {clause.id: meets(clause.when, case) for clause in clauses}
-        counted = [clause for clause in clauses if _counts(clause, met[clause.id])]
-        for clause in counted:
-            yield self._finding(entry, clause, action, met[clause.id])
-        if not counted and on != "students":
+        case = Case(asset, self._organisation, frozenset(made_under))
+        silent = on != "students"
+        for clause in entry.by_subject.get((on, action), ()):
+            met = meets(clause.when, case)
+            if _counts(clause, met):
+                silent = False
+                yield self._finding(entry, clause, action, met)
+        if silent:
             yield _silent(entry, action)
 
     def _finding(self, entry: Licence, clause: Clause, action: Action, met: Answer) -> Finding:
@@ -210,10 +267,19 @@ def _because(how: str, findings: Iterable[Finding]) -> Iterator[Finding]:
         yield msgspec.structs.replace(finding, why="; ".join(filter(None, (how, finding.why))))
 
 
-def _of_weights(asset: Asset) -> tuple[str, ...]:
-    """The asset's own licence, and those of all bases whose weights are in it."""
-    found = [asset.licence]
-    for parent in asset.parents:
-        if parent.role == "base":
-            found += _of_weights(parent.asset)
-    return tuple(dict.fromkeys(found))
+def _once(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Of findings that differ only in why they bear on the asset, the first."""
+    found: dict[tuple[str, str, Outcome, str, tuple[Duty, ...]], Finding] = {}
+    for finding in findings:
+        found.setdefault((finding.licence, finding.clause, finding.outcome, finding.says, finding.duties), finding)
+    return tuple(found.values())
+
+
+def _unlike(parents: Iterable[Parent]) -> Iterable[Parent]:
+    """Without those that are like one before: parents that were made of nothing else differ only in these."""
+    found: dict[object, Parent] = {}
+    for parent in parents:
+        asset = parent.asset
+        key = (parent.role, id(asset)) if asset.parents else (parent.role, asset.licence, asset.modality)
+        found.setdefault(key, parent)
+    return found.values()

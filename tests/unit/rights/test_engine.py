@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import time
 
+import msgspec
 import pytest
 from counsel_fixtures import decided
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freehold.domain.counsel import Decision
+from freehold.domain.errors import RightsError
 from freehold.domain.rights import (
     ACTIONS,
     STRICTNESS,
@@ -25,7 +27,7 @@ from freehold.domain.rights import (
     Role,
 )
 from freehold.rights.clauses import Clause, Condition, Licence, On, licences
-from freehold.rights.engine import rule
+from freehold.rights.engine import DEEPEST, rule
 
 TODAY = datetime.date(2026, 11, 21)
 SMALL = Organisation(
@@ -184,7 +186,7 @@ TABLE = {
     for name, said in SAID.items()
 }
 OUTCOME: dict[str, Outcome] = {**SAID, "own": "allow", "new": "deny"}
-ROLES: tuple[Role, ...] = ("base", "teacher")
+ROLES: tuple[Role, ...] = ("base", "teacher", "rows")
 KINDS: tuple[Kind, ...] = ("classifier", "generative")
 names = st.sampled_from(sorted(OUTCOME))
 
@@ -203,7 +205,7 @@ def all_of(asset: Asset) -> set[str]:
     return {asset.licence}.union(*(all_of(parent.asset) for parent in asset.parents), set())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(lineages(), st.sampled_from(ACTIONS))
 def test_the_strictest_anywhere_in_the_lineage_wins(asset: Asset, action: Action) -> None:
     said: list[Outcome] = [OUTCOME[name] for name in all_of(asset)]
@@ -224,6 +226,86 @@ def test_one_forbidden_row_blocks(rows: list[str], data: st.DataObject) -> None:
     spoilt = [*allowed[:at], SHUT, *allowed[at:]]
     student = model("own", *(teacher(model(name)) for name in spoilt))
     assert rule("serve_internally", student, SMALL, TODAY, table=TABLE).outcome == "deny"
+
+
+@st.composite
+def shared_lineages(draw: st.DrawFn) -> Asset:
+    """Each made of some of those before it, so that one may be reached by many ways."""
+    made: list[Asset] = []
+    for number in range(draw(st.integers(1, 10))):
+        kind = draw(st.sampled_from(KINDS))
+        above = draw(st.lists(st.tuples(st.sampled_from(ROLES), st.sampled_from(made)), max_size=4)) if made else []
+        parents = tuple(Parent(role, asset) for role, asset in above)
+        made.append(Asset(asset_id=str(number), licence=draw(names), kind=kind, parents=parents))
+    return made[-1]
+
+
+@settings(max_examples=120, deadline=None)
+@given(shared_lineages(), st.sampled_from(ACTIONS))
+def test_what_is_reached_by_many_ways_counts_as_by_one(asset: Asset, action: Action) -> None:
+    said: list[Outcome] = [OUTCOME[name] for name in all_of(asset)]
+    ruling = rule(action, asset, SMALL, TODAY, table=TABLE)
+    assert ruling.outcome == max(said, key=STRICTNESS.__getitem__)
+    apart = msgspec.convert(msgspec.to_builtins(asset), Asset)  # the same, and nothing shared
+    assert rule(action, apart, SMALL, TODAY, table=TABLE).outcome == ruling.outcome
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, DEEPEST), st.sampled_from(ROLES), st.sampled_from(ACTIONS), st.data())
+def test_one_forbidden_model_however_far_back_blocks(
+    depth: int, role: Role, action: Action, data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(0, depth))
+
+    def chain(forbidden: int) -> Asset:
+        asset = model(SHUT if forbidden == 0 else FREE)
+        for number in range(1, depth + 1):
+            asset = model(SHUT if forbidden == number else FREE, Parent(role, asset))
+        return asset
+
+    assert rule(action, chain(at), SMALL, TODAY, table=TABLE).outcome == "deny"
+    assert rule(action, chain(-1), SMALL, TODAY, table=TABLE).outcome == "allow"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 999), st.sampled_from(["openai-api", "llama-3", "nobody-knows"]), st.sampled_from(ACTIONS))
+def test_one_row_of_a_thousand_blocks(at: int, spoilt: str, action: Action) -> None:
+    """With the real table: rows under terms that forbid, or that nobody knows, among rows of one's own."""
+    names = ["own", "apache-2.0", "mit"] * 333 + ["own"]
+    clean = model("own", *(Parent("rows", model(name)) for name in names))
+    assert rule(action, clean, SMALL, TODAY).outcome == stricter(action, "apache-2.0", "mit")
+    names[at] = spoilt
+    dataset = model("own", *(Parent("rows", model(name)) for name in names))
+    alone = rule(action, model(spoilt), SMALL, TODAY).outcome
+    assert STRICTNESS[rule(action, dataset, SMALL, TODAY).outcome] >= STRICTNESS[alone]
+
+
+def stricter(action: Action, one: str, other: str) -> str:
+    """The stricter of what two licences say of an action."""
+    first, second = (rule(action, model(name), SMALL, TODAY).outcome for name in (one, other))
+    return first if STRICTNESS[first] >= STRICTNESS[second] else second
+
+
+def test_lineages_without_an_end_are_refused() -> None:
+    asset = model(FREE)
+    for _ in range(DEEPEST + 1):
+        asset = model(FREE, base(asset))
+    with pytest.raises(RightsError, match="goes back more than"):
+        rule("distribute", asset, SMALL, TODAY, table=TABLE)
+    first = model(FREE)
+    second = model(FREE, teacher(first))
+    msgspec.structs.force_setattr(first, "parents", (base(second),))  # no honest code makes a circle
+    with pytest.raises(RightsError, match="in a circle"):
+        rule("serve_public", second, SMALL, TODAY, table=TABLE)
+
+
+def test_many_ways_through_a_lineage_take_little_time() -> None:
+    asset = model("llama-3.1")
+    for number in range(40):  # 2**40 ways
+        asset = Asset(asset_id=str(number), licence="own", parents=(base(asset), teacher(asset)))
+    began = time.process_time()
+    assert rule("serve_public", asset, SMALL, TODAY).outcome == "duties"
+    assert time.process_time() - began < 2.0
 
 
 def test_a_ruling_takes_less_than_a_millisecond_or_so() -> None:
