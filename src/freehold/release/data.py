@@ -135,7 +135,7 @@ def _section(dataset: Dataset, samples: list[Sample], wanted: Wanted, root: str,
         shipped=not why_not,
         why_not_shipped=why_not,
         treated=tuple(treated),
-        reviewed_by=wanted.reviewed_by,
+        reviewed_by="" if why_not else wanted.reviewed_by,
         licence="" if why_not else wanted.data_licence,
     )
 

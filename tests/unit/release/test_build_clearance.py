@@ -12,9 +12,11 @@ import pytest
 from loop_fixtures import make_samples
 
 from freehold.config import Settings
+from freehold.config.curate_settings import Redact, Secrets
+from freehold.curate.pipeline import pipeline_sha256
 from freehold.domain.counsel import Decision, Fulfilment
 from freehold.domain.errors import RequestError, RightsError, RightsPending
-from freehold.domain.evidence import Dataset, Sample, Student, Verdict
+from freehold.domain.evidence import Dataset, Sample, StepCount, Student, Verdict
 from freehold.domain.recalls import Recall
 from freehold.domain.rights import Organisation
 from freehold.domain.tasks import AnswerForm
@@ -218,6 +220,35 @@ def test_rows_are_shipped_only_where_rights_and_privacy_allow(
     assert isinstance(record, bytes)
     assert b"Ada" not in record
     assert b"is 7" not in record
+
+
+def test_steps_that_leave_certify_rows_alone_are_no_reason_to_ship_these(made: Made) -> None:
+    dataset, samples = made.dataset("own")
+    redacted = StepCount(step="redact", took=3, gave=3, changed=1)
+    dataset = msgspec.structs.replace(dataset, steps=(redacted,))
+    ruling = made.clear("own").rights.distribute_data
+    for reviewer, shipped in (("", False), ("Ada", True)):
+        wanted = made.wanted(with_data=True, reviewed_by=reviewer)
+        section, _ = data_part(dataset, samples, folder=made.folder, wanted=wanted, steps=(), ruling=ruling, unmet=())
+        assert section.shipped is shipped
+        assert section.treated == ("step redact: 1 rows changed",)
+    wanted = made.wanted(with_data=True)
+    section, _ = data_part(dataset, samples, folder=made.folder, wanted=wanted, steps=(), ruling=ruling, unmet=("x",))
+    assert section.why_not_shipped == "Rights: x"
+
+
+def test_the_steps_are_in_it_if_they_are_still_the_ones_that_made_the_rows(made: Made) -> None:
+    dataset, samples = made.dataset("own")
+    ruling = made.clear("own").rights.distribute_data
+    steps = (Redact(mode="mask"), Secrets())
+    dataset = msgspec.structs.replace(dataset, pipeline_sha256=pipeline_sha256(steps))
+    for now, state in ((steps, "verified"), ((Redact(), Secrets()), "declared")):
+        _, part = data_part(
+            dataset, samples, folder=made.folder, wanted=made.wanted(), steps=now, ruling=ruling, unmet=()
+        )
+        (item,) = [found for found in part.items if found.role == "pipeline"]
+        assert item.state == state
+        assert ("data/pipeline.json" in part.files) is (state == "verified")
 
 
 def test_reasons_lose_figures_and_names_and_nothing_else() -> None:
