@@ -280,9 +280,10 @@ def test_one_row_of_a_thousand_blocks(at: int, spoilt: str, action: Action) -> N
     assert STRICTNESS[rule(action, dataset, SMALL, TODAY).outcome] >= STRICTNESS[alone]
 
 
-def stricter(action: Action, one: str, other: str) -> str:
+def stricter(action: Action, one: str, other: str) -> Outcome:
     """The stricter of what two licences say of an action."""
-    first, second = (rule(action, model(name), SMALL, TODAY).outcome for name in (one, other))
+    first = rule(action, model(one), SMALL, TODAY).outcome
+    second = rule(action, model(other), SMALL, TODAY).outcome
     return first if STRICTNESS[first] >= STRICTNESS[second] else second
 
 
