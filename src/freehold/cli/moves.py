@@ -77,8 +77,16 @@ def _show_steps(store: Store, dataset_id: str) -> None:
     from freehold.cli.dataset import steps_table
 
     dataset = store.control.datasets.get(dataset_id)
-    if dataset is not None and dataset.steps:
+    if dataset is None:
+        return
+    if dataset.steps:
         console().print(steps_table(f"Steps of {dataset_id[:11]}", dataset.steps))
+    for item in dataset.denied:
+        clause = item.clause or "nothing is known of them"
+        click.echo(
+            f"{item.rows:,} answers ({item.share:.0%}) under {item.terms} were left out: {item.outcome}, {clause}: "
+            f"{item.reason} (judged {item.judged}, text of {item.read}; not legal advice)"
+        )
 
 
 def _sentence(name: str, result: dict[str, Any]) -> str:
@@ -90,13 +98,21 @@ def _sentence(name: str, result: dict[str, Any]) -> str:
         case "evaluate":
             view = result["view"]
             told = f"would answer {view['coverage']:.0%} at a loss of {view['loss']:.1%} ({view['chance']:.0%} chance)"
-            return result["reason"] or told
+            return " ".join(filter(None, (result["reason"] or told, _denied_sentence(result.get("denied")))))
         case "begin":
             return f"attempt {result['attempt']}"
         case "certify":
             return f"certificate {result['certificate']}" if result["certificate"] else result["reason"]
         case _:
             return f"policy {result['policy']} is in force"
+
+
+def _denied_sentence(denied: dict[str, Any] | None) -> str:
+    import msgspec
+
+    from freehold.evaluate.left_out import DeniedCost, in_words
+
+    return "" if denied is None else in_words(msgspec.convert(denied, DeniedCost))
 
 
 curate_command = _move_command("curate", "Build TASK's dataset from its traffic.")

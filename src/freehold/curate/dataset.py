@@ -15,7 +15,6 @@ from freehold.config import Settings
 from freehold.config.curate_settings import BestAnswer, CurateStep
 from freehold.curate.answers import AnswerRights, answer_rights
 from freehold.curate.card import CARD, card_of
-from freehold.curate.diff import LEFT_OUT
 from freehold.curate.forms import recognise_form
 from freehold.curate.others import other_answers
 from freehold.curate.pii.pseudonyms import PSEUDONYMS
@@ -29,7 +28,7 @@ from freehold.domain.evidence import Dataset, DeniedTerms, Sample, Verdict
 from freehold.domain.tasks import AnswerForm, Task
 from freehold.rights.words import in_words, what_to_do
 from freehold.runners import Batches, LocalBatches
-from freehold.store.artifacts import dataset_sha256, write_dataset
+from freehold.store.artifacts import LEFT_OUT, dataset_sha256, write_dataset
 from freehold.store.traces.read import read_traces
 
 if TYPE_CHECKING:

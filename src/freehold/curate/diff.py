@@ -10,13 +10,11 @@ import msgspec
 
 from freehold.domain.errors import NotFound, StoreError
 from freehold.domain.evidence import Dataset, Sample
-from freehold.store.artifacts import read_dataset
+from freehold.store.artifacts import LEFT_OUT, read_dataset
 
 if TYPE_CHECKING:
     from freehold.store import Store
 
-LEFT_OUT = "left_out.parquet"
-"""Beside a dataset's samples: `row`, `part`, `step`, `reason` of each row that a step took away."""
 _COMPARED = ("part", "answer", "prompt", "answered_by", "terms", "verdict", "uniform")
 
 

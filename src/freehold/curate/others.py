@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from freehold.curate.answers import AnswerRights
-from freehold.curate.samples import fold, prompt_of
+from freehold.curate.samples import fold
 from freehold.curate.steps.best_answer import OTHER
 from freehold.domain.evidence import Sample
+from freehold.upstreams.translate import prompt_of
 
 if TYPE_CHECKING:
     import polars as pl

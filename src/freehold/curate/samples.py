@@ -15,11 +15,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from freehold.curate.answers import AnswerRights
-from freehold.domain.chat import student_can_answer, student_input
-from freehold.domain.errors import RequestError
 from freehold.domain.evidence import Origin, Part, Sample
-from freehold.domain.traces import Api
-from freehold.upstreams.translate import chat_request
+from freehold.upstreams.translate import prompt_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -157,12 +154,3 @@ def _usable(row: Mapping[str, Any], model: str) -> tuple[str, bool]:
     if row["reason"] in ("pinned", IMPORTED):
         return "", False
     return f"served as {row['reason']}", False
-
-
-def prompt_of(body: bytes, api: Api) -> str | None:
-    """What a student sees of a request; None if a student may not answer it."""
-    try:
-        request = chat_request(body, api)
-    except RequestError:
-        return None
-    return student_input(request) if student_can_answer(request) else None

@@ -1,7 +1,8 @@
 """A student and its dataset in; an outlook out, on one look a certificate, and ever after whether that holds.
 
 Public names: `outlook`, `Outlook`, `begin_attempt`, `certify`, `issue`, `Attempt`, `conclude`, `verify_certificate`,
-`figure_checks`, `Verification`, `self_disagreement`; of ladders of several models `LaidPlan`, `ladder_terms`,
+`figure_checks`, `Verification`, `self_disagreement`,
+`denied_cost`, `DeniedCost`; of ladders of several models `LaidPlan`, `ladder_terms`,
 `begin_ladder_attempt`, `certify_ladder`, `LadderAttempt`, `RungFigures`.
 """
 
@@ -16,12 +17,14 @@ from freehold.evaluate.issue_ladder import (
     certify_ladder,
     ladder_terms,
 )
+from freehold.evaluate.left_out import DeniedCost, denied_cost
 from freehold.evaluate.outlook import Outlook, outlook
 from freehold.evaluate.verify import Verification, figure_checks, verify_certificate
 
 __all__ = [
     "Attempt",
     "Conclusion",
+    "DeniedCost",
     "Floor",
     "LadderAttempt",
     "LaidPlan",
@@ -33,6 +36,7 @@ __all__ = [
     "certify",
     "certify_ladder",
     "conclude",
+    "denied_cost",
     "figure_checks",
     "issue",
     "ladder_terms",

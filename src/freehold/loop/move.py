@@ -12,7 +12,8 @@ from freehold.curate import build_dataset
 from freehold.curate.poisoning.planted import ask_for_canaries
 from freehold.domain.events import Job
 from freehold.domain.evidence import Student
-from freehold.evaluate import Attempt, Outlook, begin_attempt, certify, outlook
+from freehold.evaluate import Attempt, Outlook, begin_attempt, certify, denied_cost, outlook
+from freehold.evaluate.left_out import in_words as denied_in_words
 from freehold.loop.steps import Stepwise, job_of_certificate, jobs_of, new_job, open_job, result_of
 from freehold.promote import promote
 from freehold.store import Store
@@ -81,16 +82,21 @@ class Move(Stepwise):
             self._event("canaries-learned", message, {"student": student.student_id, **report._asdict()})
 
     def _evaluate(self) -> dict[str, Any]:
-        view = outlook(self._store, self.result("train")["student"])
+        student = self.result("train")["student"]
+        view = outlook(self._store, student)
+        cost = denied_cost(self._store, student)
         reason = self._why_not(view)
         message = reason or (
             f"Predicted to answer {view.coverage:.0%} of requests at a loss of {view.loss:.1%} "
             f"({view.chance:.0%} chance of a certificate)."
         )
-        self._event("evaluated", message, {"coverage": view.coverage, "chance": view.chance})
+        if cost is not None:
+            message = f"{message} {denied_in_words(cost)}"
+        denied = None if cost is None else msgspec.to_builtins(cost)
+        self._event("evaluated", message, {"coverage": view.coverage, "chance": view.chance, "denied": denied})
         if reason:
             self._note(reason)
-        return {"promising": not reason, "reason": reason, "view": msgspec.to_builtins(view)}
+        return {"promising": not reason, "reason": reason, "view": msgspec.to_builtins(view), "denied": denied}
 
     def _why_not(self, view: Outlook) -> str:
         """Why certifying is not worth an attempt now; empty if it is."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 TENSORS = "tensors.safetensors"
 SAMPLES = "samples.parquet"
+LEFT_OUT = "left_out.parquet"
+"""Beside a dataset's samples: `row`, `part`, `step`, `reason` of each row that rights, a recall or a step left out."""
 
 _canonical = msgspec.json.Encoder(order="sorted")
 _packer = msgspec.msgpack.Encoder()

@@ -7,11 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from freehold.curate.samples import prompt_of
 from freehold.domain.errors import TranslationError
 from freehold.domain.fingerprint import shape_of
 from freehold.domain.traces import TASK_APIS, Api
-from freehold.upstreams.translate import chat_request
+from freehold.upstreams.translate import chat_request, prompt_of
 
 TURNS: list[dict[str, Any]] = [{"role": "user", "content": "Where is my card?"}]
 CHAT = {"model": "m", "messages": [{"role": "system", "content": "Classify."}, *TURNS]}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from freehold.domain.chat import ChatRequest, parse_chat
-from freehold.domain.errors import TranslationError
+from freehold.domain.chat import ChatRequest, parse_chat, student_can_answer, student_input
+from freehold.domain.errors import RequestError, TranslationError
 from freehold.upstreams.translate.anthropic_request import request_to_openai
 from freehold.upstreams.translate.rules import Options
 
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 READING = Options(extensions=True)
 """For reading: nothing is sent anywhere that might not know `top_k`."""
+
+
+def prompt_of(body: bytes, api: Api) -> str | None:
+    """What a student sees of a request; None if a student may not answer it."""
+    try:
+        request = chat_request(body, api)
+    except RequestError:
+        return None
+    return student_input(request) if student_can_answer(request) else None
 
 
 def chat_request(body: bytes, api: Api) -> ChatRequest:
