@@ -101,11 +101,11 @@ def _denied(dataset: Dataset) -> str:
         return ""
     lines = [
         f"| {_cell(item.terms)} | {item.rows} | {item.share:.1%} | {item.outcome} | {_cell(item.clause) or 'unknown'} "
-        f"| {_cell(item.reason)} | {item.judged}; text of {item.read} |"
+        f"| {_cell(item.reason)} | {item.judged}; {_cell(item.source)}, {item.read} |"
         for item in dataset.denied
     ]
     header = "| terms | rows | share of answers | verdict | clause | why | on |\n|---|---:|---:|---|---|---|---|\n"
-    return "## Left out by rights\n\n" + header + "\n".join(lines) + "\n\nNot legal advice.\n"
+    return "## Left out by rights\n\n" + header + "\n".join(lines) + f"\n\n{NOTICE}\n"
 
 
 def _languages(samples: Sequence[Sample]) -> list[tuple[str, int]]:

@@ -204,7 +204,7 @@ def _candidates(
         elif len(given) < ENOUGH_ANSWERS * most:
             without[name] = f"only {len(given)} answers yet, of {most}"
         elif verdict is not None and not verdict.permits:
-            without[name] = f"{verdict.subject}: {verdict.reason}"
+            without[name] = in_words(verdict)
         elif len(known) < len(prices):
             without[name] = "its price is not known: set `prices` of its upstream"
         else:

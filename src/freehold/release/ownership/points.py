@@ -15,6 +15,7 @@ from freehold.release.held import Held, held
 from freehold.release.ownership.case import Case, Model
 from freehold.rights import rule, terms_of_upstream
 from freehold.rights.grips import USES, binding, limited, may_end, owns_outputs
+from freehold.rights.words import basis
 from freehold.store.artifacts import read_dataset
 from freehold.store.counsel import decisions, today
 from freehold.store.recalls import check_not_recalled
@@ -108,7 +109,7 @@ def _ruled(ruling: Ruling) -> str:
         return f"{said}, your own ({ruling.date})."
     first = ruling.findings[0]
     duties = "".join(f"; duty: {duty.text or duty.kind}" for duty in ruling.duties)
-    return f"{said}, {first.licence}/{first.clause} (read {first.date}){duties}."
+    return f"{said}, {first.licence}/{first.clause} {basis(first.source, first.date)}{duties}."
 
 
 def _outputs(case: Case) -> Point:
