@@ -45,6 +45,8 @@ class AnswerRights:
         self._recalls = recalls
         self.left_out: list[LeftOut] = []
         self._denied: dict[str, int] = {}
+        self._judged: dict[tuple[str, str | None], tuple[str, Verdict]] = {}
+        """Upstream and terms noted → what `verdict` says: a dataset has many rows, and few of these."""
 
     def why_not(self, row: Mapping[str, Any]) -> str:
         """Why a trace's answer may not be learned from, which is noted; empty if it may be."""
@@ -65,8 +67,15 @@ class AnswerRights:
 
     def verdict(self, row: Mapping[str, Any]) -> tuple[str, Verdict]:
         """The terms that a trace's answer was got under, and what they say of training with it."""
-        configured = self._terms_of.get(row["answered_by"].split("/", 1)[0], UNKNOWN)
-        noted = undated(row["terms"] or UNKNOWN)
+        key = (row["answered_by"].partition("/")[0], row["terms"])
+        found = self._judged.get(key)
+        if found is None:
+            found = self._judged[key] = self._judge_by(*key)
+        return found
+
+    def _judge_by(self, upstream: str, terms: str | None) -> tuple[str, Verdict]:
+        configured = self._terms_of.get(upstream, UNKNOWN)
+        noted = undated(terms or UNKNOWN)
         known = [terms for terms in (configured, noted) if terms == OWN or terms in licences()] or [configured]
         return max(
             ((terms, self._judge.verdict(terms)) for terms in known), key=lambda found: STRICTNESS[found[1].outcome]

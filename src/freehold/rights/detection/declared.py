@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -113,7 +112,9 @@ def _reader(name: str) -> Callable[[Entry, Declared], None] | None:
         return _card
     if lowered in _CONFIGS:
         return _config
-    return {".safetensors": _safetensors, ".gguf": _gguf}.get(Path(lowered).suffix)
+    if lowered.endswith(".gguf"):
+        return _gguf
+    return _safetensors if lowered.endswith(".safetensors") else None
 
 
 def _card(entry: Entry, found: Declared) -> None:

@@ -39,7 +39,7 @@ class Entry(NamedTuple):
 
     name: str
     """Relative to the folder, with slashes."""
-    path: Path
+    path: str
     problem: str = ""
     """Why it is not read."""
 
@@ -50,27 +50,26 @@ def walk(folder: Path) -> Iterator[Entry]:
     Raises:
         StoreError: a folder cannot be read.
     """
-    root, waiting, seen = folder.resolve(), [(folder, 0)], 0
+    root, waiting, seen = folder.resolve(), [("", 0)], 0
     while waiting:
         place, depth = waiting.pop()
-        folders: list[Path] = []
-        for found in _scan(place):
+        folders: list[str] = []
+        for found in _scan(folder / place):
             seen += 1
-            path = Path(found.path)
-            name = path.relative_to(folder).as_posix()
             if seen > MAX_ENTRIES:
-                yield Entry(".", folder, f"There are more than {MAX_ENTRIES:,} files: not all were looked at.")
+                yield Entry(".", "", f"There are more than {MAX_ENTRIES:,} files: not all were looked at.")
                 return
+            name = f"{place}/{found.name}" if place else found.name
             if found.is_symlink():
-                yield Entry(name, path, _leads_out(path, root))
+                yield Entry(name, found.path, _leads_out(Path(found.path), root))
             elif found.is_dir(follow_symlinks=False):
-                folders += [path] if not found.name.startswith(".") else []
+                folders += [name] if not found.name.startswith(".") else []
             elif found.is_file(follow_symlinks=False):
-                yield Entry(name, path)
+                yield Entry(name, found.path)
         if folders and depth == DEPTH:
-            yield Entry(".", folder, f"There are folders more than {DEPTH} deep: these were not looked through.")
+            yield Entry(".", "", f"There are folders more than {DEPTH} deep: these were not looked through.")
         else:
-            waiting += [(path, depth + 1) for path in reversed(folders)]
+            waiting += [(name, depth + 1) for name in reversed(folders)]
 
 
 def _scan(place: Path) -> list[os.DirEntry[str]]:
@@ -96,30 +95,29 @@ def _leads_out(link: Path, root: Path) -> str:
 
 def is_licence(name: str) -> bool:
     """Whether a file of this name should hold a licence, or terms beside it."""
-    base = name.rsplit("/", 1)[-1]
-    suffix = Path(base).suffix.lower()
-    if base.lower().startswith("notice"):
+    base = name.rpartition("/")[2]
+    if _NAME.search(base) is None or base.lower().startswith("notice"):
         return False
-    return suffix not in _DATA_SUFFIXES and _NAME.search(base) is not None
+    return os.path.splitext(base)[1].lower() not in _DATA_SUFFIXES  # noqa: PTH122 - of a name, and of thousands
 
 
 def is_policy(name: str) -> bool:
     """Whether a file of this name holds rules of use that come beside a licence."""
-    return _POLICY.search(name.rsplit("/", 1)[-1]) is not None
+    return _POLICY.search(name.rpartition("/")[2]) is not None
 
 
-def read_start(path: Path, most: int) -> bytes:
+def read_start(path: str, most: int) -> bytes:
     """The first `most` bytes of a file.
 
     Raises:
         StoreError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             return file.read(most)
     except OSError as error:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> StoreError:
+def _unreadable(path: Path | str, error: OSError) -> StoreError:
     return StoreError(f"{path} cannot be read: {error.strerror}.", "Check the folder's permissions.")

@@ -7,7 +7,6 @@ bounds, and nothing in them is believed about sizes: a header that does not keep
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -30,7 +29,7 @@ class _Safetensors(msgspec.Struct):
     metadata: dict[str, Any] = msgspec.field(name="__metadata__", default={})
 
 
-def safetensors_metadata(path: Path) -> dict[str, str]:
+def safetensors_metadata(path: str) -> dict[str, str]:
     """The texts in a safetensors file's `__metadata__`.
 
     Raises:
@@ -53,7 +52,7 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
     return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
-def gguf_metadata(path: Path) -> dict[str, str]:
+def gguf_metadata(path: str) -> dict[str, str]:
     """The texts among a GGUF file's key-value pairs whose keys begin with `general.`.
 
     Raises:
