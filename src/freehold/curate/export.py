@@ -23,6 +23,7 @@ from freehold.rights import judge_training
 from freehold.rights.words import in_words, what_to_do
 from freehold.store.artifacts import read_dataset, write_folder
 from freehold.store.counsel import decisions
+from freehold.store.recalls import check_not_recalled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,11 +82,12 @@ def export_dataset(
     Raises:
         NotFound: there is no such dataset.
         RequestError: certify rows of a redacted dataset were asked for.
-        RightsError: no row may be used so.
+        RightsError: no row may be used so, or the dataset was recalled.
         Conflict: `out` exists and holds something else.
         StoreError: it cannot be read or written.
     """
     dataset = dataset_of(store, wanted)
+    check_not_recalled(store, "dataset", dataset.dataset_id)
     changed = sorted({step.step for step in dataset.steps} & _CHANGERS)
     if "certify" in parts and changed:
         raise RequestError(

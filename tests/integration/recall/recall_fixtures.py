@@ -14,7 +14,7 @@ from loop_fixtures import Desk, incumbent_trace, make_samples, urgency
 
 from freehold.config import Settings, load_settings
 from freehold.domain.evidence import Certificate, CertifiedRung, Dataset, Sample, Student, Verdict
-from freehold.domain.policy import Rung
+from freehold.domain.policy import Ladder, LadderModel, Rung
 from freehold.domain.recalls import Recall
 from freehold.domain.releases import BuiltRelease
 from freehold.domain.tasks import AnswerForm, Task
@@ -90,8 +90,22 @@ class Branch:
         return ids
 
     def in_force(self) -> set[str]:
-        """Tasks that a student answers."""
-        return {task for task, entry in self.store.control.current_policy().tasks.items() if entry.rungs}
+        """Tasks that somebody else than the incumbent answers."""
+        policy = self.store.control.current_policy()
+        return {task for task, entry in policy.tasks.items() if entry.rungs or entry.ladder}
+
+    def put_ladder(self, task: str, rented: str) -> str:
+        """Put a ladder in force whose router was fitted to the answers of `rented`; returns its certificate's id."""
+        original = self.store.control.certificates.get(f"ce_{task}")
+        assert original is not None
+        rung: CertifiedRung = msgspec.structs.replace(original.rungs[0], kind="model", name=rented, signal="ro_1")
+        routed = msgspec.structs.replace(original, certificate_id=f"ce_ladder_{task}", rungs=(rung,))
+        self.store.control.certificates.put(routed)
+        model = LadderModel(name=rented.partition("/")[2])
+        ladder = Ladder(router="ro_1", path="routers/ro_1", sha256="", models=(model,), signal="prompt",
+                        certificate=routed.certificate_id, fingerprints=())  # fmt: skip
+        self.store.control.change_task_policy(task, "For the test.", rungs=(), ladder=ladder)
+        return routed.certificate_id
 
     @staticmethod
     def recall_at(folder: Path) -> Recall:

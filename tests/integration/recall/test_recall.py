@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from chaos import Chaos, well_behaved
 from cli_fixtures import Run
@@ -20,14 +21,15 @@ from recall_fixtures import APART, TAUGHT, Branch
 from wire import ask, post
 
 from freehold.curate import build_dataset
-from freehold.domain.errors import LeaseHeld, NotFound, RightsError
+from freehold.curate.export import export_dataset
+from freehold.domain.errors import LeaseHeld, NotFound, RightsError, StoreError
 from freehold.domain.recalls import Recall
 from freehold.loop import Loop
 from freehold.loop.recall import Wanted, end_recall, look, recall_rows
 from freehold.promote import promote
 from freehold.store import exclusive
 from freehold.store.artifacts import read_dataset
-from freehold.store.recalls import Recalls, holds, recalled
+from freehold.store.recalls import Recalls, holds, read_rows, recalled
 from freehold.train import train_student
 
 
@@ -132,6 +134,27 @@ def test_a_key_a_subject_and_a_licence_since_a_day(branch: Branch) -> None:
     for wanted in (Wanted("provider", "inc", since_ns=9 * 10**18), Wanted("key", "key_other")):
         with pytest.raises(NotFound, match="Nothing is recorded"):
             look(store, settings, wanted)
+
+
+def test_a_ladder_that_was_fitted_to_a_rented_models_answers_goes_back(branch: Branch) -> None:
+    certificate = branch.put_ladder(APART, "other/another")
+    recall = recall_rows(branch.store, branch.settings, Wanted("provider", "other"))
+    assert set(recall.certificates) == {certificate, f"ce_{APART}"} and recall.moved_back == (APART,)
+    assert branch.in_force() == {branch.task, TAUGHT}
+
+
+def test_a_list_of_rows_that_was_changed_is_not_believed(branch: Branch) -> None:
+    recall = recall_rows(branch.store, branch.settings, Wanted("provider", "inc"))
+    assert len(read_rows(branch.store, recall.rows_sha256)) == 900
+    (path,) = (branch.store.data / "recalls").glob("*/rows.parquet")
+    pl.read_parquet(path).head(5).write_parquet(path)
+    with pytest.raises(StoreError, match="does not list"):
+        build_dataset(branch.store, branch.settings, branch.task, 1)
+    path.unlink()
+    with pytest.raises(StoreError, match="cannot be read"):
+        Recalls(branch.store)
+    with pytest.raises(RightsError, match="was recalled"):
+        export_dataset(branch.store, recall.datasets[0], branch.folder / "out", "parquet", "train_classifier", (), 1)
 
 
 def test_a_job_under_way_is_waited_for_and_the_traffic_is_back_before(branch: Branch) -> None:
