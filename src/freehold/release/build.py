@@ -28,8 +28,8 @@ from freehold.release.inventory import (
     Role,
     canonical_json,
 )
-from freehold.release.layout import drafted, manifest_file, publish, write_file, write_files
-from freehold.release.parts import Content, Part, Wanted, filled, item, joined
+from freehold.release.layout import Content, Copied, drafted, manifest_file, publish, write_file, write_files
+from freehold.release.parts import Part, Wanted, filled, item, joined
 from freehold.release.sign import sign_model, signed
 from freehold.release.standards import documents
 from freehold.release.training import model_part, training_part
@@ -133,6 +133,8 @@ class _Subject(NamedTuple):
     student: Student
     dataset: Dataset
     samples: list[Sample]
+    manifest: dict[str, Any]
+    """The student's own."""
     tensors: dict[str, NDArray[Any]]
     classifier: Classifier
     task: str
@@ -152,16 +154,16 @@ def _subject(store: Store, wanted: Wanted) -> _Subject:
     samples = read_dataset(store.data / dataset.path, dataset.sha256)
     manifest, tensors = read_student(store.data / student.path, student.sha256)
     task = store.control.tasks.get(student.task)
-    classifier = build_classifier(manifest, tensors)
-    return _Subject(student, dataset, samples, tensors, classifier, task.name if task is not None else student.task)
+    name = task.name if task is not None else student.task
+    return _Subject(student, dataset, samples, manifest, tensors, build_classifier(manifest, tensors), name)
 
 
 def _inventory(
     store: Store, settings: Settings, subject: _Subject, clearance: Clearance, wanted: Wanted
 ) -> tuple[Inventory, Part]:
     """All that does not depend on who builds it when; hashes are filled in once the files are written."""
-    student, manifest = subject.student, subject.classifier.manifest
-    weights, model = model_part(student, store.data / student.path, manifest, subject.tensors, wanted.licence)
+    student, folder = subject.student, store.data / subject.student.path
+    weights, model = model_part(student, folder, subject.manifest, subject.tensors, wanted.licence)
     data, rows = data_part(
         subject.dataset,
         subject.samples,
@@ -171,7 +173,7 @@ def _inventory(
         ruling=clearance.rights.distribute_data,
         unmet=clearance.data_unmet,
     )
-    training, costs, made = training_part(student, manifest.seed, wanted)
+    training, costs, made = training_part(student, subject.classifier.manifest.seed, wanted)
     evaluation, results = _evaluation(store, subject, wanted)
     part = joined(_card(wanted), clearance.part, model, rows, made, results, _given(wanted))
     inventory = Inventory(
@@ -204,9 +206,10 @@ def _evaluation(store: Store, subject: _Subject, wanted: Wanted) -> tuple[Evalua
         if check.passed is False:
             raise CertificateError(f"Certificate {certificate.certificate_id}: {check.sentence}", check.hint)
     folder = store.data / certificate.evidence_path
-    _, rows = read_evidence(folder, certificate.evidence_sha256)
+    evidence, rows = read_evidence(folder, certificate.evidence_sha256)
     return evaluation_part(
         certificate,
+        evidence,
         rows,
         folder=folder,
         samples=subject.samples,
@@ -235,7 +238,7 @@ def _given(wanted: Wanted) -> Part:
         if ending is None or not source.is_file():
             raise RequestError(f"{source} is no document.", "Give a file that ends in .md, .pdf or .txt.")
         path = f"documents/{role}.{ending}"
-        files[path] = source
+        files[path] = Copied(source)
         items.append(item(path, role, "present", wanted.licence))
     return Part(files, tuple(items))
 

@@ -26,7 +26,8 @@ from freehold.release.inventory import (
     MetDuty,
     Rights,
 )
-from freehold.release.parts import Content, Part, Wanted, item, public_ruling
+from freehold.release.layout import Content
+from freehold.release.parts import Part, Wanted, item, public_ruling
 from freehold.rights import OWN, licences, rule, verdict_of
 from freehold.rights.duties import DutyState, duties_of
 from freehold.rights.lineage import student_asset, terms_in

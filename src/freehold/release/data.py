@@ -22,7 +22,8 @@ from freehold.release.inventory import (
     Role,
     canonical_json,
 )
-from freehold.release.parts import Content, Part, Wanted, item, public, public_verdicts, told
+from freehold.release.layout import Content
+from freehold.release.parts import Part, Wanted, item, public, public_verdicts, told
 from freehold.store.artifacts import row_sha256s, sha256_of
 
 _LEVEL = 10

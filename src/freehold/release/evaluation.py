@@ -9,7 +9,7 @@ import msgspec
 
 from freehold.domain.answers import disagreement
 from freehold.domain.errors import CertificateError
-from freehold.domain.evidence import Certificate, LossName, Sample, Student
+from freehold.domain.evidence import Certificate, Evidence, LossName, Sample, Student
 from freehold.domain.scoring import Scorer
 from freehold.domain.statements import finding, statement
 from freehold.release.inventory import (
@@ -24,7 +24,8 @@ from freehold.release.inventory import (
     EvaluationSection,
     canonical_json,
 )
-from freehold.release.parts import Content, Part, item
+from freehold.release.layout import Content, Copied
+from freehold.release.parts import Part, item
 from freehold.scorers import Context, compare
 from freehold.store.artifacts import row_sha256s
 from freehold.store.evidence import MANIFEST, OUTCOMES, ROWS, EvidenceRows
@@ -58,6 +59,7 @@ def certificate_of(certificates: Sequence[Certificate], student: Student) -> Cer
 
 def evaluation_part(
     certificate: Certificate,
+    evidence: Evidence,
     rows: EvidenceRows,
     *,
     folder: Path,
@@ -70,7 +72,7 @@ def evaluation_part(
 
     Args:
         certificate: of this student alone, found intact.
-        rows: of its evidence.
+        evidence, rows: what it follows from.
         folder: of its evidence.
         samples: of the dataset, in order.
         classifier: the student in memory.
@@ -83,10 +85,9 @@ def evaluation_part(
     items = _items(certificate, rows, samples, classifier)
     files: dict[str, Content] = {CERTIFICATE: canonical_json(certificate)}
     told = [item(CERTIFICATE, "certificate", "verified", licence, "Signature and evidence were checked.")]
-    for name, path in _FILES.items():
-        if (folder / name).is_file():
-            files[path] = folder / name
-            told.append(item(path, "evidence", "verified", licence, "Its hash is in the certificate's chain."))
+    for name, digest in {MANIFEST: certificate.evidence_sha256, **evidence.files}.items():
+        files[_FILES[name]] = Copied(folder / name, digest)
+        told.append(item(_FILES[name], "evidence", "verified", licence, "Its hash is in the certificate's chain."))
     files[ITEMS] = b"".join(canonical_json(each) + b"\n" for each in items)
     files[TOLERANCE] = canonical_json(CLASSICAL_TOLERANCE)
     note = "Computed again from the weights: signals and losses are those that were certified."

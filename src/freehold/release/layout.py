@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -71,11 +71,23 @@ def _locked_draft(out: Path) -> tuple[Path, int]:
         os.close(lock)  # another build took it for a dead one's before it was locked
 
 
-def write_file(draft: Path, path: str, content: bytes | Path) -> tuple[int, str]:
-    """Write one file of a release, synced: bytes, or a copy of another file; its length and SHA-256.
+class Copied(NamedTuple):
+    """A file that is to be copied."""
+
+    source: Path
+    sha256: str = ""
+    """Which it must have; empty: any."""
+
+
+Content = bytes | Copied
+"""Of a release's file."""
+
+
+def write_file(draft: Path, path: str, content: Content) -> tuple[int, str]:
+    """Write one file of a release, synced; its length and SHA-256.
 
     Raises:
-        StoreError: it cannot be written, or the other file not be read.
+        StoreError: it cannot be written, or what it is to be a copy of cannot be read, or is another file by now.
     """
     target = draft / path
     digest = hashlib.sha256()
@@ -87,21 +99,24 @@ def write_file(draft: Path, path: str, content: bytes | Path) -> tuple[int, str]
                 file.write(content)
                 digest.update(content)
             else:
-                source = stack.enter_context(content.open("rb"))
+                source = stack.enter_context(content.source.open("rb"))
                 while block := source.read(_BLOCK):
                     file.write(block)
                     digest.update(block)
             file.flush()
             os.fsync(file.fileno())
-            return file.tell(), digest.hexdigest()
+            size = file.tell()
     except OSError as error:
         raise StoreError(
             f"The release's file {path} cannot be written: {error.filename or target}: {error.strerror}.",
             "Check the disk and the folder.",
         ) from error
+    if isinstance(content, Copied) and content.sha256 not in ("", digest.hexdigest()):
+        raise StoreError(f"{content.source} was changed while it was copied.", "Find out by whom; then build again.")
+    return size, digest.hexdigest()
 
 
-def write_files(draft: Path, contents: Mapping[str, bytes | Path], roles: Mapping[str, Role]) -> list[ManifestFile]:
+def write_files(draft: Path, contents: Mapping[str, Content], roles: Mapping[str, Role]) -> list[ManifestFile]:
     """Write files of a release; what the manifest says of them.
 
     Raises:

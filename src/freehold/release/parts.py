@@ -12,9 +12,8 @@ import msgspec
 from freehold.domain.evidence import Verdict
 from freehold.domain.rights import Ruling
 from freehold.release.inventory import Item, ManifestFile, Role, State
+from freehold.release.layout import Content
 
-Content = bytes | Path
-"""Of a file: its bytes, or another file to copy."""
 ASSUMED_WATTS = 15.0
 """Per busy core, with memory and supply: an assumption, to be replaced by who knows better."""
 ASSUMED_DOLLARS = 0.05

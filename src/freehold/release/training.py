@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +28,8 @@ from freehold.release.inventory import (
     Weights,
     canonical_json,
 )
-from freehold.release.parts import Content, Part, Wanted, item, told
+from freehold.release.layout import Content, Copied
+from freehold.release.parts import Part, Wanted, item, told
 from freehold.runners.machine import TRAINING_CODE, code_digest, code_files, code_hashes
 from freehold.store.artifacts import MANIFEST, TENSORS, sha256_of
 from freehold.upstreams.student.classifier import Manifest
@@ -62,9 +64,10 @@ _SECONDS_PER_HOUR = 3600
 
 
 def model_part(
-    student: Student, folder: Path, manifest: Manifest, tensors: dict[str, NDArray[Any]], licence: str
+    student: Student, folder: Path, manifest: dict[str, Any], tensors: dict[str, NDArray[Any]], licence: str
 ) -> tuple[Weights, Part]:
-    """The student's own files, as they are: what was read from `folder` with its hashes checked."""
+    """The student's own files, as they are: `manifest` and `tensors` were read from `folder`, their hashes checked."""
+    heads = msgspec.convert(manifest, Manifest).heads
     shapes = [Tensor(name, str(tensor.dtype), tensor.shape) for name, tensor in sorted(tensors.items())]
     weights = Weights(
         kind="classifier",
@@ -72,10 +75,13 @@ def model_part(
         sha256=student.sha256,
         parameters=sum(int(np.prod(tensor.shape)) for tensor in shapes if tensor.name in _PARAMETERS),
         tensors=tuple(shapes),
-        fields=tuple("/".join(head.path) for head in manifest.heads),
-        labels=sum(len(head.values) for head in manifest.heads),
+        fields=tuple("/".join(head.path) for head in heads),
+        labels=sum(len(head.values) for head in heads),
     )
-    files: dict[str, Content] = {MODEL_MANIFEST: folder / MANIFEST, MODEL_TENSORS: folder / TENSORS}
+    files: dict[str, Content] = {
+        MODEL_MANIFEST: Copied(folder / MANIFEST, student.sha256),
+        MODEL_TENSORS: Copied(folder / TENSORS, manifest["files"][TENSORS]),
+    }
     items = (
         item(MODEL_TENSORS, "weights", "verified", licence, "model/manifest.json names its hash."),
         item(MODEL_MANIFEST, "model-manifest", "verified", licence, "The certificate names its hash. Labels, style."),

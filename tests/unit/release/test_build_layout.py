@@ -12,7 +12,7 @@ import pytest
 
 from freehold.domain.errors import Conflict, StoreError
 from freehold.release.inventory import ReleaseManifest
-from freehold.release.layout import drafted, publish, read_inventory, write_file
+from freehold.release.layout import Copied, drafted, publish, read_inventory, write_file
 from freehold.release.sign import key_at, signed
 from freehold.store.artifacts import sha256_of
 from freehold.store.keys import SigningKey, verify
@@ -37,7 +37,10 @@ def test_a_published_draft_is_there_whole_and_the_draft_is_gone(tmp_path: Path) 
     source = tmp_path / "weights"
     source.write_bytes(bytes(range(256)) * 10_000)
     with drafted(tmp_path / "deep" / "out") as draft:
-        assert write_file(draft, "model/w", source) == (2_560_000, sha256_of(source.read_bytes()))
+        assert write_file(draft, "model/w", Copied(source, sha256_of(source.read_bytes()))) == (
+            2_560_000,
+            sha256_of(source.read_bytes()),
+        )
         assert write_file(draft, "NOTICE", b"x") == (1, sha256_of(b"x"))
         assert names(tmp_path / "deep") != ["out"]
         publish(draft, tmp_path / "deep" / "out")
@@ -48,8 +51,15 @@ def test_a_published_draft_is_there_whole_and_the_draft_is_gone(tmp_path: Path) 
 def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="gone"), drafted(tmp_path / "out") as draft:
         write_file(draft, "a", b"1")
-        write_file(draft, "b", tmp_path / "gone")
+        write_file(draft, "b", Copied(tmp_path / "gone"))
     assert names(tmp_path) == []
+
+
+def test_a_copy_of_another_file_than_was_checked_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(b"other")
+    with pytest.raises(StoreError, match="was changed while it was copied"), drafted(tmp_path / "out") as draft:
+        write_file(draft, "w", Copied(tmp_path / "w", sha256_of(b"weights")))
+    assert names(tmp_path) == ["w"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "dangling link"])

@@ -15,7 +15,7 @@ import pytest
 from loop_fixtures import Desk, make_samples
 
 from freehold.domain.errors import CertificateError
-from freehold.domain.evidence import Certificate, Sample, Student
+from freehold.domain.evidence import Certificate, Evidence, Sample, Student
 from freehold.release.evaluation import certificate_of, evaluation_part
 from freehold.release.inventory import CODE, LOCK, EvaluationSection
 from freehold.release.parts import Part, Wanted
@@ -34,6 +34,7 @@ class Parts(NamedTuple):
     student: Student
     certificate: Certificate
     samples: list[Sample]
+    evidence: Evidence
     rows: EvidenceRows
 
     def made(self, **changes: Any) -> tuple[EvaluationSection, Part]:
@@ -41,6 +42,7 @@ class Parts(NamedTuple):
         assert self.desk.rung is not None
         return evaluation_part(
             self.certificate,
+            self.evidence,
             self.rows._replace(**changes),
             folder=self.desk.store.data / self.certificate.evidence_path,
             samples=self.samples,
@@ -60,8 +62,8 @@ def parts(owned_desk: Desk) -> Parts:
     dataset = store.control.datasets.get(student.dataset_id)
     assert dataset is not None
     samples = read_dataset(store.data / dataset.path, dataset.sha256)
-    _, rows = read_evidence(store.data / certificate.evidence_path, certificate.evidence_sha256)
-    return Parts(owned_desk, student, certificate, samples, rows)
+    evidence, rows = read_evidence(store.data / certificate.evidence_path, certificate.evidence_sha256)
+    return Parts(owned_desk, student, certificate, samples, evidence, rows)
 
 
 def test_rows_are_hashed_as_the_page_says() -> None:
