@@ -86,11 +86,10 @@ def _limits(case: Case) -> Point:
     if not case.models:
         answer = "No: a rented model is not yours to change or to pass on."
         return case.point("limits", False, answer, *_incumbents(case), todo="Move the task to a student of your own.")
-    rulings = [
-        rule(action, asset, facts, day, decisions=decisions(case.store, case.task.task_id, asset.asset_id))
-        for asset in case.assets
-        for action in USES
-    ]
+    rulings: list[Ruling] = []
+    for asset in case.assets:
+        counsel = decisions(case.store, case.task.task_id, asset.asset_id)
+        rulings += [rule(action, asset, facts, day, decisions=counsel) for action in USES]
     against = limited(rulings)
     said = tuple(_ruled(ruling) for ruling in rulings)
     command = f"freehold rights explain {case.assets[0].asset_id}"
