@@ -125,9 +125,6 @@ def explain_command(asset: str, bases: tuple[str, ...], config: str | None, as_j
 @click.option("--monthly-revenue", type=Amount(), help="US dollars, of products that models answer in.")
 @click.option("--company-in", help="As if the organisation were there (ISO 3166-1 alpha-2).")
 @click.option("--users-in", multiple=True, help="As if there were users there; may be given several times.")
-@click.option(
-    "--serves-public/--serves-internally", default=None, help="Whether models answer others than its own people."
-)
 @click.option("--distributes-weights/--keeps-weights", default=None, help="Whether weights are given to others.")
 @click.option("--sells-ai-services/--sells-none", default=None, help="Whether it competes with providers.")
 @click.option("--commercial/--not-commercial", default=None, help="Whether the use is commercial.")

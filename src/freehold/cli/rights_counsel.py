@@ -10,14 +10,12 @@ import msgspec
 
 from freehold.cli.common import (
     config_option,
-    console,
     day_ns,
     echo_json,
     find_task,
     json_option,
     open_store,
     settings_at,
-    table,
     task_names,
 )
 from freehold.domain.counsel import Decision
@@ -31,6 +29,9 @@ if TYPE_CHECKING:
     from freehold.config import Settings
     from freehold.store import Store
     from freehold.store.counsel import Listed
+
+
+_COLOUR = {"in force": "green", "forged": "red"}
 
 
 @click.command("decide")
@@ -96,10 +97,8 @@ def decisions_command(config: str | None, as_json: bool) -> None:
         click.echo("Nobody has decided or fulfilled anything yet.")
         return
     names = task_names(store)
-    made = table("Decisions and fulfilled duties", "id", "state", "what", "for", "by", "until", "note or evidence")
     for item in (*decisions, *fulfilments):
-        made.add_row(*_row(item, names))
-    console().print(made)
+        click.echo(_line(item, names))
     click.echo(NOTICE)
 
 
@@ -196,21 +195,18 @@ def _look_again(store: Store) -> list[str]:
     return [task.name for task in blocked]
 
 
-def _row(item: Listed, names: dict[str, str]) -> tuple[str, ...]:
-    from rich.markup import escape
-
-    record = item.record
-    colour = {"in force": "green", "forged": "red"}.get(item.state, "yellow")
-    state = f"[{colour}]{item.state}[/]"
+def _line(item: Listed, names: dict[str, str]) -> str:
+    record, state = item.record, click.style(item.state, fg=_COLOUR.get(item.state, "yellow"))
     if record is None:
-        return item.record_id, state, "cannot be read", "", "", "", ""
-    scope = ", ".join(filter(None, (record.asset, names.get(record.task, record.task)))) or "all"
+        return f"{item.record_id} {state}: it cannot be read."
+    scope = ", ".join(filter(None, (record.asset, names.get(record.task, record.task)))) or "everything"
+    until = f", until {record.until}" if record.until else ""
     if isinstance(record, Decision):
-        cells = (_of_decision(record), scope, record.decided_by, record.until, record.note)
+        told = f"{record.decided_by} {_of_decision(record)}, for {scope}{until}. {record.note}"
     else:
         what = duty_words(Duty(record.duty, record.text))
-        cells = (what, scope, record.fulfilled_by, record.until or "for good", record.evidence)
-    return (item.record_id, state, *map(escape, cells))
+        told = f"{record.fulfilled_by} fulfilled {what}, for {scope}{until}. {record.evidence}"
+    return f"{item.record_id} {state}: {told}".rstrip()
 
 
 def _of_decision(decision: Decision) -> str:

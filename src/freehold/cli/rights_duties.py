@@ -74,7 +74,7 @@ def fulfil_command(
         task=task,
         created_ns=time.time_ns(),
     )
-    says = f"{by} has fulfilled {duty_words(found)} for {asset}."
+    says = f"{by} fulfilled {duty_words(found)}, for {asset}."
     with store.control.transaction():
         fulfilment = put_signed(store, fulfilment)
         tell(store, "duty-fulfilled", task, says, {"fulfilment": fulfilment.fulfilment_id})

@@ -42,7 +42,7 @@ STATES = {
     "owned": "A student with a certificate is in force.",
     "rolled_back": "The last student was withdrawn; the incumbent answers.",
     "unscorable": "Nothing can score these answers, so they never move.",
-    "blocked": "Rights forbid training.",
+    "blocked": "Rights forbid it, or something must be done or decided first.",
 }
 
 

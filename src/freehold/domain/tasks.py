@@ -11,7 +11,7 @@ from freehold.domain.scoring import Scorer
 TaskState = Literal["observing", "learning", "owned", "rolled_back", "unscorable", "blocked"]
 """observing: too few answers to say what they are. learning: closed answers, no certificate yet. owned: a rung with a
 certificate is in force. rolled_back: the last rung was withdrawn. unscorable: nothing can score the answers, so they
-never move. blocked: rights forbid training."""
+never move. blocked: rights forbid training, or keep a promotion back."""
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
