@@ -50,7 +50,7 @@ class Installation:
             capture_output=True,
             text=True,
             env={**os.environ, "FREEHOLD_CONFIG": str(self.config), "COLUMNS": "200"},
-            timeout=120,
+            timeout=200,
             check=False,
         )
 

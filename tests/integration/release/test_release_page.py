@@ -70,4 +70,4 @@ def check_checker(out: Path, key: str) -> None:
 
 def checked(code: str, out: Path, key: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code, str(out), key]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
