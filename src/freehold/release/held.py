@@ -42,4 +42,5 @@ def held(folder: Path, manifest_sha256: str) -> Held:
         return Held(False, f"{error.filename or folder} cannot be read: {error.strerror}.")
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         return Held(False, f"{folder / MANIFEST} cannot be understood: {error}.")
-    return Held(True, f"{folder}: {len(files) + 1} files, {size + len(body):,} bytes, SHA-256 as certified.")
+    told = f"{folder}: {len(files) + 1} files, {size + len(body):,} bytes"
+    return Held(True, f"{told}, as certified by the SHA-256 of its manifest, {manifest_sha256[:16]}….")

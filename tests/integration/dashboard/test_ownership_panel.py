@@ -28,7 +28,7 @@ def test_points_and_their_evidence(desk: Desk) -> None:
         assert "10 of 24 points" in text and all(asked in text for asked in ASKED.values())
         assert "Not legal advice" in text
         text = html.unescape(get(url, f"/tasks/{desk.tasks['triage']}")[2])
-        assert "6 of 6 points" in text and "SHA-256 as certified" in text and "dr_00000001" in text
+        assert "6 of 6 points" in text and "as certified by the SHA-256" in text and "dr_00000001" in text
         text = html.unescape(get(url, f"/tasks/{desk.tasks['urgency']}")[2])
         assert "2 of 6 points" in text and "4 of 24 requests had no answer" in text and "To get it" in text
 

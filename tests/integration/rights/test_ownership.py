@@ -16,7 +16,8 @@ from cli_fixtures import Run
 
 from freehold.config import Settings, UpstreamSettings
 from freehold.domain.drills import Drill, DrillLine, DrillReport, Outcome
-from freehold.domain.evidence import Dataset, Sample, Student, Verdict
+from freehold.domain.evidence import Certificate, CertifiedRung, Dataset, Sample, Student, Verdict, signed_bytes
+from freehold.domain.ids import new_id
 from freehold.domain.ownership import QUESTIONS, TaskOwnership
 from freehold.domain.policy import Ladder, LadderModel, Policy, Rung, TaskPolicy
 from freehold.domain.recalls import Recall
@@ -77,7 +78,55 @@ def put_student(store: Store, terms: str = "own", name: str = "one") -> Student:
     return student
 
 
-def promote(store: Store, student: Student | None, ladder: Ladder | None = None) -> None:
+def certify(store: Store, *rungs: tuple[str, str, str]) -> str:
+    """A certificate of rungs (name, hash, hash of the signal), signed by the installation; its id."""
+    no_figures: dict[str, Any] = dict.fromkeys(
+        ("epsilon", "delta", "delta_spent", "loss_sum", "p_value", "loss_estimate", "loss_upper", "coverage"), 0.0
+    )
+    unsigned = Certificate(
+        certificate_id=new_id("ce"),
+        version=2,
+        task=TASK,
+        rungs=tuple(
+            CertifiedRung(
+                kind="student",
+                name=name,
+                sha256=sha256,
+                record_sha256="",
+                signal="",
+                signal_path="",
+                signal_sha256=signal,
+                novelty_limit=1.0,
+            )
+            for name, sha256, signal in rungs
+        ),
+        thresholds=(0.5,),
+        dataset_id="",
+        dataset_sha256="",
+        evidence_path="",
+        evidence_sha256="",
+        loss="disagreement",
+        scorer="",
+        risk="served",
+        test="exact binomial",
+        attempt=1,
+        certify_rows=1,
+        accepted=1,
+        traffic_loss_upper=0.0,
+        self_disagreement=None,
+        tested=(),
+        assumptions=(),
+        software="test",
+        issued_ns=time.time_ns(),
+        public_key=store.keys.public_key(),
+        **no_figures,
+    )
+    signature = store.keys.sign(signed_bytes(unsigned))
+    store.control.certificates.put(msgspec.structs.replace(unsigned, signature=signature))
+    return unsigned.certificate_id
+
+
+def promote(store: Store, student: Student | None, ladder: Ladder | None = None, certificate: str = "") -> None:
     rungs: tuple[Rung, ...] = ()
     if student is not None:
         rung = Rung(
@@ -86,7 +135,7 @@ def promote(store: Store, student: Student | None, ladder: Ladder | None = None)
             sha256=student.sha256,
             threshold=0.5,
             novelty_limit=1.0,
-            certificate="ce_1",
+            certificate=certificate or certify(store, (student.student_id, student.sha256, student.sha256)),
             fingerprints=(),
         )
         rungs = (rung,)
@@ -166,6 +215,22 @@ def test_weights_are_hashed_now(store: Store, settings: Settings, damage: str) -
     assert ("data" if damage == "record" else "weights") in found
 
 
+def test_weights_that_no_certificate_names_do_not_count(store: Store, settings: Settings) -> None:
+    student = put_student(store)
+    promote(store, student, certificate="ce_nobody_knows")
+    assert "no certificate in force" in evidence(look(store, settings), "weights")
+    promote(store, student, certificate=certify(store, (student.student_id, "ab" * 32, "cd" * 32)))
+    assert "weights" in lost(look(store, settings))
+    known = store.control.certificates.get(certify(store, (student.student_id, student.sha256, student.sha256)))
+    assert known is not None
+    forged = msgspec.structs.replace(known, certificate_id="ce_forged", signature="00" * 64)
+    store.control.certificates.put(forged)
+    promote(store, student, certificate="ce_forged")
+    assert "weights" in lost(look(store, settings))
+    promote(store, student, certificate=known.certificate_id)
+    assert "weights" not in lost(look(store, settings))
+
+
 def test_data_is_hashed_now_and_may_not_be_recalled(store: Store, settings: Settings) -> None:
     student = put_student(store)
     promote(store, student)
@@ -208,13 +273,14 @@ def test_a_ladder_is_as_owned_as_the_least_of_it(store: Store, settings: Setting
     student = put_student(store)
     router = write_student(store.data / "routers/r1", {"router": 1}, {"w": np.ones(2, np.float32)})
     own = LadderModel(name=f"student/{student.student_id}", path=student.path, sha256=student.sha256)
+    certificate = certify(store, (student.student_id, student.sha256, router))
     ladder = Ladder(
         router="ro_1",
         path="routers/r1",
         sha256=router,
         models=(own,),
         signal="prompt",
-        certificate="ce",
+        certificate=certificate,
         fingerprints=(),
     )
     promote(store, None, ladder)

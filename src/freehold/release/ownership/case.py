@@ -6,7 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, NamedTuple
 
 from freehold.config import Settings
-from freehold.domain.evidence import Student
+from freehold.domain.evidence import Certificate, Student, signed_bytes
 from freehold.domain.ownership import Point, Question
 from freehold.domain.policy import TaskPolicy
 from freehold.domain.rights import Asset
@@ -14,6 +14,7 @@ from freehold.domain.tasks import Task
 from freehold.release.lineage import student_asset
 from freehold.rights import terms_of_upstream
 from freehold.rights.lineage import UNKNOWN
+from freehold.store.keys import verify
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -42,6 +43,8 @@ class Case(NamedTuple):
     routers: tuple[Model, ...]
     assets: tuple[Asset, ...]
     """The models', with their lineage."""
+    certified: frozenset[str]
+    """Hashes of manifests that certificates in force name, whose signatures by this installation hold."""
     now_ns: int
 
     @property
@@ -72,7 +75,7 @@ def case_of(store: Store, settings: Settings, task: Task, policy: TaskPolicy | N
     assets = tuple(
         student_asset(store, model.student) if model.student else _rented(model.name, settings) for model in models
     )
-    return Case(store, settings, task, models, routers, assets, now_ns)
+    return Case(store, settings, task, models, routers, assets, _certified(store, policy), now_ns)
 
 
 def _rented(name: str, settings: Settings) -> Asset:
@@ -98,3 +101,17 @@ def _in_force(store: Store, policy: TaskPolicy | None) -> tuple[tuple[Model, ...
 
 def _student(store: Store, student_id: str, path: str, sha256: str) -> Model:
     return Model(student_id, store.control.students.get(student_id), path, sha256)
+
+
+def _certified(store: Store, policy: TaskPolicy | None) -> frozenset[str]:
+    if policy is None:
+        return frozenset()
+    named = [rung.certificate for rung in policy.rungs] + ([policy.ladder.certificate] if policy.ladder else [])
+    found = (store.control.certificates.get(name) for name in dict.fromkeys(named))
+    holding = [one for one in found if one is not None and _signed_here(store, one)]
+    return frozenset(digest for one in holding for rung in one.rungs for digest in (rung.sha256, rung.signal_sha256))
+
+
+def _signed_here(store: Store, certificate: Certificate) -> bool:
+    ours = store.keys.public_key() == certificate.public_key
+    return ours and verify(certificate.public_key, signed_bytes(certificate), certificate.signature)

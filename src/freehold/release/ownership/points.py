@@ -58,7 +58,10 @@ def _weights(case: Case) -> Point:
 
 def _held(case: Case, model: Model) -> Held:
     if model.sha256:
-        return held(case.store.data / model.path, model.sha256)
+        found = held(case.store.data / model.path, model.sha256)
+        if found.whole and model.sha256 not in case.certified:
+            return Held(False, "Its files are whole, but no certificate in force, signed here, names their hash.")
+        return found
     upstream = case.settings.upstreams.get(model.name.partition("/")[0])
     if upstream is not None and upstream.owned:
         return Held(False, "Declared yours (`owned = true`), but nothing here can hash weights behind an upstream.")
