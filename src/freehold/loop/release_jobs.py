@@ -10,8 +10,11 @@ import msgspec
 
 from freehold.domain.errors import ReleaseError, StudentError
 from freehold.domain.evidence import Certificate, Check, Dataset, Evidence, Sample
+from freehold.domain.scoring import PythonScorer, SqlScorer, kind_of
 from freehold.release.inventory import CLASSICAL_TOLERANCE
 from freehold.release.verify import Answered, Recipe
+from freehold.release.verify.documents import parse
+from freehold.release.verify.report import Missing
 from freehold.store.artifacts import MANIFEST, TENSORS, read_dataset, sha256_of, student_files
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from freehold.store.evidence import EvidenceRows
 
 REPLAYED_FOLD = 0
+_RUNS_CODE = (PythonScorer, SqlScorer)
 _DO_NOT_RELY = "Do not rely on this release: ask whoever signed it."
 
 
@@ -56,6 +60,11 @@ class ClassicalWorkshop:
         from freehold.evaluate.losses import loss_of, scorer_from
 
         known = scorer_from(scorer)
+        if isinstance(known, _RUNS_CODE):
+            raise Missing(
+                f"its {kind_of(known)} scorer runs code that comes with the release, which verifying never does.",
+                "Score the outputs in evaluation/items.jsonl yourself, where you trust that code.",
+            )
         return [loss_of(known, output, sample) for output, sample in zip(outputs, samples, strict=True)]
 
     def figures(self, certificate: Certificate, evidence: Evidence, rows: EvidenceRows) -> list[Check]:
@@ -81,9 +90,11 @@ class ClassicalWorkshop:
 
     def replayed(self, recipe: Recipe) -> list[Check]:
         """See `Workshop`."""
-        from freehold.train import replay_fold, replay_second_stage
+        from freehold.train import has_checkpoint, replay_fold, replay_second_stage
 
         _, tensors = _student(recipe.files)
+        if not has_checkpoint(tensors):
+            raise Missing("the student has no checkpoint: it was trained by an earlier version.", "Train it again.")
         second = replay_second_stage(tensors)
         found = [_segment("second stage", second, "the weights and signals")]
         if not second:
@@ -122,9 +133,9 @@ def _student(files: Mapping[str, bytes]) -> tuple[dict[str, Any], dict[str, NDAr
     from safetensors.numpy import load
 
     try:
-        manifest = msgspec.json.decode(files[MANIFEST], type=dict[str, Any])
+        manifest = parse(files[MANIFEST], dict[str, Any], f"model/{MANIFEST}")
         tensors = load(files[TENSORS])
-    except (KeyError, msgspec.DecodeError, SafetensorError, ValueError) as error:
+    except (KeyError, SafetensorError, ValueError) as error:
         raise StudentError(f"The release's model folder holds no student: {error}.", _DO_NOT_RELY) from error
     if manifest.get("files") != {TENSORS: sha256_of(files[TENSORS])} or set(files) != {MANIFEST, TENSORS}:
         raise StudentError("The student's manifest names other files than the release has.", _DO_NOT_RELY)

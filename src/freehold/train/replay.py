@@ -22,6 +22,11 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 SHAPES, RIGHT = "checkpoint_shapes", "checkpoint_right"
 
 
+def has_checkpoint(tensors: Tensors) -> bool:
+    """Whether a student was trained by a version that keeps one."""
+    return SHAPES in tensors and RIGHT in tensors
+
+
 def replay_second_stage(tensors: Tensors) -> list[str]:
     """Fit the second stage from the checkpoint; the names of the tensors that come out other than they are stored.
 
@@ -66,7 +71,7 @@ _RETRAIN = "Train the task again: students have a checkpoint now."
 
 
 def _checkpoint(tensors: Tensors) -> Crossed:
-    if SHAPES not in tensors or RIGHT not in tensors:
+    if not has_checkpoint(tensors):
         raise StudentError("The student has no checkpoint: it was trained by an earlier release.", _RETRAIN)
     shapes, right = tensors[SHAPES], tensors[RIGHT]
     if shapes.ndim != 3 or not len(shapes) or right.shape != shapes.shape[:2] or right.dtype != np.bool_:

@@ -79,13 +79,13 @@ class Forged:
         self.put_items([change(item, row=places[item.sha256]) for item in self.items])
         self.certify(dataset_sha256=digest)
 
-    def put_model(self, *, tensors: dict[str, Any] | None = None, **manifest: Any) -> None:
-        """The student, and all that names it by hash."""
+    def put_model(self, *, tensors: dict[str, Any] | None = None, without: str = "?", **manifest: Any) -> None:
+        """The student (`without` the tensors whose names begin so), and all that names it by hash."""
         from safetensors.numpy import load, save
 
         body = json.loads(self.read(inv.MODEL_MANIFEST)) | manifest
-        if tensors is not None:
-            self.write(inv.MODEL_TENSORS, save(load(self.read(inv.MODEL_TENSORS)) | tensors))
+        known = load(self.read(inv.MODEL_TENSORS)) | (tensors or {})
+        self.write(inv.MODEL_TENSORS, save({name: one for name, one in known.items() if not name.startswith(without)}))
         body["files"] = {"tensors.safetensors": sha256_of(self.read(inv.MODEL_TENSORS))}
         self.write(inv.MODEL_MANIFEST, body)
         digest = sha256_of(self.read(inv.MODEL_MANIFEST))

@@ -331,6 +331,13 @@ def test_on_another_machine_outputs_are_compared_and_level_4_is_not_claimed(rele
     assert "on what it was trained is unknown" in release.verify(4, forged.seal()).why_not_more
 
 
+def test_a_student_without_a_checkpoint_does_not_reach_level_3(release: Release, tmp_path: Path) -> None:
+    forged = Forged(release.folder, tmp_path / "forged", release.key)
+    forged.put_model(without="checkpoint_")
+    report = release.verify(4, forged.seal())
+    assert report.reached == 2 and not report.failed and "has no checkpoint" in report.why_not_more
+
+
 def test_bad_input_is_refused_with_what_is_wrong(release: Release, tmp_path: Path) -> None:
     key = release.key.public_key()
     without = command(release.folder, cwd=tmp_path)

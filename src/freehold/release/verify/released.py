@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MODEL = "model/"
 MAX_LINE = 64 << 20
 """Bytes of a row: what unpacks to more is no row."""
+MAX_ROWS = 8 << 30
+"""Bytes of all rows, unpacked."""
 _HASH_LINE = 65
 
 
@@ -97,7 +99,7 @@ class Released:
 
         packed = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(self.sealed.read(ROWS)))
         lines = io.BufferedReader(packed)  # pyright: ignore[reportArgumentType]
-        limit = self.inventory.data.rows
+        limit, unpacked = self.inventory.data.rows, 0
         for number in range(1, limit + 2):
             try:
                 line = lines.readline(MAX_LINE)
@@ -105,8 +107,9 @@ class Released:
                 raise ReleaseError(f"{ROWS} cannot be unpacked: {error}.", GET_ANOTHER) from error
             if not line:
                 return
-            if number > limit or not line.endswith(b"\n"):
-                raise ReleaseError(f"{ROWS} holds more than the {limit} rows of the dataset.", GET_ANOTHER)
+            unpacked += len(line)
+            if number > limit or unpacked > MAX_ROWS or not line.endswith(b"\n"):
+                raise ReleaseError(f"{ROWS} unpacks to more than the {limit} rows of the dataset.", GET_ANOTHER)
             sample = parse(line[:-1], Sample, f"{ROWS}, line {number}")
             if canonical_json(sample) != line[:-1]:
                 raise ReleaseError(f"{ROWS}, line {number}, holds more than a row has.", GET_ANOTHER)

@@ -55,6 +55,7 @@ class Workshop(Protocol):
 
         Raises:
             EvidenceError, ScorerError: the scorer is not known, or cannot be carried out.
+            Missing: it would run code from the release.
         """
         ...
 
@@ -82,7 +83,8 @@ class Workshop(Protocol):
         """Do a segment of the training again from its checkpoint.
 
         Raises:
-            StudentError: there is no checkpoint, or it does not fit the student.
+            StudentError: the checkpoint does not fit the student.
+            Missing: there is none.
         """
         ...
 
