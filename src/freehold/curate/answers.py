@@ -82,6 +82,11 @@ class AnswerRights:
         )
 
     @property
+    def by_terms(self) -> Mapping[str, Verdict]:
+        """All verdicts that were given, by terms."""
+        return self._judge.given
+
+    @property
     def verdicts(self) -> list[Verdict]:
         """All that were given, in the order in which they were asked for."""
         return list(self._judge.given.values())

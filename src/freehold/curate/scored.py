@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,22 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freehold.config import Settings
+from freehold.curate.answers import answer_rights
 from freehold.curate.outcome_store import OutcomeFile, write_outcomes
 from freehold.curate.scoring import MAX_LOST, Scores, StudentCandidate, form_of, score_rows, student_candidate
 from freehold.curate.shadows import PARTS, PARTS_WITH_STUDENT, Answer, Shadowed, collect_shadows, part_of
 from freehold.domain.chat import calls_so_far
-from freehold.domain.counsel import Decision
 from freehold.domain.errors import EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Student, Verdict
 from freehold.domain.tasks import Task
-from freehold.rights import judge_training, terms_of_upstreams
 from freehold.rights.words import in_words, what_to_do
 from freehold.scorers import Ask
 from freehold.scorers.validity import has_form
 from freehold.signals.outcomes import Hints, Outcomes, hints_of
 from freehold.store.artifacts import dataset_sha256, write_dataset
-from freehold.store.counsel import decisions
-from freehold.store.recalls import Recalls
 
 if TYPE_CHECKING:
     from freehold.store import Store
@@ -83,13 +80,15 @@ def build_scored(
     if task is None:
         raise NotFound(f"There is no task {task_id}.", "`freehold tasks` lists them.")
     ours = settings.candidates
-    rows, left_out = collect_shadows(store, task, settings.loop.max_samples, Recalls(store), logprobs=ours.logprobs)
+    today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
+    rights = answer_rights(store, settings, task_id, today)
+    rows, left_out = collect_shadows(store, task, settings.loop.max_samples, rights, logprobs=ours.logprobs)
     own = None if student is None else student_candidate(store, student)
     shares = PARTS if own is None else PARTS_WITH_STUDENT
     rows = rows if own is None else _for_student(rows, own, left_out)
-    verdicts, terms = _verdicts(settings, rows, decisions(store, task_id), now_ns)
-    rows = _permitted(rows, terms, verdicts, left_out)
-    candidates, without = _candidates(settings, rows, terms, verdicts)
+    verdicts = rights.by_terms
+    rows = _permitted(rows, verdicts, left_out)
+    candidates, without = _candidates(settings, rows, verdicts)
     complete = [row for row in rows if all(name in row.answers for name in candidates)]
     left_out["a candidate gave no answer"] += len(rows) - len(complete)
     _check_rows(task, complete, candidates, own, without)
@@ -105,7 +104,7 @@ def build_scored(
         owned=(False, *(name not in candidates for name in scored.names)),
         hints=_hints(scored, ours.samples),
     )
-    return _stored(store, task, outcomes, scored.rows, terms, verdicts, left_out, without, shares, now_ns)
+    return _stored(store, task, outcomes, scored.rows, verdicts, left_out, without, shares, now_ns)
 
 
 def _hints(scored: Scores, samples: int) -> Hints:
@@ -150,40 +149,23 @@ def _costs(
     return np.array(nano, np.float64) / _NANO
 
 
-def _verdicts(
-    settings: Settings, rows: Sequence[Shadowed], counsel: tuple[Decision, ...], now_ns: int
-) -> tuple[dict[str, Verdict], dict[str, str]]:
-    """Verdicts by terms, and terms by upstream, of every upstream that gave an answer."""
-    today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
-    names = {answer.upstream for row in rows for answer in (row.incumbent, *row.answers.values())}
-    known = terms_of_upstreams(settings.upstreams)
-    terms = {name: known.get(name, "unknown") for name in sorted(names)}
-    verdicts = {
-        name: judge_training("train_classifier", name, counsel, today, settings.organisation)
-        for name in set(terms.values())
-    }
-    return verdicts, terms
-
-
-def _permitted(
-    rows: list[Shadowed], terms: dict[str, str], verdicts: dict[str, Verdict], left_out: Counter[str]
-) -> list[Shadowed]:
+def _permitted(rows: list[Shadowed], verdicts: Mapping[str, Verdict], left_out: Counter[str]) -> list[Shadowed]:
     """Rows whose incumbent's answer may be used."""
     kept: list[Shadowed] = []
     for row in rows:
-        verdict = verdicts[terms[row.incumbent.upstream]]
+        verdict = verdicts[row.incumbent.terms]
         if verdict.permits:
             kept.append(row)
         else:
             left_out[f"rights: {verdict.outcome} ({verdict.subject})"] += 1
     if rows and not kept:
-        denied = verdicts[terms[rows[-1].incumbent.upstream]]
+        denied = verdicts[rows[-1].incumbent.terms]
         raise RightsError(f"No router may be fitted to the incumbent's answers: {in_words(denied)}", what_to_do(denied))
     return kept
 
 
 def _candidates(
-    settings: Settings, rows: Sequence[Shadowed], terms: dict[str, str], verdicts: dict[str, Verdict]
+    settings: Settings, rows: Sequence[Shadowed], verdicts: Mapping[str, Verdict]
 ) -> tuple[list[str], dict[str, str]]:
     """Models whose answers can be compared, the cheapest first; and the others, each with what stands in its way."""
     asked = [
@@ -197,7 +179,7 @@ def _candidates(
         given = [row.answers[name] for row in rows if name in row.answers]
         failures = sum(name in row.failed for row in rows)
         prices = [_nano(settings, answer) for answer in given]
-        verdict = verdicts[terms[given[-1].upstream]] if given else None
+        verdict = verdicts[given[-1].terms] if given else None
         known = [price for price in prices if price is not None]
         if failures > MAX_LOST * (failures + len(given)):
             without[name] = f"{failures} of {failures + len(given)} calls to it failed"
@@ -249,14 +231,13 @@ def _stored(
     task: Task,
     outcomes: Outcomes,
     rows: list[Shadowed],
-    terms: dict[str, str],
-    verdicts: dict[str, Verdict],
+    verdicts: Mapping[str, Verdict],
     left_out: Counter[str],
     without: dict[str, str],
     shares: tuple[float, float],
     now_ns: int,
 ) -> ScoredSet:
-    samples = [_sample(row, terms[row.incumbent.upstream], shares) for row in rows]
+    samples = [_sample(row, shares) for row in rows]
     sha256 = dataset_sha256(samples)
     dataset_id = f"ds_{sha256[:32]}"
     parts = dict(Counter[str](sample.part for sample in samples))
@@ -295,14 +276,14 @@ def _stored(
     )
 
 
-def _sample(row: Shadowed, terms: str, shares: tuple[float, float]) -> Sample:
+def _sample(row: Shadowed, shares: tuple[float, float]) -> Sample:
     return Sample(
         trace_id=row.trace_id,
         at_ns=row.at_ns,
         prompt=row.prompt,
         answer=row.incumbent.text or "",
         part=part_of(row.share, shares),
-        terms=terms,
+        terms=row.incumbent.terms,
         input_tokens=row.input_tokens,
         output_tokens=row.output_tokens,
         uniform=True,

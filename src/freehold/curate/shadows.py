@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import polars as pl
 
+from freehold.curate.answers import AnswerRights
 from freehold.curate.samples import ESCALATED, UNSELECTED, incumbent_model, prompt_share, share_of
 from freehold.domain.answers import mean_logprob
 from freehold.domain.chat import ChatRequest, model_can_answer, student_can_answer, student_input
 from freehold.domain.errors import RequestError
 from freehold.domain.evidence import Part
 from freehold.domain.traces import Api
-from freehold.store.recalls import Recalls
 from freehold.store.traces.read import read_traces
 from freehold.upstreams.translate import chat_request
 
@@ -49,6 +49,8 @@ class Answer(NamedTuple):
     nano: int | None
     """10⁻⁹ dollars; None where its price is unknown."""
     upstream: str
+    terms: str
+    """Id of the terms that it was got under."""
     logprob: float | None = None
     """Mean over its tokens, where it was asked for and given."""
     again: tuple[str, ...] = ()
@@ -101,7 +103,7 @@ def count_shadows(store: Store, since: Mapping[str, int]) -> dict[str, int]:
 
 
 def collect_shadows(
-    store: Store, task: Task, most: int, recalls: Recalls, *, logprobs: bool = False
+    store: Store, task: Task, most: int, rights: AnswerRights, *, logprobs: bool = False
 ) -> tuple[list[Shadowed], Counter[str]]:
     """The task's shadowed requests since its last rollback, oldest first and at most the newest `most`; and how many
     were left out, by reason; without what was recalled. `logprobs`: look for those in what candidates gave.
@@ -119,7 +121,7 @@ def collect_shadows(
     wanted = shadows.get_column("of").unique(maintain_order=True).to_list()[-most:]
     requests = read_traces(store, trace_ids=wanted, since_ns=task.evidence_since_ns, columns=_COLUMNS)
     audits = read_traces(store, task=task.task_id, kinds=("audit",), since_ns=task.evidence_since_ns, columns=_COLUMNS)
-    asked = _by_request(row for row in shadows.iter_rows(named=True) if not recalls.why_not(row))
+    asked = _by_request(row for row in shadows.iter_rows(named=True) if not rights.recalled(row))
     audit_of = {row["of"]: row for row in audits.filter(pl.col("of").is_in(wanted)).iter_rows(named=True)}
     model = incumbent_model(requests)
     found: list[Shadowed] = []
@@ -127,14 +129,14 @@ def collect_shadows(
     for row in requests.iter_rows(named=True):
         about = asked.get(row["trace_id"], {})
         source = audit_of.get(row["trace_id"]) if row["reason"] == "accepted" else row
-        reason = recalls.why_not(row) or (recalls.why_not(source) if source is not None else "")
+        reason = rights.recalled(row) or (rights.recalled(source) if source is not None else "")
         reason = reason or (_why_not(row, source, model, about) if about else "every candidate's answer was recalled")
         request = None if reason else _parsed(row["request"], row["api"])
         prompt = student_input(request) if request is not None and model_can_answer(request) else None
         if reason or request is None or source is None or prompt is None:
             left_out[reason or "not plain text"] += 1
             continue
-        found.append(_shadowed(task, row, source, request, prompt, about))
+        found.append(_shadowed(task, row, source, request, prompt, about, rights))
     return found, left_out
 
 
@@ -189,6 +191,7 @@ def _shadowed(
     request: ChatRequest,
     prompt: str,
     about: _About,
+    rights: AnswerRights,
 ) -> Shadowed:
     whole = {name: answers for name, answers in about.items() if _is_whole(answers[0])}
     return Shadowed(
@@ -197,8 +200,8 @@ def _shadowed(
         request=request,
         prompt=prompt,
         share=prompt_share(task.task_id, prompt),
-        incumbent=_answer(source),
-        answers={name: _answer(*answers) for name, answers in whole.items()},
+        incumbent=_answer(rights, source),
+        answers={name: _answer(rights, *answers) for name, answers in whole.items()},
         failed=frozenset(about) - frozenset(whole),
         streamed=bool(row["stream"]),
         input_tokens=source["input_tokens"] or 0,
@@ -210,12 +213,13 @@ def _is_whole(row: Mapping[str, Any]) -> bool:
     return row["status"] == 200 and not row["error"] and not row["truncated"]
 
 
-def _answer(row: Mapping[str, Any], *further: Mapping[str, Any]) -> Answer:
+def _answer(rights: AnswerRights, row: Mapping[str, Any], *further: Mapping[str, Any]) -> Answer:
     return Answer(
         text=row["answer"],
         trace_id=row["trace_id"],
         nano=row["cost_nanousd"] if row["price_source"] != "none" else None,
         upstream=str(row["answered_by"]).partition("/")[0],
+        terms=rights.verdict(row)[0],
         logprob=mean_logprob(row["response"]) if row.get("response") else None,
         again=tuple(one["answer"] for one in further if _is_whole(one) and one["answer"] is not None),
     )
