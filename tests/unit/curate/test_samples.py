@@ -182,3 +182,31 @@ def test_unknown_terms_block_the_task_with_a_note_that_says_what_to_do(tmp_path:
     with pytest.raises(RightsError):
         build_dataset(desk.store, desk.settings, desk.task_id, 10**18)
     desk.close()
+
+
+@pytest.mark.parametrize(
+    ("noted", "configured", "terms", "permitted"),
+    [
+        ("unknown", "own", "own", True),
+        ("", "own", "own", True),
+        ("nobody-knows", "own", "own", True),
+        ("openai-api@2025-12-01", None, "openai-api", True),
+        ("openai-api@2025-12-01", "own", "openai-api", True),
+        ("own", "openai-api", "openai-api", True),
+        ("own", "google-consumer", "google-consumer", False),
+        ("google-consumer@2025-11-04", "own", "google-consumer", False),
+        ("unknown", None, "unknown", False),
+        ("unknown", "nobody-knows", "nobody-knows", False),
+    ],
+)
+def test_of_terms_noted_and_configured_the_stricter_count(
+    noted: str, configured: str | None, terms: str, permitted: bool
+) -> None:
+    terms_of = {} if configured is None else {"inc": configured}
+    rights = AnswerRights(terms_of, TrainingJudge("train_classifier", (), TODAY))
+    row = {"trace_id": "tr_1", "answered_by": "inc/gpt", "terms": noted}
+    found, verdict = rights.verdict(row)
+    assert (found, verdict.permits) == (terms, permitted)
+    assert bool(rights.why_not(row)) is not permitted
+    denied = rights.denied(3, TODAY)
+    assert [(one.terms, one.rows, one.share) for one in denied] == ([] if permitted else [(terms, 1, 0.25)])
