@@ -98,11 +98,13 @@ def verify_apart(folder: Path, key: str, level: int, config: str | None) -> Repo
 
 
 def _show(report: Report) -> None:
-    made = table(f"Release {report.release_id or report.folder}", "level", "check", "", "found")
+    made = table(_shown(f"Release {report.release_id or report.folder}"), "level", "check", "", "found")
     for level in report.levels:
         for number, check in enumerate(level.checks):
             first = f"{level.level}: {level.name} ({level.seconds:.1f} s)" if number == 0 else ""
-            made.add_row(first, check.name, _VERDICTS[check.passed], f"{check.sentence} {check.hint}".strip())
+            made.add_row(
+                first, _shown(check.name), _VERDICTS[check.passed], _shown(f"{check.sentence} {check.hint}".strip())
+            )
     console().print(made)
     if report.items:
         items = table("What is in it", "item", "file", "it says", "found", "")
@@ -115,6 +117,18 @@ def _show(report: Report) -> None:
         click.secho(f"Level {report.reached} of {MAX_LEVEL} reached, as asked for.", bold=True)
         return
     what = f"Level {report.reached} of {MAX_LEVEL} reached" if report.reached >= 0 else "Not verified"
-    click.secho(f"{what}; {report.asked} was asked for. {report.why_not_more}", bold=True, err=True)
+    click.secho(f"{what}; {report.asked} was asked for. {_printable(report.why_not_more)}", bold=True, err=True)
     if report.hint:
         click.echo(f"  {report.hint}", err=True)
+
+
+def _shown(text: str) -> str:
+    """What may come from the release, for a table: its markup is text."""
+    from rich.markup import escape
+
+    return escape(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """Without what would steer a terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
