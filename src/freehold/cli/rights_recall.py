@@ -202,8 +202,9 @@ def _show(store: Store, recall: Recall, tasks: tuple[str, ...], *, as_json: bool
             "the loop trains anew by itself" if item.enough else f"the loop waits for {item.wanted - item.left:,} more"
         )
         click.echo(f"{names.get(item.task, item.task)}: {item.left:,} rows are left of {item.wanted:,} wanted; {then}.")
+    click.echo("It does not speak for:")
     for sentence in recall.not_searched:
-        click.echo(f"It does not speak for: {sentence}")
+        click.echo(f"  {sentence}")
     if done:
         click.echo(f"Signed by {recall.public_key[:16]}….")
 

@@ -32,6 +32,7 @@ from freehold.release.layout import Content, Copied, drafted, manifest_file, pub
 from freehold.release.parts import Part, Wanted, filled, item, joined
 from freehold.release.sign import sign_model, signed
 from freehold.release.standards import documents
+from freehold.release.standards.mof import as_listed
 from freehold.release.training import model_part, training_part
 from freehold.store.artifacts import read_dataset, read_student, sha256_of
 from freehold.store.certificates import seal_checks
@@ -82,6 +83,8 @@ def build_release(
             is something at `wanted.out`.
     """
     signer = key or store.keys
+    licences = {"licence": as_listed(wanted.licence), "data_licence": as_listed(wanted.data_licence)}
+    wanted = msgspec.structs.replace(wanted, **licences)
     subject = _subject(store, wanted)
     clearance = clear(store, settings, subject.student, subject.dataset, subject.samples, wanted)
     with drafted(wanted.out) as draft:
@@ -118,7 +121,7 @@ def find_student(store: Store, wanted: str) -> Student:
         for rung in entry.rungs
     }
     found = [student for student in students if student.student_id == wanted or student.student_id in serving]
-    found = found or [student for student in students if student.student_id.removeprefix("st_").startswith(wanted)]
+    found = found or [student for student in students if student.student_id.startswith((wanted, f"st_{wanted}"))]
     if len(found) == 1:
         return found[0]
     if found:

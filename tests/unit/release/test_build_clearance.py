@@ -158,7 +158,7 @@ def test_what_counsel_has_to_decide_waits_for_it(made: Made) -> None:
         terms="google-gemini-api",
         purpose="train_classifier",
         allow=True,
-        decided_by="Ada Lovelace",
+        decided_by="counsel of the house",
         until=TOMORROW,
         created_ns=1,
     )
@@ -254,5 +254,5 @@ def test_the_steps_are_in_it_if_they_are_still_the_ones_that_made_the_rows(made:
 def test_reasons_lose_figures_and_names_and_nothing_else() -> None:
     why = "st_1 was trained on its answers; [organisation] monthly_users is 1,000, the limit 700; by what it takes"
     assert public(why) == "st_1 was trained on its answers; by the organisation's facts; by what it takes"
-    assert public("x (allowed by Dr. Ada L., until 2027-01-01)") == "x (allowed by counsel)"
+    assert public("x (allowed by the legal office, until 2027-01-01)") == "x (allowed by counsel)"
     assert public("[organisation.at.2024-07-23] monthly_users is 5, the limit 9") == "by the organisation's facts"

@@ -10,7 +10,7 @@ from inventories import adapted, bare, classical, inventories, item, open_scienc
 from freehold.domain.rights import DutyKind
 from freehold.release import inventory as inv
 from freehold.release.standards import mof_class, osaid_report
-from freehold.release.standards.mof import COMPONENTS
+from freehold.release.standards.mof import COMPONENTS, as_listed
 
 quick = settings(max_examples=20, deadline=None)
 
@@ -119,3 +119,8 @@ def test_a_duty_that_limits_use_or_sharing_takes_a_freedom_away(kind: DutyKind, 
     rights = msgspec.structs.replace(plain.rights, duties=(*plain.rights.duties, duty))
     report = osaid_report(msgspec.structs.replace(plain, rights=rights))
     assert not report.meets and "some-terms/some-clause" in report.freedoms[freedom]  # pyright: ignore[reportArgumentType]
+
+
+def test_ids_are_spelt_as_they_are_listed_and_others_stay_as_they_are() -> None:
+    assert [as_listed(name) for name in ("apache-2.0", "MIT", "cc-by-4.0")] == ["Apache-2.0", "MIT", "CC-BY-4.0"]
+    assert [as_listed(name) for name in ("", "LicenseRef-own", "our own")] == ["", "LicenseRef-own", "our own"]

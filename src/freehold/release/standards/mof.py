@@ -54,6 +54,7 @@ _OPEN: dict[Content, frozenset[str]] = {
     "data": _DATA | OPENMDW,
     "document": _DOCUMENT | OPENMDW,
 }
+_LISTED = {licence.lower(): licence for accepted in _OPEN.values() for licence in accepted}
 
 
 class Component(NamedTuple):
@@ -129,6 +130,12 @@ class MofReport(msgspec.Struct, frozen=True, kw_only=True):
     standings: tuple[ClassStanding, ...]
     """Of III, II and I."""
     components: tuple[Assessed, ...]
+
+
+def as_listed(licence: str) -> str:
+    """An SPDX id as SPDX lists it, whose ids are the same in any case; what
+    is not known here as an open licence stays as it is."""
+    return _LISTED.get(licence.lower(), licence)
 
 
 def mof_class(inventory: Inventory) -> MofReport:
