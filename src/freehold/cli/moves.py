@@ -85,7 +85,7 @@ def _show_steps(store: Store, dataset_id: str) -> None:
         clause = item.clause or "nothing is known of them"
         click.echo(
             f"{item.rows:,} answers ({item.share:.0%}) under {item.terms} were left out: {item.outcome}, {clause}: "
-            f"{item.reason} (judged {item.judged}, text of {item.read}; not legal advice)"
+            f"{item.reason} (judged {item.judged}, {item.source}, {item.read}; not legal advice)"
         )
 
 
