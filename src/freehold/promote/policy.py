@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from freehold.config import Settings
-from freehold.domain.errors import CertificateError, EvidenceError, NotFound
+from freehold.domain.errors import CertificateError, EvidenceError, NotFound, RightsError
 from freehold.domain.events import Event, EventKind
 from freehold.domain.evidence import Certificate
 from freehold.domain.ids import new_id
@@ -15,6 +15,7 @@ from freehold.domain.policy import Policy, Rung, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.promote.ladder import ladder_of
 from freehold.promote.rights import certified_rights, objection
+from freehold.rights.words import in_words
 from freehold.store.certificates import seal_checks
 from freehold.store.recalls import check_not_recalled
 
@@ -165,6 +166,12 @@ def _check_recalls(store: Store, certificate: Certificate) -> None:
 
 
 def _check_rights(store: Store, settings: Settings, certificate: Certificate) -> None:
+    """How students were trained, as it was judged then, and how they would serve, as it is judged today."""
+    for rung in certificate.rungs:
+        student = store.control.students.get(rung.name) if rung.kind == "student" else None
+        for verdict in student.verdicts if student is not None else ():
+            if verdict.outcome == "deny":
+                raise RightsError(f"{rung.name} was trained although {in_words(verdict)}", "Train another student.")
     for rights in certified_rights(store, settings, certificate.certificate_id):
         if error := objection(rights):
             raise error
