@@ -20,9 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it runs as a file, too
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "shared"))  # so that it runs as a file, too
 
-from tests.shared import import_examples as examples
+import import_examples as examples
+import otlp_examples as otlp
 
 from freehold.domain.fingerprint import TemplateIndex
 from freehold.record.importing.exchange import Exchange, Maker, Options
@@ -51,7 +52,7 @@ def anthropic(number: int) -> list[Row]:
 
 
 def span(number: int) -> list[Row]:
-    return [examples.otlp_span(examples.GEN_AI | examples.GEN_AI_MESSAGES, span_id=f"{number + 1:016x}")]
+    return [otlp.span_document(otlp.GEN_AI | otlp.GEN_AI_MESSAGES, span_id=f"{number + 1:016x}")]
 
 
 def watched(number: int) -> list[Row]:

@@ -157,9 +157,7 @@ def export_command(
     generative = form in _GENERATIVE if purpose is None else purpose == "generative"
     use = "distil" if generative else "train_classifier"
     wanted = tuple(dict.fromkeys(parts))
-    exported = export_dataset(
-        store, dataset, out.absolute(), form, use, wanted, time.time_ns(), settings.organisation
-    )
+    exported = export_dataset(store, dataset, out.absolute(), form, use, wanted, time.time_ns(), settings.organisation)
     if as_json:
         echo_json(exported)
         return

@@ -86,7 +86,15 @@ def with_data(owned_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Bui
     installation = Installation(folder, owned_desk)
     report = folder / "report.md"
     report.write_text("# What it can do\n", encoding="utf-8")
-    wishes = ["--with-data", "--data-reviewed-by", "The data office", "--licence", "apache-2.0", "--data-licence", "cc0-1.0"]
+    wishes = [
+        "--with-data",
+        "--data-reviewed-by",
+        "The data office",
+        "--licence",
+        "apache-2.0",
+        "--data-licence",
+        "cc0-1.0",
+    ]
     told = installation.build(folder / "out", *wishes, "--report", str(report), "--supplier", "Example Ltd")
     return Built(folder / "out", told, installation)
 
@@ -146,7 +154,7 @@ def test_the_rows_give_the_hashes_and_the_certified_hash(with_data: Built) -> No
     assert dataset_sha256(rows) == data.sha256 == dataset.sha256 == certificate.dataset_sha256
     assert (len(rows), data.terms, data.origins) == (data.rows, {"own": len(rows)}, {"incumbent": len(rows)})
     assert data.shipped
-    assert data.reviewed_by == "The data office"
+    assert data.reviewed_by == "Data office"
 
 
 def test_the_evaluation_is_that_of_the_certificate(with_data: Built) -> None:

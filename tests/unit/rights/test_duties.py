@@ -56,11 +56,14 @@ def test_something_else_or_something_over_does_not_fulfil_it(other: dict[str, An
 
 
 def test_standing_duties_stand_until_a_fact_contradicts_them() -> None:
-    for terms, fact in (("openai-api", "distributes_weights"), ("anthropic-commercial", "sells_ai_services")):
+    facts = {"openai-api": "distributes_weights", "anthropic-commercial": "sells_ai_services"}
+    for terms, fact in facts.items():
         said = ruling(terms, "serve_internally")
         assert all(duty.state == "standing" for duty in duties_of(said, (), NO_FACTS))
-        assert not unmet(said, (), Organisation(**{fact: False}))
-        [duty] = unmet(said, (done(said.duties[0].kind, said.duties[0].text),), Organisation(**{fact: True}))
+        known: dict[str, Any] = {fact: False}
+        assert not unmet(said, (), Organisation(**known))
+        known = {fact: True}
+        [duty] = unmet(said, (done(said.duties[0].kind, said.duties[0].text),), Organisation(**known))
         assert fact in duty.why and not duty.todo, "no record helps"
 
 
