@@ -20,10 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "shared"))  # so that it runs as a file, too
+sys.path.insert(0, str(Path(__file__).parents[2]))  # so that it runs as a file, too
 
-import import_examples as examples
-import otlp_examples as otlp
+from tests.shared import import_examples as examples
+from tests.shared import otlp_examples as otlp
 
 from freehold.domain.fingerprint import TemplateIndex
 from freehold.record.importing.exchange import Exchange, Maker, Options
