@@ -296,8 +296,10 @@ class Loop:
         self._running = None
         if code in (0, Conflict.exit_code):
             return
-        _log.warning("job ended badly", job=job.job_id, task=job.task, exit_code=code)
         stored = self._store.control.jobs.get(job.job_id)
+        if stored is not None and stored.state == "waiting":
+            return  # for people, and said for what
+        _log.warning("job ended badly", job=job.job_id, task=job.task, exit_code=code)
         if stored is None or stored.state != "running":
             return  # it failed and said why
         self._crashes[job.job_id] += 1
