@@ -89,7 +89,7 @@ def with_data(owned_desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Bui
     wishes = [
         "--with-data",
         "--data-reviewed-by",
-        "The data office",
+        "Data office",
         "--licence",
         "apache-2.0",
         "--data-licence",
