@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import shutil
 import socket
@@ -113,13 +112,14 @@ def _upstream(name: str, upstream: UpstreamSettings, settings: Settings) -> Iter
 
 def _terms(name: str, terms: str, settings: Settings) -> Check:
     """What may be trained on its answers."""
+    from freehold.store.counsel import today
+
     what = f"terms of {name}"
     known = licences().get(terms)
     if known is None and terms != OWN:
         ids = ", ".join(sorted((OWN, *(entry.id for entry in licences().values() if entry.hosts))))
         return Check(what, "warning", f"Not known, so nothing may be trained. Known: {ids}; `freehold rights list`")
-    today = datetime.datetime.now(datetime.UTC).date()
-    verdict = judge_training("train_classifier", terms, _counsel(settings), today, settings.organisation)
+    verdict = judge_training("train_classifier", terms, _counsel(settings), today(), settings.organisation)
     title = known.name if known is not None else "The organisation's own answers"
     return Check(what, "ok" if verdict.permits else "warning", f"{title}, to train a classifier: {in_words(verdict)}")
 

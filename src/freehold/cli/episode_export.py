@@ -160,15 +160,12 @@ def _exporter(settings: Settings, store: Store, form: Form, given: Mapping[str, 
 
 
 def _rights(settings: Settings, store: Store) -> Rights:
-    import datetime
-
     from freehold.curate.trajectories import Rights
     from freehold.rights import terms_of_upstreams
-    from freehold.store.counsel import decisions
+    from freehold.store.counsel import decisions, today
 
     terms = terms_of_upstreams(settings.upstreams)
-    today = datetime.datetime.now(datetime.UTC).date()
-    return Rights(terms, decisions(store), today, settings.organisation)
+    return Rights(terms, decisions(store), today(), settings.organisation)
 
 
 def _redaction(store: Store) -> Callable[[Mapping[str, Turn]], dict[str, Turn]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -185,8 +184,9 @@ def _counsel(store: Store, asset: Asset) -> tuple[Decision, ...]:
 
 def _rule(action: Action, asset: Asset, organisation: Organisation, counsel: tuple[Decision, ...]) -> Ruling:
     from freehold.rights import rule
+    from freehold.store.counsel import today
 
-    return rule(action, asset, organisation, datetime.datetime.now(datetime.UTC).date(), decisions=counsel)
+    return rule(action, asset, organisation, today(), decisions=counsel)
 
 
 def _document(ruling: Ruling) -> dict[str, Any]:

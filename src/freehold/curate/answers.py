@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from freehold.config import Settings
 from freehold.domain.evidence import DeniedTerms, Verdict
-from freehold.domain.rights import STRICTNESS
+from freehold.domain.rights import STRICTNESS, UNKNOWN
 from freehold.rights import OWN, TrainingJudge, licences, terms_of_upstreams, undated
 from freehold.rights.judge import Training
 from freehold.store.counsel import decisions
@@ -17,7 +17,6 @@ from freehold.store.recalls import Recalls
 if TYPE_CHECKING:
     from freehold.store import Store
 
-UNKNOWN = "unknown"
 RIGHTS = "rights"
 RECALLED = "recalled"
 

@@ -98,6 +98,13 @@ class TaskPolicy(msgspec.Struct, frozen=True, kw_only=True):
     ladder: Ladder | None = None
     """Where there is one, it decides, and `rungs` do not."""
 
+    @property
+    def students(self) -> tuple[str, ...]:
+        """Ids of the students that answer, of the rungs and then of the ladder."""
+        models = self.ladder.models if self.ladder is not None else ()
+        owned = (model.name.removeprefix("student/") for model in models if model.path)
+        return (*(rung.student for rung in self.rungs), *owned)
+
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """All ladders in force, and which fingerprints belong to which task. Versions only grow."""

@@ -20,6 +20,8 @@ Action = Literal[
 mix its weights with others; distil: train a model that writes on its answers; train_classifier: train a model that only
 chooses between labels on them; distribute: give the weights to others; use_name: call a product by its name."""
 ACTIONS: tuple[Action, ...] = get_args(Action)
+UNKNOWN = "unknown"
+"""The terms of what nobody knows."""
 TRAINING: frozenset[Action] = frozenset(("distil", "train_classifier"))
 
 Outcome = Literal["allow", "duties", "needs-counsel", "deny"]
@@ -130,3 +132,8 @@ class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     """The strictest first."""
     duties: tuple[Duty, ...] = ()
     date: str
+
+    @property
+    def permits(self) -> bool:
+        """Whether it may be done (duties permit it, and must then be met)."""
+        return self.outcome in ("allow", "duties")

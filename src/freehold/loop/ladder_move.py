@@ -321,9 +321,7 @@ def promised_saving(store: Store, entry: TaskPolicy) -> float:
 def candidate_student(store: Store, task: Task) -> Student | None:
     """The student in force, as the task's rung or on its ladder; None if there is none."""
     entry = store.control.current_policy().tasks.get(task.task_id)
-    names = [rung.student for rung in entry.rungs] if entry is not None else []
-    if entry is not None and entry.ladder is not None:
-        names += [model.name.removeprefix("student/") for model in entry.ladder.models if model.path]
+    names = entry.students if entry is not None else ()
     return store.control.students.get(names[0]) if names else None
 
 

@@ -27,6 +27,7 @@ from freehold.domain.events import Event
 from freehold.domain.genai import provider_of
 from freehold.domain.ids import content_id
 from freehold.domain.recalls import RECALL_VERSION, Recall, RecallKind, Retraining
+from freehold.domain.rights import UNKNOWN
 from freehold.loop.jobs import stepwise
 from freehold.loop.steps import result_of
 from freehold.promote import roll_back
@@ -294,7 +295,7 @@ def _rows(store: Store, wanted: Wanted, recall: Recall) -> pl.DataFrame:
     who = pl.col("answered_by").str.split("/").list.first().is_in(list(recall.upstreams))
     if wanted.kind == "licence":
         noted = pl.col("terms").str.split("@").list.first()
-        who = (noted == recall.value) | ((noted == "unknown") & who)
+        who = (noted == recall.value) | ((noted == UNKNOWN) & who)
     rows = store.traces.scan().filter(who, pl.col("at_ns") >= recall.since_ns)
     return collect(rows.select("trace_id", "task"))
 

@@ -16,11 +16,11 @@ from freehold import __version__
 from freehold.config import Settings
 from freehold.domain.errors import RightsError, RightsPending
 from freehold.domain.evidence import Certificate
-from freehold.domain.rights import Action, Asset, Organisation, Outcome, Ruling
+from freehold.domain.rights import UNKNOWN, Action, Asset, Organisation, Ruling
 from freehold.domain.tasks import Task
 from freehold.rights import rule, terms_of_upstream, terms_of_upstreams, verdict_of
 from freehold.rights.duties import DutyState, duties_of
-from freehold.rights.lineage import UNKNOWN, router_asset, student_asset
+from freehold.rights.lineage import router_asset, student_asset
 from freehold.rights.words import duty_in_words, in_words, what_to_do
 from freehold.store.counsel import decisions, fulfilments, ids_in_force, today
 
@@ -41,15 +41,12 @@ class ServingRights(NamedTuple):
     @property
     def refusal(self) -> Ruling | None:
         """The first ruling that does not permit serving it."""
-        return next((ruling for ruling in self.rulings if ruling.outcome not in _PERMITS), None)
+        return next((ruling for ruling in self.rulings if not ruling.permits), None)
 
     @property
     def unmet(self) -> tuple[DutyState, ...]:
         """Duties that are not met."""
         return tuple(duty for duty in self.duties if not duty.met)
-
-
-_PERMITS: frozenset[Outcome] = frozenset(("allow", "duties"))
 
 
 def serving_actions(organisation: Organisation) -> tuple[Action, ...]:

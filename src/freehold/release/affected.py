@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from freehold.config import Settings
-from freehold.domain.policy import TaskPolicy
 from freehold.release.lineage import dataset_asset, licences_of, student_asset, upstream_asset
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def affected(store: Store, settings: Settings, licences: Collection[str]) -> Aff
     names = {student.student_id for student in students}
     tasks = {one.task for one in (*datasets, *students)}
     policy = control.current_policy()
-    serving = {task for task, entry in policy.tasks.items() if _served_by(entry) & names}
+    serving = {task for task, entry in policy.tasks.items() if names.intersection(entry.students)}
     found = [task for task in control.tasks.list() if task.task_id in tasks | serving]
     return Affected(
         upstreams=tuple(
@@ -59,9 +58,3 @@ def affected(store: Store, settings: Settings, licences: Collection[str]) -> Aff
         in_force=tuple(task.name for task in found if task.task_id in serving),
         releases=tuple(one.release_id for one in control.releases.list() if one.student in names),
     )
-
-
-def _served_by(entry: TaskPolicy) -> set[str]:
-    """The students that answer under a policy, of its rungs or its ladder."""
-    ladder = (model.name.removeprefix("student/") for model in entry.ladder.models) if entry.ladder else ()
-    return {rung.student for rung in entry.rungs}.union(ladder)

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 _CODE_LICENCE = "apache-2.0"
-_PERMITS = frozenset(("allow", "duties"))
 _BY_WRITING: dict[DutyKind, str] = {
     "notice": f"{NOTICE} says so; a notice whose words the licence fixes is in its text in {LICENCES}/.",
     "licence-copy": "The text is in the release.",
@@ -110,7 +109,7 @@ def _ruling(store: Store, asset: Asset, student: Student, organisation: Organisa
 
 
 def _refuse(ruling: Ruling) -> None:
-    if ruling.outcome in _PERMITS:
+    if ruling.permits:
         return
     verdict = verdict_of(ruling)
     kind = RightsPending if ruling.outcome == "needs-counsel" else RightsError

@@ -93,7 +93,7 @@ def _why_withheld(dataset: Dataset, wanted: Wanted, ruling: Ruling, unmet: Seque
     """Why the rows are not shipped; empty: they are."""
     if not wanted.with_data:
         return "Nobody asked for them (--with-data)."
-    if ruling.outcome not in ("allow", "duties"):
+    if not ruling.permits:
         first = ruling.findings[0]
         return (
             f"Rights: {ruling.outcome} by {first.licence}/{first.clause}: {first.says} ({first.source}, {first.date}; "

@@ -173,10 +173,5 @@ def _rows_of(store: Store, dataset: Dataset) -> pl.DataFrame | None:
 
 
 def _serves(entry: TaskPolicy, students: Collection[str], certificates: Collection[str]) -> bool:
-    if any(rung.student in students or rung.certificate in certificates for rung in entry.rungs):
-        return True
-    ladder = entry.ladder
-    return ladder is not None and (
-        ladder.certificate in certificates
-        or any(model.name.removeprefix(_STUDENT) in students for model in ladder.models if model.path)
-    )
+    certified = [rung.certificate for rung in entry.rungs] + ([entry.ladder.certificate] if entry.ladder else [])
+    return any(name in certificates for name in certified) or any(name in students for name in entry.students)

@@ -40,6 +40,7 @@ from freehold.domain.evidence import CertifiedRung, StepCount, Verdict
 from freehold.domain.machines import TrainingRun
 from freehold.domain.rights import DutyKind, Kind, Ruling
 from freehold.domain.rights import Role as ParentRole
+from freehold.rights.words import NOTICE as NOT_LEGAL_ADVICE
 
 FORMAT = "freehold-release/1"
 MANIFEST = "manifest.json"
@@ -70,7 +71,6 @@ SPDX = "standards/spdx.json"
 MOF_JSON = "standards/mof.json"
 MOF_TEXT = "standards/mof.md"
 OSAID = "standards/osaid.json"
-NOT_LEGAL_ADVICE = "By our reading of the texts on the dates shown. Not legal advice."
 NO_LICENCE = ""
 """Nobody has said under which licence: no permission."""
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from freehold.config import Settings, UpstreamSettings
 from freehold.domain.errors import NotFound
 from freehold.domain.evidence import Student
-from freehold.domain.rights import Asset, Parent
+from freehold.domain.rights import UNKNOWN, Asset, Parent
 from freehold.rights import OWN, detect, licences, terms_of_upstream
 from freehold.rights import lineage as rights_lineage
-from freehold.rights.lineage import UNKNOWN, dataset_asset
+from freehold.rights.lineage import dataset_asset
 
 if TYPE_CHECKING:
     from freehold.store import Store

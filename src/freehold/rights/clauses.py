@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from freehold.domain.rights import ACTIONS, Action, Duty
+from freehold.domain.rights import ACTIONS, UNKNOWN, Action, Duty
 
 Says = Literal["allow", "duties", "needs-counsel", "deny", "unknown"]
 On = Literal["model", "outputs", "students"]
@@ -138,7 +138,7 @@ def licences() -> Mapping[str, Licence]:
 def terms_of_url(base_url: str) -> str:
     """The id of the terms known for a URL's host, or `unknown`: a host that is not listed is never guessed."""
     host = urlsplit(base_url).hostname or ""
-    return next((licence.id for licence in licences().values() if host in licence.hosts), "unknown")
+    return next((licence.id for licence in licences().values() if host in licence.hosts), UNKNOWN)
 
 
 class Answering(Protocol):

@@ -67,7 +67,7 @@ def _goes_on(clause: Clause) -> bool:
 
 def limited(rulings: Iterable[Ruling]) -> tuple[Finding, ...]:
     """Of the rulings that do not permit what they are about: the strictest finding of each."""
-    return tuple(ruling.findings[0] for ruling in rulings if ruling.outcome not in ("allow", "duties"))
+    return tuple(ruling.findings[0] for ruling in rulings if not ruling.permits)
 
 
 def owns_outputs(names: Iterable[str], table: Mapping[str, Licence] | None = None) -> tuple[str, ...]:

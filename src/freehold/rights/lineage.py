@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from freehold.domain.evidence import Dataset, Student
-from freehold.domain.rights import Asset, Parent
+from freehold.domain.rights import UNKNOWN, Asset, Parent
 from freehold.rights.engine import OWN
-
-UNKNOWN = "unknown"
-"""The terms of what nobody knows."""
 
 
 def dataset_asset(dataset: Dataset) -> Asset:

@@ -15,6 +15,7 @@ import msgspec
 
 from freehold.domain.errors import RightsError, StoreError
 from freehold.domain.recalls import Recall, recall_bytes
+from freehold.domain.rights import UNKNOWN
 from freehold.store.artifacts import write_folder
 from freehold.store.keys import verify
 
@@ -29,16 +30,16 @@ FOLDER = "recalls"
 ROWS = "rows.parquet"
 ROW_COLUMNS = ("trace_id", "at_ns", "answered_by", "terms", "key", "subject")
 """Columns of a trace that `Recalls.why_not` looks at."""
-_UNKNOWN = "unknown"
 
 
-def recalled(store: Store, student_id: str) -> Recall | None:
-    """The first recall that a student comes under; None: it may be promoted and released as far as recalls go.
+def recalled(store: Store, name: str, what: Literal["student", "dataset"] = "student") -> Recall | None:
+    """The first recall that a student or dataset comes under; None: it may be used as far as recalls go.
 
     Raises:
         StoreError: the control store cannot be read.
     """
-    return next((recall for recall in store.control.recalls.list() if student_id in recall.students), None)
+    found = store.control.recalls.list()
+    return next((one for one in found if name in (one.students if what == "student" else one.datasets)), None)
 
 
 def check_not_recalled(store: Store, what: Literal["student", "dataset"], name: str) -> None:
@@ -48,12 +49,12 @@ def check_not_recalled(store: Store, what: Literal["student", "dataset"], name: 
         RightsError: it was.
         StoreError: the control store cannot be read.
     """
-    for recall in store.control.recalls.list():
-        if name in (recall.students if what == "student" else recall.datasets):
-            raise RightsError(
-                f"The {what} {name} was recalled: it rests on rows of {described(recall)} (recall {recall.recall_id}).",
-                "Let the loop train a new one without these rows; `freehold rights recall list` shows the recall.",
-            )
+    recall = recalled(store, name, what)
+    if recall is not None:
+        raise RightsError(
+            f"The {what} {name} was recalled: it rests on rows of {described(recall)} (recall {recall.recall_id}).",
+            "Let the loop train a new one without these rows; `freehold rights recall list` shows the recall.",
+        )
 
 
 def described(recall: Recall) -> str:
@@ -108,8 +109,8 @@ class Recalls:
 def is_under(recall: Recall, terms: str | None, answered_by: str) -> bool:
     """Whether an answer came under a recalled licence: by the terms that were noted (`ID@DATE`), or where none are
     known, by who answered."""
-    noted = (terms or _UNKNOWN).partition("@")[0]
-    if noted == _UNKNOWN:
+    noted = (terms or UNKNOWN).partition("@")[0]
+    if noted == UNKNOWN:
         return answered_by.partition("/")[0] in recall.upstreams
     return noted == recall.value
 

@@ -9,11 +9,10 @@ from freehold.config import Settings
 from freehold.domain.evidence import Certificate, Student, signed_bytes
 from freehold.domain.ownership import Point, Question
 from freehold.domain.policy import TaskPolicy
-from freehold.domain.rights import Asset
+from freehold.domain.rights import UNKNOWN, Asset
 from freehold.domain.tasks import Task
 from freehold.release.lineage import student_asset
 from freehold.rights import terms_of_upstream
-from freehold.rights.lineage import UNKNOWN
 from freehold.store.keys import verify
 
 if TYPE_CHECKING:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 DRILL_DAYS = 90
 """An exit drill that is older says little of today's traffic."""
 _DAY_NS = 86_400 * 10**9
-_PERMITS = ("allow", "duties")
 _KEPT: tuple[Outcome, ...] = ("certified", "uncertified", "stand-in")
 _LOST: tuple[Outcome, ...] = ("failed", "spared")
 
@@ -97,7 +96,7 @@ def _limits(case: Case) -> Point:
     said = tuple(_ruled(ruling) for ruling in rulings)
     command = f"freehold rights explain {case.assets[0].asset_id}"
     if against:
-        barred = sorted({ruling.action.replace("_", " ") for ruling in rulings if ruling.outcome not in _PERMITS})
+        barred = sorted({ruling.action.replace("_", " ") for ruling in rulings if not ruling.permits})
         todo = "See `freehold rights explain`: train without these answers, or let counsel decide where that helps."
         return case.point("limits", False, f"Not all of it: {', '.join(barred)}.", *said, command=command, todo=todo)
     duties = any(ruling.duties for ruling in rulings)

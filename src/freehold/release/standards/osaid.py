@@ -138,7 +138,7 @@ def _limits(inventory: Inventory) -> dict[Literal["use", "share"], str]:
     duties = inventory.rights.duties
     use = [f"{duty.licence}/{duty.clause}" for duty in duties if duty.kind in LIMITING]
     share = [f"{duty.licence}/{duty.clause}" for duty in duties if duty.kind in _LIMITS_SHARING]
-    if inventory.rights.distribute.outcome not in ("allow", "duties"):
+    if not inventory.rights.distribute.permits:
         share.append(f"the verdict on distributing is {inventory.rights.distribute.outcome}")
     return {"use": _limited("Use", use), "share": _limited("Sharing", share)}
 
