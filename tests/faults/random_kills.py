@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -118,9 +119,23 @@ class Nursery:
 
     def close(self) -> None:
         for pid in self.alive.values():
-            os.kill(pid, signal.SIGKILL)
+            _end(pid)
         self._process.kill()
         self._process.wait()
+
+
+def _end(pid: int) -> None:
+    """Kill a process that is nobody's child here, and wait until it is gone with all its locks."""
+    try:
+        watched = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        os.kill(pid, signal.SIGKILL)
+        ended, _, _ = select.select([watched], [], [], 60.0)
+        assert ended, f"process {pid} outlived SIGKILL for a minute"
+    finally:
+        os.close(watched)
 
 
 def drill(folder: Path, kills: int, seed: int) -> Outcome:

@@ -13,7 +13,10 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from freehold.config import Settings
-from freehold.config.watch import ConfigWatch
+from freehold.config.watch import POLL_SECONDS, ConfigWatch
+
+LOOK_SECONDS = POLL_SECONDS / 5
+"""More often than workers look: whatever any of them has put in force, one that is started again begins with."""
 
 
 class Supervisor(Multiprocess):
@@ -49,7 +52,7 @@ class Supervisor(Multiprocess):
         super().__init__(config, sockets)
         self._app_of = app_of
         self._on_hangup = on_hangup
-        self._file = ConfigWatch(path, settings, self._use, check=check, quiet=True)
+        self._file = ConfigWatch(path, settings, self._use, check=check, poll_seconds=LOOK_SECONDS, quiet=True)
 
     def run(self) -> None:
         """Run until SIGINT or SIGTERM, then let every worker finish what is under way."""
