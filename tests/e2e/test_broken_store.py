@@ -48,11 +48,11 @@ def test_a_deleted_student_file_sends_its_task_to_the_incumbent(owned: Path, des
         [weights] = (owned / "data" / rung.path).glob("*.safetensors")
         kept = weights.read_bytes()
         weights.unlink()
-        wait_for(lambda: not ask(product.url, body_of(message)).owned, 20, "the incumbent answers")
+        wait_for(lambda: not ask(product.url, body_of(message)).owned, what="the incumbent answers")
         answer = ask(product.url, body_of(message))
         assert (answer.status, answer.text) == (200, desk.answers[message.user])
         assert degraded(product) == [f"Student {rung.student} cannot be loaded."]
-        [event] = wait_for(lambda: events(owned, "student-damaged"), 20, "the event")
+        [event] = wait_for(lambda: events(owned, "student-damaged"), what="the event")
         assert str(weights) in event.message and "go to the incumbent" in event.message
         code, errors = doctor(owned)
         assert code == 1 and str(weights) in errors[f"student {rung.student}"]
@@ -61,7 +61,7 @@ def test_a_deleted_student_file_sends_its_task_to_the_incumbent(owned: Path, des
         assert code == 1 and "hash differs" in errors[f"student {rung.student}"]
         assert not ask(product.url, body_of(message)).owned
         weights.write_bytes(kept)
-        wait_for(lambda: ask(product.url, body_of(message)).owned, 20, "the student answers again")
+        wait_for(lambda: ask(product.url, body_of(message)).owned, what="the student answers again")
         assert degraded(product) == []
     reasons = {trace["reason"] for trace in all_traces(owned)}
     assert "student-missing" in reasons
@@ -77,8 +77,8 @@ def test_without_its_control_database_the_gateway_passes_everything_through(owne
                 path.unlink()
             else:
                 path.write_bytes(os.urandom(path.stat().st_size))
-        wait_for(lambda: degraded(product), 20, "the gateway says so")
-        wait_for(lambda: not any(answer.owned for answer in load.acknowledged[-50:]), 20, "nothing is owned")
+        wait_for(lambda: degraded(product), what="the gateway says so")
+        wait_for(lambda: not any(answer.owned for answer in load.acknowledged[-50:]), what="nothing is owned")
         load.more(50)
         [said] = degraded(product)
         assert str(control) in said
@@ -132,7 +132,7 @@ def test_traffic_flows_while_the_disk_is_full_and_is_recorded_again_once_there_i
         assert "recording_shed" in product.log.read_text()
         (small_disk / "data" / "ballast").unlink()
         later = [ask(product.url, body_of(message)) for message in desk.before[20:40]]
-        wait_for(lambda: degraded(product) == [], 20, "recording again")
+        wait_for(lambda: degraded(product) == [], what="recording again")
 
         def sealed() -> bool:
             ids = {trace["trace_id"] for trace in all_traces(small_disk)}

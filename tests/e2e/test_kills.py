@@ -108,7 +108,7 @@ def test_sigterm_ends_every_process_and_finishes_what_is_under_way(owned: Path, 
             family = product.family()
             assert len(family) >= workers - (workers == 1) + 1
             assert product.stop() == 0
-            wait_for(lambda family=family: not set(family) & set(processes()), 20, "the end of its family")
+            wait_for(lambda family=family: not set(family) & set(processes()), what="the end of its family")
         kept_once(owned, load.acknowledged)
         assert "Traceback" not in product.log.read_text()
 

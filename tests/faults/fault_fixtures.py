@@ -36,7 +36,7 @@ class Stand(NamedTuple):
 
     def trace_of(self, nonce: str) -> Trace:
         """The trace of the request that carried `nonce`; there must be one, and only one."""
-        found = wait_for(lambda: [trace for trace in self.gateway.traces() if nonce.encode() in trace.request], 20)
+        found = wait_for(lambda: [trace for trace in self.gateway.traces() if nonce.encode() in trace.request])
         assert len(found) == 1
         return found[0]
 

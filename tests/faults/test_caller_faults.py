@@ -54,7 +54,7 @@ def test_a_caller_who_leaves_ends_the_call_upstream(stand: Stand, model: str, ho
     else:
         wait_for(lambda: len(stand.chaos.asked[model]) > asked)
     wire.reset() if how == "reset" else wire.socket.close()
-    wait_for(lambda: stand.chaos.left[model] > before, 20, "the upstream is left")
+    wait_for(lambda: stand.chaos.left[model] > before, what="the upstream is left")
     trace = stand.trace_of(nonce)
     assert trace.error is not None and trace.error.startswith("client_closed")
     assert trace.status == (200 if model == "events-for-ever" else 0)
@@ -78,7 +78,7 @@ def test_half_a_request_asks_nobody(stand: Stand, part: str, how: str) -> None:
         wire.send(whole[: ends[part]])
     for wire in wires:
         wire.reset() if how == "reset" else wire.socket.close()
-    wait_for(lambda: stand.gateway.sockets() <= sockets + 2, 20, "sockets come back")
+    wait_for(lambda: stand.gateway.sockets() <= sockets + 2, what="sockets come back")
     assert not any(nonce.encode() in asked.body for asked in stand.chaos.asked["good"])
 
 
@@ -138,7 +138,7 @@ def test_who_waits_to_be_told_to_go_on_is_told(stand: Stand) -> None:
     head, _, body = post(body_for("good", nonce), expect="100-continue").partition(b"\r\n\r\n")
     with Wire(stand.url) as wire:
         wire.send(head + b"\r\n\r\n")
-        wait_for(lambda: wire.interim or not wire.more(), 20)
+        wait_for(lambda: wire.interim or not wire.more())
         assert wire.interim == [100]
         assert wire.ask(body).status == 200
     assert "expect" not in stand.chaos.asked["good"][-1].headers

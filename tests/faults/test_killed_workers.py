@@ -99,7 +99,7 @@ def test_sigterm_lets_streams_finish(tmp_path: Path, chaos: Chaos, gate: threadi
         wires = begin_streams(gateway)
         load.more(100)
         gateway.process.terminate()
-        wait_for(lambda: refuses(gateway.url), 20, "no new connections are taken")
+        wait_for(lambda: refuses(gateway.url), what="no new connections are taken")
         assert gateway.process.poll() is None
         gate.set()
         answers = [wire.answer() for wire in wires]
@@ -126,10 +126,10 @@ def test_traffic_flows_while_nothing_can_be_written(tmp_path: Path, chaos: Chaos
         before = set(load.acknowledged)
         [worker] = gateway.workers()
         soft, hard = resource.prlimit(worker, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
-        wait_for(lambda: any("Recording is shed" in said for said in gateway.degraded()), 20, "recording is shed")
+        wait_for(lambda: any("Recording is shed" in said for said in gateway.degraded()), what="recording is shed")
         load.more(200)
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (soft, hard))
-        wait_for(lambda: gateway.degraded() == [], 20, "recording again")
+        wait_for(lambda: gateway.degraded() == [], what="recording again")
         again = time.monotonic()
         load.more(200)
     assert not load.wrong and load.cut == load.lost == 0

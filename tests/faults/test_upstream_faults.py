@@ -133,6 +133,6 @@ def test_all_faults_at_once_mix_up_nothing_and_leave_nothing_behind(stand: Stand
     for _ in range(3):
         round_of_all()
     # Kept connections may be as many more as there are callers at once; 3 rounds have had over 400 faults.
-    wait_for(lambda: stand.gateway.sockets() <= sockets + 40, 20, "sockets come back")
+    wait_for(lambda: stand.gateway.sockets() <= sockets + 40, what="sockets come back")
     assert stand.gateway.memory_mb() - memory < 3 * len(LONG_LINE) / 1e6
     assert all(" rests at " in sentence for sentence in stand.gateway.degraded())

@@ -47,7 +47,7 @@ class Tenants(NamedTuple):
         """A key's text and id; it is in force when this returns."""
         status, made = self.admin("POST", "keys", {"name": new_nonce(), **fields})
         assert status == 201, made
-        wait_for(lambda: self.ask(get("/v1/models", authorization=f"Bearer {made['key']}")).status != 401, 20)
+        wait_for(lambda: self.ask(get("/v1/models", authorization=f"Bearer {made['key']}")).status != 401)
         return made["key"], made["key_id"]
 
     def chat(self, key: str, model: str = "good", **headers: str) -> int:

@@ -101,7 +101,7 @@ def test_new_requests_follow_the_file_while_streams_and_connections_live_on(run:
         run.slow.release()
         rest = stream.answer()
         assert rest.whole and rest.body == b"".join(EVENTS)
-        wait_for(lambda: connections_to(run.old) == 0, 20, "old connections are closed once they are idle")
+        wait_for(lambda: connections_to(run.old) == 0, what="old connections are closed once they are idle")
         assert connections_to(run.new) > 0
     assert all(trace.error is None for trace in run.gateway.traces())
 

@@ -133,7 +133,7 @@ def test_over_the_limit_traffic_flows_unrecorded_and_it_is_counted(tmp_path: Pat
             ask(gateway.url, post(body_for("good", new_nonce())))
             return b'"degraded":[]' in ask(gateway.url, get("/readyz")).body
 
-        wait_for(recorded, 20, "recording goes on")
+        wait_for(recorded, what="recording goes on")
     assert journalled(tmp_path / "journal")
 
 
