@@ -26,8 +26,22 @@ from freehold.config.settings import (
     TranslateSettings,
     UpstreamSettings,
 )
+from freehold.config.student_settings import (
+    ModelSettings,
+    RolloutSettings,
+    SafetySettings,
+    ServerSettings,
+    StudentSettings,
+    TaskStudentSettings,
+)
 
 __all__ = [
+    "TaskStudentSettings",
+    "StudentSettings",
+    "ServerSettings",
+    "SafetySettings",
+    "RolloutSettings",
+    "ModelSettings",
     "AccessSettings",
     "CacheSettings",
     "CandidateSettings",

@@ -10,6 +10,7 @@ import msgspec
 from freehold.config.curate_settings import CurateStep
 from freehold.config.journal_settings import JournalSettings
 from freehold.config.store_settings import StoreSettings
+from freehold.config.student_settings import ModelSettings, StudentSettings, TaskStudentSettings
 from freehold.domain.rights import Organisation
 from freehold.domain.scoring import Scorer
 
@@ -268,6 +269,7 @@ class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[tasks.NAME.scorer]`: `kind` and its options; goes before one that `freehold scorer set` stored."""
     curate: tuple[CurateStep, ...] | None = None
     """`[[tasks.NAME.curate]]`: steps in place of those for all tasks; None: those."""
+    student: TaskStudentSettings = TaskStudentSettings()
 
 
 class CurateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -317,6 +319,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drill: DrillSettings = DrillSettings()
     curate: CurateSettings = CurateSettings()
     runner: RunnerSettings = RunnerSettings()
+    students: StudentSettings = StudentSettings()
+    models: ModelSettings = ModelSettings()
     organisation: Organisation = Organisation()
     """`[organisation]`: facts that licences ask about."""
     data_dir: str = "freehold-data"

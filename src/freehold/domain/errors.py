@@ -211,6 +211,13 @@ class LeaseHeld(Conflict):
     code = "lease_held"
 
 
+class TrainingError(FreeholdError):
+    """Training cannot be begun or carried on: memory, disk, a loss that is no number, a base that does not fit."""
+
+    code = "training_error"
+    exit_code = 10
+
+
 class StudentError(FreeholdError):
     """A student's files are missing, changed or not readable; its task goes to the incumbent."""
 

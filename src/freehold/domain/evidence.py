@@ -136,7 +136,7 @@ class Student(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     student_id: str
     task: str
     dataset_id: str
-    kind: Literal["classifier"]
+    kind: Literal["classifier", "generative"]
     path: str
     sha256: str
     """Of `manifest.json`, which names the hash of every other file."""

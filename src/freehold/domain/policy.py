@@ -33,6 +33,10 @@ Reason = Literal[
 ]
 
 
+Stage = Literal["shadow", "canary", "full"]
+"""shadow: it answers unseen beside the incumbent. canary: a share of the requests. full: all that it accepts."""
+
+
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """One owned answerer and its acceptance rule: accept when signal ≥ threshold and novelty ≤ its limit."""
 
@@ -46,6 +50,11 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str
     fingerprints: tuple[str, ...]
     """The calls that were in the evidence; any other is a stranger."""
+    kind: Literal["classifier", "generative"] = "classifier"
+    """classifier: answers in the gateway's worker. generative: its server is asked."""
+    stage: Stage = "full"
+    share: float = 1.0
+    """Of the requests that it may answer, in a canary."""
 
 
 class LadderModel(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,1 @@
+"""Commands about generative students: recipes, base models, the server they answer in."""

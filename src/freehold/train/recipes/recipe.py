@@ -1,0 +1,148 @@
+"""What a recipe says: the types of its TOML file. Every default has its reason; `freehold recipes show NAME` prints both.
+
+A recipe says how a generative student is made of a dataset, and nothing of what it is made of: the same recipe serves
+many tasks.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+OpenShare = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
+Positive = Annotated[float, msgspec.Meta(gt=0.0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of a recipe."""
+
+
+class Scratch(_Part, tag_field="from", tag="scratch"):
+    """`[model] from = "scratch"`: a small Llama from random weights, with a tokenizer of its own."""
+
+    hidden: Count = 128
+    """Closed grammars need memory for their words more than depth: 128 learned tickets and SQL as well as 256 did in a
+    third of the time."""
+    layers: Count = 3
+    """Copying a field wants two layers (find, then copy); the third orders what is copied."""
+    heads: Count = 4
+    intermediate: Count = 352
+    """About 8/3 of `hidden`, as Llama has it (Touvron et al. 2023, section 2.2), in whole vector registers."""
+    vocabulary: Annotated[int, msgspec.Meta(ge=300, le=200_000)] = 2048
+    """Pieces of the tokenizer, bytes included: no text is outside it."""
+
+
+class Base(_Part, tag_field="from", tag="base"):
+    """`[model] from = "base"`: weights that are there already."""
+
+    name: str = ""
+    """A folder under `[models] folders`, a path, or a hub name listed in `[models] hub`; empty: `[students] base`."""
+
+
+class Adapter(_Part):
+    """`[adapter]`: LoRA (Hu et al. 2021) in place of full weights. For real bases: memory, and many tasks on one base."""
+
+    rank: Count = 16
+    """Enough for one task: ranks of 8 to 64 are hardly told apart (Hu et al., table 6)."""
+    alpha: Positive = 32.0
+    """Twice the rank, as is usual: the rate then need not change with it."""
+    dropout: OpenShare = 0.0
+    """None: few epochs, and an early stop, do the same without making runs noisier."""
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    """All linear layers: attention alone learns less (Dettmers et al. 2023, section 5)."""
+
+
+class Data(_Part):
+    """`[data]`: which tokens are shown, and which are learned."""
+
+    context: Annotated[int, msgspec.Meta(ge=16)] = 256
+    """Longest example in tokens; longer ones are left out and counted, never cut."""
+    pack: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Length of the rows that examples are packed into, kept apart by the attention mask; 0: `context`."""
+    learn: Literal["answer", "assistant"] = "answer"
+    """answer: the last turn. assistant: every turn of the model's own, tool calls included, never what tools said: for
+    trajectories."""
+    samples: Count = 1
+    """Answers of the teacher per prompt that are taken where several are recorded (sequence-level distillation, Kim and
+    Rush 2016)."""
+    best_of: bool = True
+    """Of several answers keep the best by the task's scorer; false: all `samples` of them."""
+    noise_words: Share = 0.0
+    """Share of examples in which a word that the answer repeats is replaced by a made-up one in both: copying is then
+    learned instead of the words."""
+    noise_capitals: Share = 0.0
+    """Share of examples shown in another case."""
+
+
+class Optimizer(_Part):
+    """`[optimizer]`."""
+
+    kind: Literal["adamw", "muon"] = "adamw"
+    """muon (Jordan et al. 2024): matrices by orthogonalised momentum, the rest by AdamW. From scratch it learned half of
+    a task where AdamW had learned a twentieth; for LoRA AdamW is as good and known better."""
+    rate: Positive = 2e-4
+    """Of AdamW's parameters; the usual one for LoRA."""
+    matrix_rate: Positive = 0.01
+    """Of Muon's matrices."""
+    weight_decay: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
+    warmup: Share = 0.03
+    """Share of the steps."""
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    clip: Positive = 1.0
+    """Largest norm of the gradient: one odd example does not throw the run."""
+
+
+class Run(_Part):
+    """`[run]`."""
+
+    epochs: Positive = 3.0
+    batch_tokens: Count = 2048
+    """Tokens per step over all workers and accumulations: rates depend on it, not on how many workers there are."""
+    accumulate: Count = 1
+    """Parts that a step's tokens are computed in, where they do not fit into memory at once."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 on a GPU and on CPUs with AMX or AVX512-BF16 for models wide enough to gain by it, else float32."""
+    workers: Count = 1
+    """Processes that share each batch (data-parallel)."""
+    threads: Count = 1
+    """Per worker. One gives the same bytes on every run, and for small models two workers are quicker than two threads."""
+    evaluate_every: Count = 200
+    """Steps between looks at the tune split."""
+    patience: Natural = 4
+    """Looks without a better loss after which training stops; 0: it never stops early."""
+    checkpoint_every: Count = 200
+    """Steps: a run that is killed goes on from there, to the same bytes."""
+    watts_per_core: Positive = 8.0
+    """For the estimate of energy, where the machine does not measure it."""
+
+
+class Preference(_Part):
+    """`[preference]`: for `method = "dpo"` (Rafailov et al. 2023)."""
+
+    beta: Positive = 0.1
+    """Of the paper's experiments; larger stays nearer to what was there before."""
+    pairs: Literal["feedback", "incumbent", "both"] = "both"
+    """feedback: answers people preferred or edited. incumbent: the incumbent's answer over the student's own, where the
+    scorer says that the student's was worse."""
+
+
+class Recipe(_Part):
+    """A whole recipe."""
+
+    name: str
+    about: str
+    """One sentence: for what it is, and for what it is not."""
+    method: Literal["sft", "dpo"] = "sft"
+    model: Scratch | Base
+    adapter: Adapter | None = None
+    """None: full weights."""
+    data: Data = Data()
+    optimizer: Optimizer = Optimizer()
+    run: Run = Run()
+    preference: Preference | None = None
+    max_answer_tokens: Count = 256
+    """A student that has not ended by then has no answer: the incumbent is asked."""
