@@ -17,11 +17,11 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of a recipe."""
 
 
-class Scratch(_Part, tag_field="from", tag="scratch"):
+class Scratch(_Part, tag_field="from", tag="scratch", kw_only=True):
     """`[model] from = "scratch"`: a small Llama from random weights, with a tokenizer of its own."""
 
     hidden: Count = 128
@@ -36,14 +36,14 @@ class Scratch(_Part, tag_field="from", tag="scratch"):
     """Pieces of the tokenizer, bytes included: no text is outside it."""
 
 
-class Base(_Part, tag_field="from", tag="base"):
+class Base(_Part, tag_field="from", tag="base", kw_only=True):
     """`[model] from = "base"`: weights that are there already."""
 
     name: str = ""
     """A folder under `[models] folders`, a path, or a hub name listed in `[models] hub`; empty: `[students] base`."""
 
 
-class Adapter(_Part):
+class Adapter(_Part, kw_only=True):
     """`[adapter]`: LoRA (Hu et al. 2021) in place of full weights. For real bases: memory, and many tasks on one base."""
 
     rank: Count = 16
@@ -56,7 +56,7 @@ class Adapter(_Part):
     """All linear layers: attention alone learns less (Dettmers et al. 2023, section 5)."""
 
 
-class Data(_Part):
+class Data(_Part, kw_only=True):
     """`[data]`: which tokens are shown, and which are learned."""
 
     context: Annotated[int, msgspec.Meta(ge=16)] = 256
@@ -78,7 +78,7 @@ class Data(_Part):
     """Share of examples shown in another case."""
 
 
-class Optimizer(_Part):
+class Optimizer(_Part, kw_only=True):
     """`[optimizer]`."""
 
     kind: Literal["adamw", "muon"] = "adamw"
@@ -96,7 +96,7 @@ class Optimizer(_Part):
     """Largest norm of the gradient: one odd example does not throw the run."""
 
 
-class Run(_Part):
+class Run(_Part, kw_only=True):
     """`[run]`."""
 
     epochs: Positive = 3.0
@@ -120,7 +120,7 @@ class Run(_Part):
     """For the estimate of energy, where the machine does not measure it."""
 
 
-class Preference(_Part):
+class Preference(_Part, kw_only=True):
     """`[preference]`: for `method = "dpo"` (Rafailov et al. 2023)."""
 
     beta: Positive = 0.1
@@ -130,7 +130,7 @@ class Preference(_Part):
     scorer says that the student's was worse."""
 
 
-class Recipe(_Part):
+class Recipe(_Part, kw_only=True):
     """A whole recipe."""
 
     name: str
