@@ -126,7 +126,8 @@ def _compiled(text: str) -> Template:
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     environment.filters["tojson"] = _tojson
-    environment.globals.update(raise_exception=_refuse, strftime_now=_now)
+    functions: dict[str, Any] = {"raise_exception": _refuse, "strftime_now": _now}
+    cast("dict[str, Any]", environment.globals).update(functions)
     return environment.from_string(text)
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from safetensors.numpy import load, save
 
 from freehold.train.generative.encode import Encoded
 from freehold.train.generative.examples import shuffled
@@ -66,7 +68,7 @@ def batches(encoded: Sequence[Encoded], batch_tokens: int, pack: int, epoch: int
     rows = [rows[at] for at in shuffled(len(rows), seed, -1 - epoch)]
     count = -(-len(rows) // max(1, batch_tokens // width))
     borders = [round(len(rows) * at / count) for at in range(count + 1)]
-    return [_batch(rows[begin:end]) for begin, end in zip(borders, borders[1:], strict=False)]
+    return [_batch(rows[begin:end]) for begin, end in pairwise(borders)]
 
 
 def best_fit(lengths: Sequence[int], order: Sequence[int], width: int) -> list[list[int]]:
@@ -129,25 +131,19 @@ def _batch(rows: Sequence[Sequence[Encoded]]) -> Batch:
 
 def write_encoded(path: Path, encoded: Sequence[Encoded]) -> None:
     """Keep encoded examples in a safetensors file, for other processes."""
-    from safetensors.numpy import save_file
-
     empty = np.zeros(0, np.int32)
-    save_file(
-        {
-            "tokens": np.concatenate([empty, *(one.tokens for one in encoded)]),
-            "learn": np.concatenate([empty.astype(np.bool_), *(one.learn for one in encoded)]),
-            "lengths": np.array([len(one.tokens) for one in encoded], np.int64),
-            "epochs": np.array([one.epoch for one in encoded], np.int64),
-        },
-        str(path),
-    )
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "tokens": np.concatenate([empty, *(one.tokens for one in encoded)]),
+        "learn": np.concatenate([empty.astype(np.bool_), *(one.learn for one in encoded)]),
+        "lengths": np.array([len(one.tokens) for one in encoded], np.int64),
+        "epochs": np.array([one.epoch for one in encoded], np.int64),
+    }
+    path.write_bytes(save(arrays))
 
 
 def read_encoded(path: Path) -> list[Encoded]:
     """What `write_encoded` kept."""
-    from safetensors.numpy import load_file
-
-    found = load_file(str(path))
+    found = load(path.read_bytes())
     borders = np.cumsum(found["lengths"])[:-1]
     parts = zip(np.split(found["tokens"], borders), np.split(found["learn"], borders), found["epochs"], strict=True)
     return [Encoded(tokens, learn, int(epoch)) for tokens, learn, epoch in parts] if len(found["lengths"]) else []

@@ -164,7 +164,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     try:
         core = tokenizers.Tokenizer.from_file(str(path))
         config = msgspec.json.decode((folder / CONFIG_FILE).read_bytes(), type=dict[str, Any])
-    except Exception as error:  # noqa: BLE001  # tokenizers raises nothing narrower
+    except Exception as error:  # tokenizers raises nothing narrower
         raise TrainingError(f"{path} cannot be read: {error}.", "Fetch the model again, or name another.") from error
     core.no_truncation()
     core.no_padding()
