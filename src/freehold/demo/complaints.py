@@ -20,8 +20,9 @@ def wishes() -> tuple[str, ...]:
     return tuple(load(COMPLAINTS, ComplaintLexicon).wishes)
 
 
-def compose_complaint(rng: Random, part: Part = "all") -> Composed:
-    """A complaint and its six fields as one JSON object."""
+def compose_complaint(rng: Random, drifted: bool = False, part: Part = "all") -> Composed:
+    """A complaint and its six fields as one JSON object; complaints do not drift."""
+    del drifted
     lexicon, blanks = load(COMPLAINTS, ComplaintLexicon), Blanks()
     order, customer, product = _order(rng, part), made_up_name(rng, part), _product(lexicon, rng, part)
     amount = some_amount(rng, part) if rng.random() < AMOUNT_RATE else None
@@ -42,14 +43,16 @@ def compose_complaint(rng: Random, part: Part = "all") -> Composed:
     said.append(lexicon.wishes[wish])
     rng.shuffle(said)
     cores = [say(phrasing(templates, rng, part), rng, slots) for templates in (lexicon.problems, *said)]
-    truth = as_json({
-        "order": order,
-        "customer": customer,
-        "product": product,
-        "amount": amount.value if amount else None,
-        "date": day.value if day else None,
-        "wish": wish,
-    })
+    truth = as_json(
+        {
+            "order": order,
+            "customer": customer,
+            "product": product,
+            "amount": amount.value if amount else None,
+            "date": day.value if day else None,
+            "wish": wish,
+        }
+    )
     return Composed(blanks.filled(letter(cores, rng, slots)), truth)
 
 

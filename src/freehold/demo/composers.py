@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
+from freehold.demo.complaints import complaint_format, complaint_system, compose_complaint
 from freehold.demo.lexicon import (
     EXTRACTION,
     INTENTS,
@@ -19,7 +20,6 @@ from freehold.demo.lexicon import (
     ReplyLexicon,
     UrgencyLexicon,
 )
-from freehold.demo.complaints import complaint_format, complaint_system, compose_complaint
 from freehold.demo.phrases import Composed, common, letter, load, say
 from freehold.demo.queries import compose_question, question_system
 
@@ -196,6 +196,6 @@ def desk_tasks() -> dict[str, Task]:
         "urgency": Task(compose_urgency, _urgency_system),
         "extraction": Task(compose_extraction, _extraction_system, _extraction_format()),
         "reply": Task(compose_reply, _reply_system),
-        "complaint": Task(lambda rng, drifted: compose_complaint(rng), complaint_system, complaint_format()),
-        "sql": Task(lambda rng, drifted: compose_question(rng), question_system),
+        "complaint": Task(compose_complaint, complaint_system, complaint_format()),
+        "sql": Task(compose_question, question_system),
     }

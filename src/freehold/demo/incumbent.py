@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable
 from random import Random
 
-from freehold.demo.composers import extraction_values, intent_labels
 from freehold.demo.complaints import wishes
+from freehold.demo.composers import extraction_values, intent_labels
 from freehold.demo.grammar import Message
 from freehold.demo.lexicon import REPLIES, ReplyLexicon
 from freehold.demo.phrases import load, say
+from freehold.demo.truth import same_result
 
 
 def incumbent_answers(messages: Iterable[Message], seed: int, mistake_rate: float = 0.02) -> list[str]:
@@ -52,7 +53,7 @@ def mistaken_form(truth: str, rng: Random) -> str:
 
 
 def mistaken_query(truth: str, rng: Random) -> str:
-    """A query with a condition forgotten or turned round, another sum, or one row more."""
+    """A query with another result: a condition forgotten or turned round, another sum, or one row more."""
     slips = [
         re.sub(r" (?:AND|WHERE) [^()]*?(?= GROUP| ORDER|$)", "", truth, count=1),
         truth.replace(" >= ", " < ") if " >= " in truth else truth.replace(" < ", " >= "),
@@ -62,4 +63,5 @@ def mistaken_query(truth: str, rng: Random) -> str:
         re.sub(r"LIMIT (\d+)", lambda match: f"LIMIT {int(match[1]) + 1}", truth),
         truth.replace("SELECT o.id", "SELECT o.customer_id"),
     ]
-    return rng.choice([slip for slip in slips if slip != truth] or ["SELECT 0"])
+    rng.shuffle(slips)
+    return next((slip for slip in slips if not same_result(slip, truth)), "SELECT 0")

@@ -15,8 +15,9 @@ LOWER_CASE_RATE, NO_END_RATE = 0.15, 0.2
 _FEW = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-def compose_question(rng: Random, part: Part = "all") -> Composed:
-    """A question of a random family, and its query."""
+def compose_question(rng: Random, drifted: bool = False, part: Part = "all") -> Composed:
+    """A question of a random family, and its query; questions do not drift."""
+    del drifted
     lexicon, blanks = load(QUERIES, QueryLexicon), Blanks()
     families = list(lexicon.families.values())
     [family] = rng.choices(families, [family.weight for family in families])
@@ -45,7 +46,9 @@ def _chosen(family: Family, rng: Random) -> list[str]:
     kept: list[str] = []
     columns: set[str] = set()
     for name in rng.sample(family.filters, rng.randint(family.fewest, min(family.most, len(family.filters)))):
-        column = "o.placed" if name in ("month", "since", "before") else "o.total" if name in ("over", "under") else name
+        column = (
+            "o.placed" if name in ("month", "since", "before") else "o.total" if name in ("over", "under") else name
+        )
         if column not in columns:
             columns.add(column)
             kept.append(name)

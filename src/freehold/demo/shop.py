@@ -57,7 +57,9 @@ def books() -> Books:
     orders: list[tuple[int, int, str, str, str, float]] = []
     items: list[tuple[int, int, int]] = []
     for number in range(FIRST_ORDER, FIRST_ORDER + ORDERS):
-        lines = [(number, product, rng.randint(1, 4)) for product in rng.sample(range(1, PRODUCTS + 1), rng.randint(1, 3))]
+        lines = [
+            (number, product, rng.randint(1, 4)) for product in rng.sample(range(1, PRODUCTS + 1), rng.randint(1, 3))
+        ]
         total = round(sum(products[product - 1][3] * quantity for _, product, quantity in lines), 2)
         buyer, status = rng.randint(1, CUSTOMERS), rng.choices(statuses, (2, 1, 6, 2))[0]
         orders.append((number, buyer, _day(rng, YEAR, 300), status, rng.choice(channels), total))

@@ -1,4 +1,4 @@
-"""Open values of the demo's messages: invented names, dates and amounts, which must be copied and not learned by heart."""
+"""Open values of the demo's messages: invented names, dates and amounts, to be copied and not learned by heart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,29 @@ from zlib import crc32
 from freehold.demo.phrases import Part, common
 
 YEAR = 2026
-_ONSETS = ("b", "br", "d", "dr", "f", "g", "gr", "h", "k", "kl", "l", "m", "n", "p", "r", "s", "st", "t", "tr", "v", "w")
+_ONSETS = (
+    "b",
+    "br",
+    "d",
+    "dr",
+    "f",
+    "g",
+    "gr",
+    "h",
+    "k",
+    "kl",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "st",
+    "t",
+    "tr",
+    "v",
+    "w",
+)
 _VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ou")
 _CODAS = ("", "", "l", "m", "n", "nd", "r", "rk", "s", "st", "x")
 _FIRST_DAY, _DAYS = date(YEAR, 1, 1), 270
