@@ -113,7 +113,7 @@ def chosen_pairs(pairs: Sequence[Pair], preference: Preference) -> list[Pair]:
         counts = Counter(pair.source for pair in wanted)
         raise EvidenceError(
             f"There are {len(found)} pairs to learn preferences from, and at least {MIN_PAIRS} are needed: "
-            f"{counts['feedback']} of feedback, {counts['incumbent']} of the incumbent's against the student's answers.",
+            f"{counts['feedback']} of feedback, {counts['incumbent']} of the incumbent's over the student's answers.",
             'Record feedback (edits say most), set `pairs = "both"` under [preference], or train with method = "sft".',
         )
     return found
