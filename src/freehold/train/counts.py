@@ -22,7 +22,7 @@ class TokenRates(NamedTuple):
 
 
 def token_rates(rows: Sequence[Sample]) -> TokenRates:
-    """Least squares of the incumbent's counts over fit rows; a quarter of a token per character where there are none."""
+    """Least squares of the incumbent's counts over fit rows; a quarter of a token per character without any."""
     return TokenRates(*_input_tokens(rows), _output_tokens(rows))
 
 
