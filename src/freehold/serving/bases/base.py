@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -108,7 +108,7 @@ def facts_of(files: Mapping[str, Path]) -> Facts:
     _check_weights(folder, tensors, shape)
     template = read_chat_template(folder)
     counted = [tensor for name, tensor in tensors.items() if not name.endswith("rotary_emb.inv_freq")]
-    parameters, size = sum(tensor.count for tensor in counted), sum(tensor.size for tensor in counted)
+    parameters, size = sum(tensor.numbers for tensor in counted), sum(tensor.size for tensor in counted)
     return Facts(
         architecture=architecture,
         shape=shape,
@@ -135,9 +135,16 @@ def require_chat_template(base: Base) -> str:
     )
 
 
-def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
+def architecture_of(config: Mapping[str, Any]) -> str:
+    """What a config.json calls the architecture."""
     named = config.get("architectures")
-    architecture = str(named[0]) if isinstance(named, list) and named else str(config.get("model_type") or "nothing")
+    if isinstance(named, list) and named:
+        return str(cast("list[Any]", named)[0])
+    return str(config.get("model_type") or "model of no named architecture")
+
+
+def _architecture(folder: Path, config: Mapping[str, Any]) -> str:
+    architecture = architecture_of(config)
     if config.get("auto_map"):
         raise TrainingError(
             f"{folder} wants code of its own to be run (auto_map in config.json): that is never done.",
@@ -181,8 +188,8 @@ def _number(folder: Path, config: Mapping[str, Any], name: str, default: int | N
 def _check_index(folder: Path, files: Mapping[str, Path]) -> None:
     if _INDEX not in files:
         return
-    named: Any = _json(files[_INDEX]).get("weight_map")
-    wanted = {str(name) for name in named.values()} if isinstance(named, dict) else set[str]()
+    named = _json(files[_INDEX]).get("weight_map")
+    wanted = {str(name) for name in cast("dict[str, Any]", named).values()} if isinstance(named, dict) else set[str]()
     missing = sorted(wanted - set(files))
     if missing:
         raise StudentError(

@@ -202,7 +202,7 @@ def locate(settings: Settings, name: str) -> Place:
     raise ConfigError(
         f"There is no base model {name!r} in {', '.join(settings.models.folders) or 'any folder'}, and [models] hub "
         "does not list it.",
-        "`freehold models` lists those that there are; put the model's folder there, or its hub name into [models] hub.",
+        "`freehold models` lists what there is; put the model's folder there, or its hub name into [models] hub.",
     )
 
 
@@ -224,7 +224,7 @@ def _places(settings: Settings) -> Iterator[Place]:
 
 
 def _snapshot(name: str) -> Path:
-    """The folder of a hub model in huggingface_hub's cache: the commit that its `main` stood for when it was fetched."""
+    """A hub model's folder in huggingface_hub's cache: of the commit that `main` stood for when it was fetched."""
     cached = hub_cache() / f"models--{name.replace('/', '--')}"
     main = cached / "refs" / "main"
     commit = main.read_text(encoding="utf-8").strip() if main.is_file() else "none"

@@ -1,4 +1,4 @@
-"""What may be done with a base model here: detected licence in, the rights engine's verdicts out. Unknown means deny."""
+"""What may be done with a base model here: detected licence in, the rights engine's verdicts out. Unknown is deny."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def rights_of(
         name: what it is called here.
         folder: its files.
         organisation: whose facts count.
-        configured: `[models.licences]`: for this model where its files say nothing certain, and for those it is made of.
+        configured: `[models.licences]`: for this model where its files say nothing certain, and those it is made of.
         today: decisions by counsel expire.
         decisions: by counsel.
     """
@@ -86,8 +86,8 @@ def require_rights(name: str, rights: BaseRights) -> None:
         if rights.licence == UNKNOWN:
             raise RightsError(
                 f"Nobody knows the licence of the base model {name} ({rights.how}), so it may not be {action}.",
-                f'Once you know it, say so: [models.licences] "{name}" = "apache-2.0" (`freehold rights list` shows the '
-                f'ids; "{OWN}" for a model you made yourselves).',
+                f'Once you know it, say so: [models.licences] "{name}" = "apache-2.0" (`freehold rights list` shows '
+                f'the ids; "{OWN}" for a model you made yourselves).',
             )
         raise RightsError(
             f"The base model {name} may not be {action}: {verdict.reason}",

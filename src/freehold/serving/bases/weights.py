@@ -20,8 +20,10 @@ from freehold.domain.errors import StudentError
 
 MAX_HEADER_BYTES = 100_000_000
 """The bound that the safetensors library has."""
-_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-_BYTES |= {"F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "U32": 4, "U64": 8}
+_BYTES = {
+    "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "F8_E4M3": 1,
+    "F8_E5M2": 1, "I8": 1, "U8": 1, "BOOL": 1,
+}  # fmt: skip
 _FLOATS: dict[str, Any] = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
 _FETCH = "Copy the model's folder again, or fetch it with `freehold models fetch NAME`."
 
@@ -39,8 +41,8 @@ class TensorAt(NamedTuple):
     """In bytes."""
 
     @property
-    def count(self) -> int:
-        """Numbers in it."""
+    def numbers(self) -> int:
+        """How many are in it."""
         return math.prod(self.shape)
 
 
@@ -92,7 +94,7 @@ def main_dtype(tensors: Mapping[str, TensorAt]) -> str:
     """The type that most of the numbers have; empty where there are none."""
     counts: dict[str, int] = {}
     for tensor in tensors.values():
-        counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.count
+        counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.numbers
     return max(counts, key=lambda name: counts[name], default="")
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from freehold.domain.errors import ConfigError, RequestError, StoreError, StudentError, TrainingError
-from freehold.serving.bases.base import ARCHITECTURES, chat_template_of
+from freehold.serving.bases.base import ARCHITECTURES, architecture_of
+from freehold.serving.chat_template import read_chat_template
 from freehold.serving.export.source import Source, number
 from freehold.serving.export.vocabulary import Vocabulary, vocabulary_of
 
@@ -97,12 +98,12 @@ def export_gguf(
     vocabulary = vocabulary_of(source.files, int(number(config, "vocab_size")))
     planned = list(_plan(source, kind))
     length = context or _context(config)
-    chat = chat_template_of(source.files) if template is None else template
+    chat = read_chat_template(source.folder)
     partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
     try:
         writer: Any = gguf.GGUFWriter(str(partial), family)
         _describe(writer, gguf, config, name=name, context=length, kind=kind)
-        _add_vocabulary(writer, vocabulary, chat)
+        _add_vocabulary(writer, vocabulary, template or (chat.text if chat is not None else ""))
         _write(writer, gguf, source, planned, family)
         partial.replace(to)
     except OSError as error:
@@ -123,8 +124,7 @@ def _library() -> Any:
 
 def _family(source: Source) -> str:
     """llama.cpp's name of the architecture: Mistral's is Llama's."""
-    named: Any = source.config.get("architectures")
-    architecture = str(named[0]) if isinstance(named, list) and named else "nothing known"
+    architecture = architecture_of(source.config)
     if architecture not in ARCHITECTURES:
         raise TrainingError(
             f"{source.folder} is a {architecture}, which is not exported here.",
@@ -282,7 +282,7 @@ def _rope_type(config: Mapping[str, Any]) -> str:
 
 
 def _frequencies(config: Mapping[str, Any]) -> npt.NDArray[np.float32]:
-    """What Llama 3.1 divides its rotary frequencies by: 1 for short waves, `factor` for long ones, and a ramp between."""
+    """What Llama 3.1 divides its rotary frequencies by: 1 for short waves, `factor` for long, a ramp between."""
     rope = _rope(config)
     factor, low, high = (
         number(rope, "factor"),

@@ -108,7 +108,8 @@ def _adapter(folder: Path) -> Adapter:
     config = _json(folder / "adapter_config.json")
     for name, what in (
         ("use_dora", "DoRA"), ("modules_to_save", "whole layers"), ("rank_pattern", "several ranks"),
-        ("alpha_pattern", "several scales"), ("fan_in_fan_out", "transposed weights"), ("trainable_token_indices", "tokens"),
+        ("alpha_pattern", "several scales"), ("fan_in_fan_out", "transposed weights"),
+        ("trainable_token_indices", "tokens of its own"),
     ):  # fmt: skip
         if config.get(name):
             raise StudentError(f"{folder} is an adapter with {what}, which is not merged here.", "Merge it with peft.")
