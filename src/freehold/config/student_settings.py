@@ -85,3 +85,5 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Each holds base models as folders; relative to the configuration file."""
     hub: tuple[str, ...] = ()
     """Names on the Hugging Face hub that may be fetched by `freehold models fetch`; nothing else is ever fetched."""
+    licences: dict[str, str] = {}
+    """`[models.licences]`: name → id (`freehold rights list`), or `own`: of models whose files say nothing certain."""
