@@ -56,7 +56,7 @@ def compare(
 
 
 def _part(rows: Sequence[Row], certificate: str) -> Part:
-    parts = {row.sample.part for row in rows}
+    parts: set[Part] = {row.sample.part for row in rows}
     if len({row.in_force is None for row in rows}) > 1:
         raise EvidenceError("Only some samples have an answer of the student in force.", "Ask it about all of them.")
     if len(parts) != 1 or "fit" in parts:
@@ -69,7 +69,8 @@ def _part(rows: Sequence[Row], certificate: str) -> Part:
             "Certify rows were to be compared on before a certificate rests on them.",
             "Compare on tune rows; certify rows may be shown after `freehold certify`, and choose nothing.",
         )
-    return parts.pop()
+    (part,) = parts
+    return part
 
 
 def _slice(group: Group, exact: bool, delta: float, slices: int) -> Slice:

@@ -98,7 +98,5 @@ def _scored(scorer: Scorer | None, sample: Sample, said: Said) -> tuple[Said, Sa
             why=reference.detail or reference.failed,
             unscored=reference.value is None,
         ),
-        said._replace(
-            score=answer.value or 0.0, why=answer.detail or answer.failed, unscored=answer.value is None
-        ),
+        said._replace(score=answer.value or 0.0, why=answer.detail or answer.failed, unscored=answer.value is None),
     )

@@ -50,7 +50,9 @@ def _by_length(rows: Sequence[Row]) -> list[Group]:
         length = len(row.sample.prompt)
         if length < edges[0]:
             return f"under {edges[0]:,} characters"
-        return f"{edges[0]:,} to {edges[1] - 1:,} characters" if length < edges[1] else f"{edges[1]:,} or more characters"
+        return (
+            f"{edges[0]:,} to {edges[1] - 1:,} characters" if length < edges[1] else f"{edges[1]:,} or more characters"
+        )
 
     return _named("length", rows, name, key=lambda row: len(row.sample.prompt))
 
@@ -100,11 +102,7 @@ def _by_value(rows: Sequence[Row]) -> list[Group]:
         counts = Counter(values.values())
         if len(values) >= COVERED * len(rows) and 2 <= len(counts) <= MOST_VALUES:
             chosen.append((counts.most_common(1)[0][1] / len(values), field))
-    return [
-        group
-        for _, field in sorted(chosen)[:MOST_FIELDS]
-        for group in _of_field(rows, field, fields[field])
-    ]
+    return [group for _, field in sorted(chosen)[:MOST_FIELDS] for group in _of_field(rows, field, fields[field])]
 
 
 def _of_field(rows: Sequence[Row], field: str, values: dict[str, str]) -> list[Group]:
@@ -126,9 +124,7 @@ def _values(sample: Sample) -> dict[str, str]:
     return {".".join(path): value for path, value in leaves(parsed).items()}
 
 
-def _named(
-    by: SliceKind, rows: Sequence[Row], name: Callable[[Row], str], key: Callable[[Row], int]
-) -> list[Group]:
+def _named(by: SliceKind, rows: Sequence[Row], name: Callable[[Row], str], key: Callable[[Row], int]) -> list[Group]:
     """Groups by name, in order of the smallest `key` of each; none if all rows have one name."""
     found: dict[str, list[Row]] = {}
     for row in sorted(rows, key=key):
