@@ -28,6 +28,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pii": ("freehold.cli.pii", "Say which personal data and secrets a file holds, without showing them."),
     "train": ("freehold.cli.moves", "Train a task's student."),
     "evaluate": ("freehold.cli.moves", "Predict what certifying a task's student would give."),
+    "report": (
+        "freehold.cli.students.report",
+        "Show how a task's new student compares, slice by slice, and its safety.",
+    ),
+    "harness": ("freehold.cli.students.harness", "Measure a model with lm-evaluation-harness or Inspect."),
     "certify": ("freehold.cli.moves", "Test a task's student on the certify part and sign a certificate."),
     "promote": ("freehold.cli.moves", "Move a task to its certified student."),
     "certificate": ("freehold.cli.certificates", "List, show and verify certificates."),
