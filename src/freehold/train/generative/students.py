@@ -9,6 +9,7 @@ from its last checkpoint to the same bytes. The student in force is not touched 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ import numpy as np
 
 from freehold import __version__
 from freehold.config import Settings
+from freehold.domain.errors import TrainingError
 from freehold.domain.evidence import Dataset, Sample, Student
 from freehold.domain.machines import TrainingRun
 from freehold.domain.tasks import Task
@@ -99,13 +101,16 @@ def train_generative(
     manifest = _manifest(plan, fitted)
     learned = learn_gate(sample.prompt for sample in samples if sample.part == "fit")
     gate = Gate(manifest, bytes(learned.vocabulary).decode().split("\n"))
+    _tune_answers(plan, work, gate, most=1)  # loads what computes: not the answers' time
+    began = time.process_time()
     answers = _tune_answers(plan, work, gate)
+    seconds = (time.process_time() - began) / max(1, len(answers))
     tensors = {VOCABULARY: learned.vocabulary, "fit_novelty": learned.novelty, **_tensors(answers)}
     path = f"{store.students_root.name}/{plan.name}"
     sha256 = adopt_student(store.data / path, work, msgspec.to_builtins(manifest), tensors)
     if plan.base is not None:
         remember_base(store.data, plan.base.used, plan.base.folder)
-    return _stored(store, plan, fitted, answers, path, sha256, recorder.finish(), now_ns)
+    return _stored(store, plan, fitted, answers, seconds, path, sha256, recorder.finish(), now_ns)
 
 
 def _plan(store: Store, settings: Settings, dataset: Dataset, samples: Sequence[Sample]) -> _Plan:
@@ -164,10 +169,10 @@ def _context(plan: _Plan) -> int:
     return wanted if plan.base is None else max(wanted, plan.base.used.context)
 
 
-def _tune_answers(plan: _Plan, work: Path, gate: Gate) -> list[StudentAnswer]:
+def _tune_answers(plan: _Plan, work: Path, gate: Gate, most: int | None = None) -> list[StudentAnswer]:
     from freehold.serving.engine import answer_all
 
-    prompts = [sample.prompt for sample in plan.samples if sample.part == "tune"]
+    prompts = [sample.prompt for sample in plan.samples if sample.part == "tune"][:most]
     where = plan.base.folder if plan.base is not None and gate.manifest.weights == "adapter" else None
     return answer_all(work, gate.manifest, where, prompts, gate)
 
@@ -185,11 +190,20 @@ def _stored(
     plan: _Plan,
     fitted: Fit,
     answers: Sequence[StudentAnswer],
+    seconds: float,
     path: str,
     sha256: str,
     training: TrainingRun,
     now_ns: int,
 ) -> Student:
+    known = store.control.students.get(f"st_{plan.name}")
+    if known is not None:  # its folder was lost, and is there again
+        if known.sha256 != sha256:
+            raise TrainingError(
+                f"Student {known.student_id} was trained to other bytes before ({known.sha256[:12]}, now {sha256[:12]}).",
+                "Put its folder back from a backup, or train on the machine that it was trained on.",
+            )
+        return known
     tuned = [sample for sample in plan.samples if sample.part == "tune"]
     same = [answer.text.strip() == sample.answer.strip() for answer, sample in zip(answers, tuned, strict=True)]
     base: BaseUsed | None = plan.base.used if plan.base is not None else None
@@ -209,6 +223,7 @@ def _stored(
             "tokens": float(fitted.tokens),
             "parameters": float(fitted.parameters),
             "kilowatt_hours": fitted.kilowatt_hours,
+            "cpu_seconds_per_answer": seconds,
         },
         created_ns=now_ns,
         training=training,
