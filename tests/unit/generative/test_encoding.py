@@ -119,12 +119,11 @@ def test_what_is_left_out_is_counted_and_most_of_it_too_long_is_an_error() -> No
     found, left_out = encode(odd, OURS, recipe())
     assert left_out == {SPECIAL_INSIDE: 1} and len(found) == len(fit)
     shorter = recipe(data={"context": max(len(one.tokens) for one in found) - 1})
-    found.sort(key=lambda one: len(one.tokens))
     fit += [example("Customer Anna", "{}")] * len(fit)
     some, left_out = encode(fit, OURS, shorter)
     assert left_out[TOO_LONG] == len(fit) - len(some) > 0
     with pytest.raises(EvidenceError, match="longer than 16 tokens") as raised:
-        encode(fit, OURS, recipe(data={"context": 16}))
+        encode(fit[:100], OURS, recipe(data={"context": 16}))
     assert "context = 64" in raised.value.hint
     with pytest.raises(EvidenceError, match="No example is left to learn from: 1 holds"):
         encode(odd[:1], OURS, recipe())
