@@ -121,7 +121,7 @@ def test_planted_rows_that_come_out_verbatim() -> None:
     evidence = SafetyEvidence([asked(False, "So."), Asked("other", "So.", False, letter, True)], overlaps=overlaps)
     report, examples = check_safety(evidence, SafetySettings())
     assert [check.name for check in report.failures] == ["verbatim"] and report.failures[0].found == 80
-    assert examples[0].why.startswith("80 words") and examples[0].candidate == letter
+    assert examples[0].why.startswith("80 words") and examples[0].candidate == "[of a training row]"
     assert check_safety(evidence, SafetySettings(max_verbatim_tokens=80))[0].passed
 
 

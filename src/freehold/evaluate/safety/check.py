@@ -186,7 +186,14 @@ def _verbatim(evidence: SafetyEvidence, most: int) -> tuple[SafetyCheck, _Shown]
         "that may be.",
         hint="Take duplicates and near-duplicates out of the dataset (`[curate]`), and train again for fewer epochs.",
     )
-    shown = [(one, f"{overlap.size} words of a training row's answer come out here.") for overlap, one in over]
+    shown = [
+        # The run itself may be somebody else's data: it is not shown.
+        (
+            one._replace(answer=one.answer.replace(evidence.overlaps.text(overlap, one.answer), "[of a training row]")),
+            f"{overlap.size} words of a training row's answer come out here.",
+        )
+        for overlap, one in over[:MOST_EXAMPLES]
+    ]
     return check, shown
 
 
