@@ -27,7 +27,8 @@ from freehold.train.generative.tokenizer import Tokenizer
 
 TICKETS = tickets(200)
 OURS = tokenizer_of(TICKETS)
-WIDE = recipe(data={"context": 4096})
+WIDE = recipe(data={"context": 4096, "learn": "assistant"})
+LAST = recipe(data={"context": 4096})
 
 CHATML = """{%- for message in messages %}
 {{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|end|>' + '\n' }}
@@ -97,6 +98,8 @@ def test_templates_of_bases(template: str, answers: list[str]) -> None:
     tokenizer = with_template(template, bos_token="<|pad|>")
     found, _ = encode([Example(turns)], tokenizer, WIDE)
     assert [stretch for one in found for stretch in learned(one)] == answers
+    [last], _ = encode([Example(turns)], tokenizer, LAST)
+    assert learned(last) == answers[1:]
     [alone], _ = encode([example("first", "one")], tokenizer, WIDE)
     prompt = tokenizer.encode(prompt_text("first", tokenizer))
     assert alone.tokens[: len(prompt)].tolist() == prompt and not alone.learn[: len(prompt)].any()
