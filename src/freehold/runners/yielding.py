@@ -85,17 +85,30 @@ class Yielding:
         folder: Path | None,
         share: float,
         *,
+        threads: int = 1,
+        work: Callable[[], float] = time.process_time,
         clock: Callable[[], float] = time.monotonic,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        """`folder`: where the pulses lie; None: it never waits. `share`: `[students] yield_share`; 0 or 1: as well."""
+        """Begin; nothing waits before the first step.
+
+        Args:
+            folder: where the pulses lie; None: it never waits.
+            share: `[students] yield_share`; 0 or 1: it never waits.
+            threads: that work side by side in this process.
+            work: seconds that all of them have worked. CPU time: a process that was kept from its core has yielded
+                already. Where a GPU does the work, `time.monotonic`.
+            clock: seconds.
+            wait: for so many seconds; an event that never comes, by default.
+        """
         self._folder = folder if 0.0 < share < 1.0 else None
-        self._share = share
+        self._pace = share * threads
+        self._work = work
         self._clock = clock
         self._wait = wait or threading.Event().wait
         self._seen = self._counts()
         self._moved = float("-inf")
-        self._resumed = clock()
+        self._resumed, self._worked = clock(), work()
         self.waited = 0.0
         """Seconds, of all waits."""
 
@@ -106,14 +119,12 @@ class Yielding:
         """
         if self._folder is None:
             return 0.0
-        now = self._clock()
-        worked = now - self._resumed
-        until = now + min(LONGEST_WAIT_SECONDS, worked * (1.0 - self._share) / self._share)
-        began = now
+        began = now = self._clock()
+        until = min(self._resumed + (self._work() - self._worked) / self._pace, began + LONGEST_WAIT_SECONDS)
         while self._busy(now) and now < until:
             self._wait(min(_LOOK_SECONDS, until - now))
             now = self._clock()
-        self._resumed = now
+        self._resumed, self._worked = now, self._work()
         self.waited += now - began
         return now - began
 

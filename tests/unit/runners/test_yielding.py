@@ -17,6 +17,7 @@ class Machine:
 
     def __init__(self, pulse: Pulse) -> None:
         self.now = 0.0
+        self.worked = 0.0
         self.asking = True
         self.pulse = pulse
 
@@ -27,8 +28,9 @@ class Machine:
         self.now += seconds
         self.callers()
 
-    def work(self, seconds: float) -> None:
-        self.now += seconds
+    def work(self, seconds: float, kept_away: float = 0.0) -> None:
+        self.worked += seconds
+        self.now += seconds + kept_away
         self.callers()
 
     def callers(self) -> None:
@@ -44,19 +46,25 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def yielding(machine: Machine, folder: Path, share: float) -> Yielding:
-    return Yielding(folder, share, clock=machine.clock, wait=machine.wait)
+    return Yielding(folder, share, work=lambda: machine.worked, clock=machine.clock, wait=machine.wait)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_while_requests_are_answered_training_takes_its_share(share: float, machine: Machine, tmp_path: Path) -> None:
     policy = yielding(machine, tmp_path, share)
-    worked = 0.0
     for _ in range(20):
         machine.work(0.2)
-        worked += 0.2
         policy.between_steps()
-    assert worked / machine.now == pytest.approx(share, abs=0.01)
-    assert policy.waited == pytest.approx(machine.now - worked)
+    assert machine.worked / machine.now == pytest.approx(share, abs=0.01)
+    assert policy.waited == pytest.approx(machine.now - machine.worked)
+
+
+def test_who_was_kept_from_its_core_has_yielded_already(machine: Machine, tmp_path: Path) -> None:
+    policy = yielding(machine, tmp_path, 0.5)
+    machine.work(0.2, kept_away=0.15)
+    assert policy.between_steps() == pytest.approx(0.05)
+    machine.work(0.2, kept_away=30.0)
+    assert policy.between_steps() == 0.0
 
 
 def test_on_a_quiet_machine_it_never_waits_and_soon_after_the_last_request_no_more(
@@ -100,10 +108,12 @@ def test_the_pulse_of_another_process_is_seen_and_a_dead_ones_file_goes(
     ) as other:
         assert other.stdin is not None and other.stdout is not None
         other.stdout.readline()
-        policy = yielding_here(0.99)
+        policy = yielding_here(0.01)
+        sum(range(100_000))
         assert policy.between_steps() == 0.0
         print(file=other.stdin, flush=True)
         other.stdout.readline()
+        sum(range(100_000))
         assert policy.between_steps() > 0.0
         assert [path.name for path in tmp_path.iterdir()] == [f"server{SUFFIX}"]
         print(file=other.stdin, flush=True)
