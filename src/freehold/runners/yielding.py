@@ -31,7 +31,7 @@ import structlog
 FOLDER = "busy"
 """In the data folder."""
 ENVIRONMENT = "FREEHOLD_BUSY"
-"""Environment variable with that folder, for processes that train."""
+"""Environment variable for processes that train beside others: `SHARE FOLDER`, as `yielding_environment` makes it."""
 SUFFIX = ".pulse"
 QUIET_SECONDS = 1.0
 """After so long without a request the machine is the training's again."""
@@ -144,10 +144,28 @@ class Yielding:
         return tuple(found)
 
 
-def yielding_here(share: float) -> Yielding:
-    """As the environment of this process says where the pulses lie."""
-    folder = os.environ.get(ENVIRONMENT)
-    return Yielding(Path(folder) if folder else None, share)
+def yielding_environment(data: Path, share: float) -> dict[str, str]:
+    """What a process that trains on this machine must find in its environment.
+
+    Args:
+        data: the data folder, in which those who answer callers say so.
+        share: `[students] yield_share`.
+    """
+    return {ENVIRONMENT: f"{share!r} {data / FOLDER}"}
+
+
+def yielding_here(threads: int = 1, *, by_clock: bool = False) -> Yielding:
+    """As the environment of this process says; without that it never waits.
+
+    Args:
+        threads: that work side by side in this process.
+        by_clock: a GPU does the work, whose time this process's CPU time does not tell.
+    """
+    share, _, folder = os.environ.get(ENVIRONMENT, "").partition(" ")
+    if not folder:
+        return Yielding(None, 0.0)
+    work = time.monotonic if by_clock else time.process_time
+    return Yielding(Path(folder), float(share), threads=threads, work=work)
 
 
 def step_back() -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from freehold.runners.yielding import ENVIRONMENT, QUIET_SECONDS, SUFFIX, Pulse, Yielding, yielding_here
+from freehold.runners.yielding import FOLDER, QUIET_SECONDS, SUFFIX, Pulse, Yielding, yielding_environment, yielding_here
 
 
 class Machine:
@@ -97,31 +97,34 @@ def test_no_step_is_waited_for_longer_than_ten_seconds(machine: Machine, tmp_pat
 def test_the_pulse_of_another_process_is_seen_and_a_dead_ones_file_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(ENVIRONMENT, str(tmp_path))
+    assert yielding_here().between_steps() == 0.0
+    [(name, value)] = yielding_environment(tmp_path, 0.01).items()
+    monkeypatch.setenv(name, value)
+    busy = tmp_path / FOLDER
     code = (
         "import os, sys; from pathlib import Path; from freehold.runners.yielding import Pulse\n"
         "pulse = Pulse(); pulse.open(Path(sys.argv[1]), 'server'); print(flush=True)\n"
         "sys.stdin.readline(); pulse.beat(); print(flush=True); sys.stdin.readline(); os.kill(os.getpid(), 9)"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, str(busy)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdin is not None and other.stdout is not None
         other.stdout.readline()
-        policy = yielding_here(0.01)
+        policy = yielding_here()
         sum(range(100_000))
         assert policy.between_steps() == 0.0
         print(file=other.stdin, flush=True)
         other.stdout.readline()
         sum(range(100_000))
         assert policy.between_steps() > 0.0
-        assert [path.name for path in tmp_path.iterdir()] == [f"server{SUFFIX}"]
+        assert [path.name for path in busy.iterdir()] == [f"server{SUFFIX}"]
         print(file=other.stdin, flush=True)
     mine = Pulse()
-    mine.open(tmp_path, "mine")
+    mine.open(busy, "mine")
     third = Pulse()
-    third.open(tmp_path, "third")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"mine{SUFFIX}", f"third{SUFFIX}"]
+    third.open(busy, "third")
+    assert sorted(path.name for path in busy.iterdir()) == [f"mine{SUFFIX}", f"third{SUFFIX}"]
     mine.close()
     third.close()
 

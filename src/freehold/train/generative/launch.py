@@ -9,10 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 from freehold.domain.errors import TrainingError
 from freehold.train.generative.spec import FAILURE, PROGRESS, RESULT, Failure, Fit, Progress, Spec, read_json
 
+TrainBy: TypeAlias = "Callable[[Path, Spec, Callable[[Progress], None]], Fit]"
+"""Trains what lies in a `run/` folder; what comes of it lies there, and beside it, when it returns."""
 _LOOK_SECONDS = 0.2
 _MEETING = "meeting"
 _GRACE_SECONDS = 5.0
@@ -131,3 +134,13 @@ class Workers:
 
     def _log(self, rank: int) -> Path:
         return self._run / f"worker-{rank}.log"
+
+
+def train_here(run: Path, spec: Spec, watch: Callable[[Progress], None]) -> Fit:
+    """Train by workers on this machine.
+
+    Raises:
+        TrainingError: as `Workers.wait`.
+    """
+    with Workers(run, spec) as workers:
+        return workers.wait(watch)

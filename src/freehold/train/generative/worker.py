@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 from freehold.domain.errors import FreeholdError, TrainingError
+from freehold.runners.yielding import ENVIRONMENT, step_back
 from freehold.train.generative.spec import FAILURE, RESULT, SPEC, Failure, Fit, Spec, read_json, write_json
 
 TIED = "FREEHOLD_TIED"
@@ -45,6 +46,8 @@ def work(run: Path) -> Fit | None:
     spec = read_json(run / SPEC, Spec)
     if spec is None:
         raise TrainingError(f"{run} holds no run of training.", "Start it by `freehold train`.")
+    if os.environ.get(ENVIRONMENT):
+        step_back()
     # Before torch is loaded: waiting threads that spin take from other processes what they do not use.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["OMP_NUM_THREADS"] = str(spec.recipe.run.threads)
