@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from freehold.train.generative.checkpoint import State, read_checkpoint, write_c
 from freehold.train.generative.energy import JOULES_PER_KILOWATT_HOUR, Meter
 from freehold.train.generative.model import Built, build, save
 from freehold.train.generative.optimise import Mover
-from freehold.train.generative.pack import Batch, batches
+from freehold.train.generative.pack import NO_LOSS, Batch, batches, shard
 from freehold.train.generative.spec import PROGRESS, Fit, Progress, Spec, read_examples, write_json
 from freehold.train.generative.team import Team, join_team
 
@@ -29,7 +30,6 @@ torch: Any = import_module("torch")
 
 _REPORT_SECONDS = 0.5
 _TRAINED, _BEST, _OPTIMISER = "weights/", "best/", "optimiser/"
-_IGNORED = -100
 
 
 def train(run: Path, spec: Spec) -> Fit | None:
@@ -91,8 +91,8 @@ class _Training:
         self._built.causal.train()
         flat = self._mover.flat
         flat.zero_()
-        targets = max(1, int((batch.targets != _IGNORED).sum()))
-        for part in self._parts(batch, self._told.accumulate):
+        targets = max(1, batch.learned)
+        for part in self._parts(batch):
             loss = self._loss(part) / targets
             loss.backward()
             flat[-1] += loss.detach()
@@ -105,7 +105,7 @@ class _Training:
 
     def _loss(self, batch: Batch) -> Any:
         """Summed over the target tokens of a part of a batch."""
-        places = np.flatnonzero(batch.targets != _IGNORED)
+        places = np.flatnonzero(batch.targets != NO_LOSS)
         targets = self._tensor(batch.targets.reshape(-1)[places])
         causal = self._built.causal
         with self._casting():
@@ -127,13 +127,13 @@ class _Training:
         may = (of[:, None, :, None] == of[:, None, None, :]) & back
         return torch.zeros(may.shape, dtype=self._precision, device=self._device).masked_fill_(~may, -math.inf)
 
-    def _parts(self, batch: Batch, accumulate: int) -> Iterator[Batch]:
-        """This worker's rows, in as many parts as they are computed in; what no token of a part needs is cut off."""
-        for start in range(accumulate):
-            rows = slice(self._team.rank + start * self._team.size, None, self._team.size * accumulate)
-            used = np.flatnonzero((batch.segments[rows] > 0).any(axis=0))
-            if used.size:
-                yield Batch(*(np.ascontiguousarray(field[rows, : used[-1] + 1]) for field in batch))
+    def _parts(self, batch: Batch) -> Iterator[Batch]:
+        """This worker's rows, in as many parts as they are computed in."""
+        size, parts = self._team.size, self._told.accumulate
+        for number in range(parts):
+            part = shard(batch, self._team.rank + number * size, size * parts)
+            if part.learned:
+                yield part
 
     def _look(self) -> None:
         """Measure the loss on the tune rows, and keep the weights if they are the best yet."""
@@ -142,9 +142,9 @@ class _Training:
         sums = torch.zeros(2, dtype=torch.float64, device=self._device)
         with torch.no_grad():
             for batch in self._tune:
-                for part in self._parts(batch, self._told.accumulate):
+                for part in self._parts(batch):
                     sums[0] += self._loss(part)
-                    sums[1] += int((part.targets != _IGNORED).sum())
+                    sums[1] += part.learned
         self._team.sum(sums)
         state.tune_loss = float(sums[0] / sums[1])
         if not math.isfinite(state.tune_loss):
@@ -161,10 +161,10 @@ class _Training:
     def _count(self, loss: float, batch: Batch, last: bool) -> None:
         """Keep the counters, and now and then tell how far it is."""
         state = self._state
-        targets = int((batch.targets != _IGNORED).sum())
+        targets = batch.learned
         state.epoch_loss += loss * targets
         state.epoch_targets += targets
-        state.tokens += int((batch.segments > 0).sum())
+        state.tokens += batch.filled
         if state.step % self._per_epoch == 0 or last:
             state.fit_loss = state.epoch_loss / max(1, state.epoch_targets)
             state.epoch_loss, state.epoch_targets = 0.0, 0
@@ -248,7 +248,8 @@ class _Training:
     def _batches_left(self) -> Iterator[Batch]:
         """Those of the steps that are not done, epoch by epoch."""
         done = 0
-        for epoch in range(self._steps):  # an epoch has at least one batch
+        # Batches of epochs differ a little in number; after the last epoch that examples were made for comes the first.
+        for epoch in cycle(range(math.ceil(self._told.epochs))):
             of_epoch = self._batches(self._fit, epoch)
             for batch in of_epoch[max(0, self._state.step - done) :]:
                 if self._state.step >= self._steps:

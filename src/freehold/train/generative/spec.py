@@ -1,7 +1,7 @@
 """What a training process is told, and what it leaves behind: files in a student's `run/` folder. No torch in here.
 
     spec.json           `Spec`: the recipe, the seed, where to start, and the hash of the data
-    data.safetensors    the examples as tokens
+    fit.safetensors, tune.safetensors   the examples as tokens; or pairs.safetensors, of preferences
     checkpoint.safetensors   where the run has got to
     progress.json       `Progress`, replaced as the run goes on
     result.json         `Fit`, once it is over
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from freehold.domain.errors import TrainingError
 from freehold.store.folders import sync_folder
 from freehold.train.generative.encode import Encoded
+from freehold.train.generative.pack import read_encoded, write_encoded
 from freehold.train.recipes import Recipe
 
 SPEC = "spec.json"
-DATA = "data.safetensors"
+PAIRS = "pairs.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 PROGRESS = "progress.json"
 RESULT = "result.json"
@@ -118,38 +119,43 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 def write_examples(run: Path, parts: dict[str, Sequence[Encoded]]) -> str:
-    """Write the examples of each part (`fit`, `tune`); returns the SHA-256 of the file."""
-    tensors: dict[str, NDArray[Any]] = {}
+    """Write the examples of each part (`fit`, `tune`); returns a hash of them all."""
+    digest = hashlib.sha256()
     for name, examples in parts.items():
-        tensors[f"{name}.lengths"] = np.array([len(example.tokens) for example in examples], np.int64)
-        tensors[f"{name}.tokens"] = _joined([example.tokens for example in examples], np.int32)
-        tensors[f"{name}.learn"] = _joined([example.learn for example in examples], np.uint8)
-    return _write_tensors(run, tensors)
+        path = run / f"{name}.safetensors"
+        try:
+            write_encoded(path, examples)
+        except OSError as error:
+            raise disk_error(path, error) from error
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def read_examples(run: Path, part: str) -> list[Encoded]:
     """What `write_examples` wrote of one part."""
-    tensors = _read_tensors(run)
-    ends = np.cumsum(tensors[f"{part}.lengths"])[:-1]
-    tokens = np.split(tensors[f"{part}.tokens"], ends)
-    learn = np.split(tensors[f"{part}.learn"].astype(bool), ends)
-    return [Encoded(*both) for both in zip(tokens, learn, strict=True)] if tensors[f"{part}.lengths"].size else []
+    return read_encoded(run / f"{part}.safetensors")
 
 
 def write_pairs(run: Path, parts: dict[str, Sequence[Pair]]) -> str:
     """Write the preference pairs of each part; returns the SHA-256 of the file."""
+    from safetensors.numpy import save
+
     tensors: dict[str, NDArray[Any]] = {}
     for name, pairs in parts.items():
         for field in Pair._fields:
             values: list[Tokens] = [getattr(pair, field) for pair in pairs]
             tensors[f"{name}.{field}.lengths"] = np.array([len(value) for value in values], np.int64)
             tensors[f"{name}.{field}"] = _joined(values, np.int32)
-    return _write_tensors(run, tensors)
+    data = save(tensors)
+    write_bytes(run / PAIRS, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def read_pairs(run: Path, part: str) -> list[Pair]:
     """What `write_pairs` wrote of one part."""
-    tensors = _read_tensors(run)
+    from safetensors.numpy import load_file
+
+    tensors = load_file(run / PAIRS)
     if not tensors[f"{part}.prompt.lengths"].size:
         return []
     columns = [
@@ -202,17 +208,3 @@ def disk_error(path: Path, error: Exception) -> TrainingError:
 
 def _joined(arrays: Sequence[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
     return np.concatenate(arrays).astype(dtype) if arrays else np.zeros(0, dtype)
-
-
-def _write_tensors(run: Path, tensors: dict[str, NDArray[Any]]) -> str:
-    from safetensors.numpy import save
-
-    data = save(tensors)
-    write_bytes(run / DATA, data)
-    return hashlib.sha256(data).hexdigest()
-
-
-def _read_tensors(run: Path) -> dict[str, NDArray[Any]]:
-    from safetensors.numpy import load_file
-
-    return load_file(run / DATA)
