@@ -36,11 +36,12 @@ def cluster() -> Generator[Any]:
     """Two nodes with one CPU each, on the loopback interface, behind a token."""
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # bound to the loopback interface
+    folder = Path(tempfile.mkdtemp(prefix="fh-ray-", dir="/tmp"))  # paths of Unix sockets must be short
+    os.environ["RAY_TMPDIR"] = str(folder)
     import ray
     from ray.cluster_utils import Cluster
 
-    folder = Path(tempfile.mkdtemp(prefix="fh-ray-", dir="/tmp"))  # paths of Unix sockets must be short
-    made: Any = Cluster(initialize_head=True, head_node_args={**_NODE, "temp_dir": str(folder)})
+    made: Any = Cluster(initialize_head=True, head_node_args=_NODE)
     try:
         made.add_node(**_NODE)
         made.wait_for_nodes()

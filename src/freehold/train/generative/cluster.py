@@ -18,7 +18,6 @@ from freehold.runners.ray_team import Job, RayTeam
 from freehold.serving.folder import ADAPTER, MODEL
 from freehold.train.generative.spec import (
     CHECKPOINT,
-    DATA,
     PROGRESS,
     RESULT,
     SPEC,
@@ -61,8 +60,8 @@ class RayWorkers:
                 watch(msgspec.json.decode(files[f"{_RUN}/{PROGRESS}"], type=Progress))
 
         def files() -> dict[str, bytes]:
-            there = (run / name for name in (SPEC, DATA, CHECKPOINT))
-            return {f"{_RUN}/{path.name}": path.read_bytes() for path in there if path.is_file()}
+            there = (run / SPEC, *sorted(run.glob("*.safetensors")))  # the examples, and the checkpoint
+            return {f"{_RUN}/{path.name}": path.read_bytes() for path in there}
 
         meanwhile = frozenset((f"{_RUN}/{PROGRESS}", f"{_RUN}/{CHECKPOINT}"))
         team.run(Job(f"{_HERE}:work", f"{_HERE}:conditions", files, news, meanwhile))
