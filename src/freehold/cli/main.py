@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dataset": ("freehold.cli.dataset", "List, show, compare and export datasets."),
     "pii": ("freehold.cli.pii", "Say which personal data and secrets a file holds, without showing them."),
     "train": ("freehold.cli.moves", "Train a task's student."),
+    "recipes": ("freehold.cli.students.recipes", "List, show and check recipes: how generative students are made."),
     "evaluate": ("freehold.cli.moves", "Predict what certifying a task's student would give."),
     "certify": ("freehold.cli.moves", "Test a task's student on the certify part and sign a certificate."),
     "promote": ("freehold.cli.moves", "Move a task to its certified student."),

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from freehold.domain.errors import TrainingError
-from freehold.train.generative.spec import FAILURE, PROGRESS, RESULT, Failure, Fit, Progress, Spec, read_json
+from freehold.train.generative.spec import FAILURE, PROGRESS, RESULT, Failure, Fit, Spec, read_json
+from freehold.train.progress import Progress
 
 TrainBy: TypeAlias = "Callable[[Path, Spec, Callable[[Progress], None]], Fit]"
 """Trains what lies in a `run/` folder; what comes of it lies there, and beside it, when it returns."""
