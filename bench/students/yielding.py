@@ -88,10 +88,12 @@ class Trainers:
         self.stop()
 
     def stop(self) -> None:
+        """Let them wait for their next turn."""
         for process in self._processes:
             process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
+        """Their turn begins."""
         for process in self._processes:
             process.send_signal(signal.SIGCONT)
 
@@ -103,6 +105,7 @@ class Trainers:
         return sum(int(process.stdout.readline()) for process in self._processes if process.stdout is not None)
 
     def end(self) -> None:
+        """Be rid of them."""
         for process in self._processes:
             process.kill()
             process.wait()

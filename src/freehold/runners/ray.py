@@ -77,6 +77,11 @@ def _look_at(table: _Table, work: Work, what: bytes, known: Any) -> _Table:
 
 
 def connect(address: str) -> None:
+    """Connect this process to the cluster at HOST:PORT, unless it is connected.
+
+    Raises:
+        ConfigError: Ray is not installed, no cluster is named, or it cannot be reached.
+    """
     if address.startswith(("127.", "localhost")):
         # Else Ray takes a loopback address for this machine's address in the network, where a local cluster is not.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

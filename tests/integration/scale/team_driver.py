@@ -19,8 +19,8 @@ from team_rows import trained
 
 from freehold.domain.errors import ConfigError
 from freehold.train.generative.cluster import RayWorkers
-from freehold.train.generative.fit import Progress
 from freehold.train.generative.spec import CHECKPOINT
+from freehold.train.progress import Progress
 
 _NODE: dict[str, Any] = {
     "node_ip_address": "127.0.0.1",

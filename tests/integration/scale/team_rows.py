@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 
 from freehold.train.generative.encode import Encoded
-from freehold.train.generative.fit import Fit, Progress, ScratchStart, fit
+from freehold.train.generative.fit import Fit, ScratchStart, fit
 from freehold.train.generative.launch import TrainBy, train_here
+from freehold.train.progress import Progress
 from freehold.train.recipes import Data, Optimizer, Recipe, Run, Scratch
 
 VOCABULARY = 300

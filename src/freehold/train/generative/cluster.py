@@ -23,11 +23,11 @@ from freehold.train.generative.spec import (
     SPEC,
     BaseStart,
     Fit,
-    Progress,
     Spec,
     read_json,
     write_bytes,
 )
+from freehold.train.progress import Progress
 
 _RUN = "run"
 _HERE = "freehold.train.generative.cluster"

@@ -1,7 +1,7 @@
-"""A process that trains: `python -m freehold.train.generative.worker --run FOLDER`.
+"""A process that trains: `python -m freehold.train.generative.worker --folder FOLDER`.
 
-`fit` starts one, or several; so may torchrun (`torchrun --nproc-per-node 8 -m freehold.train.generative.worker --run
-FOLDER`). It ends with the process that started it: its standard input is a pipe that nobody writes to.
+`fit` starts one, or several; so may torchrun (`torchrun --nproc-per-node 8 -m freehold.train.generative.worker
+--folder FOLDER`). It ends with the process that started it: its standard input is a pipe that nobody writes to.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ TIED = "FREEHOLD_TIED"
 def main() -> int:
     """Train what the folder's spec says; the exit code is 0, or that of the error that `failure.json` holds."""
     parser = argparse.ArgumentParser(description="Train a generative student.")
-    parser.add_argument("--run", type=Path, required=True)
-    run: Path = parser.parse_args().run
+    parser.add_argument("--folder", type=Path, required=True)
+    run: Path = parser.parse_args().folder
     if os.environ.get(TIED):
         threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
