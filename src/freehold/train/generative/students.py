@@ -31,11 +31,10 @@ from freehold.serving.folder import MODEL
 from freehold.serving.gate import VOCABULARY, StudentAnswer
 from freehold.store.artifacts import adopt_student
 from freehold.train.counts import token_rates
-from freehold.train.generative.augment import augmented
-from freehold.train.generative.encode import encode
-from freehold.train.generative.examples import examples_of
-from freehold.train.generative.fit import BaseStart, Fit, ScratchStart, Start, fit
-from freehold.train.generative.tokenizer import Tokenizer, read_tokenizer, train_tokenizer
+from freehold.train.generative.fit import Fit, fit
+from freehold.train.generative.launch import TrainBy
+from freehold.train.generative.places import place_of
+from freehold.train.generative.prepare import prepare
 from freehold.train.progress import Progress
 from freehold.train.recipes import Recipe, Scratch, load_recipe
 
@@ -97,7 +96,7 @@ def train_generative(
         return known
     work = store.students_root / f".{plan.name}.run"
     work.mkdir(parents=True, exist_ok=True)
-    fitted = _fit(plan, work, watch)
+    fitted = _fit(plan, work, watch, place_of(settings))
     manifest = _manifest(plan, fitted)
     learned = learn_gate(sample.prompt for sample in samples if sample.part == "fit")
     gate = Gate(manifest, bytes(learned.vocabulary).decode().split("\n"))
@@ -123,26 +122,14 @@ def _plan(store: Store, settings: Settings, dataset: Dataset, samples: Sequence[
     return _Plan(task, dataset, samples, recipe, base, settings.loop.seed)
 
 
-def _fit(plan: _Plan, work: Path, watch: Watch) -> Fit:
+def _fit(plan: _Plan, work: Path, watch: Watch, train_by: TrainBy) -> Fit:
     """Train, or carry on with it; the weights and the tokenizer are in `work` then."""
-    recipe = plan.recipe
-    to_fit, to_tune = examples_of(plan.samples, recipe)
-    tokenizer, start = _start(plan)
-    fit_tokens, _ = encode(augmented(to_fit, recipe, plan.seed), tokenizer, recipe)
-    tune_tokens = encode(to_tune, tokenizer, recipe)[0] if to_tune else []
-    fitted = fit(work, recipe, fit_tokens, tune_tokens, plan.seed, start, watch)
+    base = plan.base.folder if plan.base is not None else None
+    fit_tokens, tune_tokens, tokenizer, start = prepare(plan.samples, plan.recipe, base, plan.seed)
+    fitted = fit(work, plan.recipe, fit_tokens, tune_tokens, plan.seed, start, watch, train_by)
     if (work / MODEL).is_dir():
         tokenizer.save(work / MODEL)
     return fitted
-
-
-def _start(plan: _Plan) -> tuple[Tokenizer, Start]:
-    if plan.base is not None:
-        return read_tokenizer(plan.base.folder), BaseStart(folder=str(plan.base.folder))
-    assert isinstance(plan.recipe.model, Scratch)
-    texts = [text for sample in plan.samples if sample.part == "fit" for text in (sample.prompt, sample.answer)]
-    tokenizer = train_tokenizer(texts, plan.recipe.model, plan.recipe.data.context)
-    return tokenizer, ScratchStart(vocabulary=tokenizer.size, pad=tokenizer.ids.pad, end=tokenizer.ids.end)
 
 
 def _manifest(plan: _Plan, fitted: Fit) -> GenerativeManifest:
