@@ -96,7 +96,9 @@ class Workers:
             "HF_HUB_OFFLINE": "1",
             "GLOO_SOCKET_IFNAME": "lo" if sys.platform.startswith("linux") else "lo0",
         }
-        command = [sys.executable, "-m", "freehold.train.generative.worker", "--run", str(self._run)]
+        # Whoever takes nothing from environment and folder to import wants as much of what it starts.
+        isolated = ("-I",) if sys.flags.isolated else ()
+        command = [sys.executable, *isolated, "-m", "freehold.train.generative.worker", "--run", str(self._run)]
         with self._log(rank).open("wb") as log:
             return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
 

@@ -38,7 +38,6 @@ from freehold.train.progress import Progress
 from freehold.train.recipes import Recipe, Scratch, load_recipe
 
 if TYPE_CHECKING:
-    from freehold.serving.bases import Base
     from freehold.store import Store
 
 Watch = Callable[[Progress], None]
@@ -46,14 +45,20 @@ _VERSION = 1
 """Raised when the same rows, recipe and seed come to give other files."""
 
 
-class _Plan(NamedTuple):
+class BaseAt(NamedTuple):
+    """A base model that was checked, and where it lies."""
+
+    used: BaseUsed
+    folder: Path
+
+
+class Plan(NamedTuple):
     """What a student is made of."""
 
-    task: Task
     dataset: Dataset
     samples: Sequence[Sample]
     recipe: Recipe
-    base: Base | None
+    base: BaseAt | None
     seed: int
 
     @property
@@ -68,6 +73,33 @@ class _Plan(NamedTuple):
             self.base.used.sha256 if self.base is not None else "",
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+class Made(NamedTuple):
+    """A student; its weights and tokenizer lie in the folder that it was made in."""
+
+    manifest: GenerativeManifest
+    tensors: dict[str, Any]
+    fitted: Fit
+    answers: list[StudentAnswer]
+    """To the tune rows, in order."""
+
+
+def make_student(plan: Plan, work: Path, watch: Watch) -> Made:
+    """Make a student in the folder `work`, and store nothing; a run that was killed there is carried on with.
+
+    The same plan gives the same files on one type of machine.
+
+    Raises:
+        EvidenceError, TrainingError, StudentError: see `train_generative`.
+    """
+    fitted = _fit(plan, work, watch)
+    manifest = _manifest(plan, fitted)
+    learned = learn_gate(sample.prompt for sample in plan.samples if sample.part == "fit")
+    gate = Gate(manifest, bytes(learned.vocabulary).decode().split("\n"))
+    answers = _tune_answers(plan, work, gate)
+    tensors = {VOCABULARY: learned.vocabulary, "fit_novelty": learned.novelty, **_tensors(answers)}
+    return Made(manifest, tensors, fitted, answers)
 
 
 def train_generative(
@@ -95,34 +127,31 @@ def train_generative(
         return known
     work = store.students_root / f".{plan.name}.run"
     work.mkdir(parents=True, exist_ok=True)
-    fitted = _fit(plan, work, watch)
-    manifest = _manifest(plan, fitted)
-    learned = learn_gate(sample.prompt for sample in samples if sample.part == "fit")
-    gate = Gate(manifest, bytes(learned.vocabulary).decode().split("\n"))
-    answers = _tune_answers(plan, work, gate)
-    tensors = {VOCABULARY: learned.vocabulary, "fit_novelty": learned.novelty, **_tensors(answers)}
+    made = make_student(plan, work, watch)
     path = f"{store.students_root.name}/{plan.name}"
-    sha256 = adopt_student(store.data / path, work, msgspec.to_builtins(manifest), tensors)
+    sha256 = adopt_student(store.data / path, work, msgspec.to_builtins(made.manifest), made.tensors)
     if plan.base is not None:
         remember_base(store.data, plan.base.used, plan.base.folder)
-    return _stored(store, plan, fitted, answers, path, sha256, recorder.finish(), now_ns)
+    run = recorder.finish(made.fitted.environment, made.fitted.cpu_seconds)
+    return _stored(store, plan, made, path, sha256, run, now_ns)
 
 
-def _plan(store: Store, settings: Settings, dataset: Dataset, samples: Sequence[Sample]) -> _Plan:
+def _plan(store: Store, settings: Settings, dataset: Dataset, samples: Sequence[Sample]) -> Plan:
     task = store.control.tasks.get(dataset.task) or Task(task_id=dataset.task, name=dataset.task)
     recipe = load_recipe(settings.recipe_name(task))
     base = None
     if not isinstance(recipe.model, Scratch):
         own = settings.task(task.name, task.task_id).student.base
         base = find_base(settings, recipe.model.name or own or settings.students.base)
-    return _Plan(task, dataset, samples, recipe, base, settings.loop.seed)
+    at = BaseAt(base.used, base.folder) if base is not None else None
+    return Plan(dataset, samples, recipe, at, settings.loop.seed)
 
 
-def _fit(plan: _Plan, work: Path, watch: Watch) -> Fit:
+def _fit(plan: Plan, work: Path, watch: Watch) -> Fit:
     """Train, or carry on with it; the weights and the tokenizer are in `work` then."""
     recipe = plan.recipe
     to_fit, to_tune = examples_of(plan.samples, recipe)
-    tokenizer, start = _start(plan)
+    tokenizer, start = start_of(plan)
     fit_tokens, _ = encode(augmented(to_fit, recipe, plan.seed), tokenizer, recipe)
     tune_tokens = encode(to_tune, tokenizer, recipe)[0] if to_tune else []
     fitted = fit(work, recipe, fit_tokens, tune_tokens, plan.seed, start, watch)
@@ -131,7 +160,12 @@ def _fit(plan: _Plan, work: Path, watch: Watch) -> Fit:
     return fitted
 
 
-def _start(plan: _Plan) -> tuple[Tokenizer, Start]:
+def start_of(plan: Plan) -> tuple[Tokenizer, Start]:
+    """The tokenizer, of a student's own or its base's, and what its weights begin as.
+
+    Raises:
+        TrainingError: the base's tokenizer cannot be used.
+    """
     if plan.base is not None:
         return read_tokenizer(plan.base.folder), BaseStart(folder=str(plan.base.folder))
     assert isinstance(plan.recipe.model, Scratch)
@@ -140,7 +174,7 @@ def _start(plan: _Plan) -> tuple[Tokenizer, Start]:
     return tokenizer, ScratchStart(vocabulary=tokenizer.size, pad=tokenizer.ids.pad, end=tokenizer.ids.end)
 
 
-def _manifest(plan: _Plan, fitted: Fit) -> GenerativeManifest:
+def _manifest(plan: Plan, fitted: Fit) -> GenerativeManifest:
     rates = token_rates([sample for sample in plan.samples if sample.part == "fit"])
     return GenerativeManifest(
         task=plan.dataset.task,
@@ -159,12 +193,12 @@ def _manifest(plan: _Plan, fitted: Fit) -> GenerativeManifest:
     )
 
 
-def _context(plan: _Plan) -> int:
+def _context(plan: Plan) -> int:
     wanted = plan.recipe.data.context
     return wanted if plan.base is None else max(wanted, plan.base.used.context)
 
 
-def _tune_answers(plan: _Plan, work: Path, gate: Gate) -> list[StudentAnswer]:
+def _tune_answers(plan: Plan, work: Path, gate: Gate) -> list[StudentAnswer]:
     from freehold.serving.engine import answer_all
 
     prompts = [sample.prompt for sample in plan.samples if sample.part == "tune"]
@@ -181,17 +215,11 @@ def _tensors(answers: Sequence[StudentAnswer]) -> dict[str, Any]:
 
 
 def _stored(
-    store: Store,
-    plan: _Plan,
-    fitted: Fit,
-    answers: Sequence[StudentAnswer],
-    path: str,
-    sha256: str,
-    training: TrainingRun,
-    now_ns: int,
+    store: Store, plan: Plan, made: Made, path: str, sha256: str, training: TrainingRun, now_ns: int
 ) -> Student:
+    fitted = made.fitted
     tuned = [sample for sample in plan.samples if sample.part == "tune"]
-    same = [answer.text.strip() == sample.answer.strip() for answer, sample in zip(answers, tuned, strict=True)]
+    same = [answer.text.strip() == sample.answer.strip() for answer, sample in zip(made.answers, tuned, strict=True)]
     base: BaseUsed | None = plan.base.used if plan.base is not None else None
     student = Student(
         student_id=f"st_{plan.name}",
