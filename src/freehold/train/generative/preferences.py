@@ -112,8 +112,8 @@ def chosen_pairs(pairs: Sequence[Pair], preference: Preference) -> list[Pair]:
     if len(found) < MIN_PAIRS:
         counts = Counter(pair.source for pair in wanted)
         raise EvidenceError(
-            f"There are {len(found)} pairs to learn preferences from ({counts['feedback']} of feedback, "
-            f"{counts['incumbent']} of the incumbent's against the student's answers); at least {MIN_PAIRS} are needed.",
+            f"There are {len(found)} pairs to learn preferences from, and at least {MIN_PAIRS} are needed: "
+            f"{counts['feedback']} of feedback, {counts['incumbent']} of the incumbent's over the student's answers.",
             'Record feedback (edits say most), set `pairs = "both"` under [preference], or train with method = "sft".',
         )
     return found
