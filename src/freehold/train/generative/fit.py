@@ -15,7 +15,6 @@ from freehold.train.generative.spec import (
     BaseStart,
     Fit,
     Pair,
-    Progress,
     ScratchStart,
     Spec,
     Start,
@@ -25,9 +24,10 @@ from freehold.train.generative.spec import (
     write_json,
     write_pairs,
 )
+from freehold.train.progress import Progress
 from freehold.train.recipes import Recipe
 
-__all__ = ["BaseStart", "Fit", "Pair", "Progress", "ScratchStart", "Start", "fit", "fit_preferences"]
+__all__ = ["BaseStart", "Fit", "Pair", "ScratchStart", "Start", "fit", "fit_preferences"]
 
 RUN = "run"
 
