@@ -92,7 +92,9 @@ class Workers:
     def _commands(self) -> list[tuple[list[str], dict[str, str]]]:
         """Of each process: its command, and what its environment says beside."""
         size = self._spec.recipe.run.workers
-        command = [sys.executable, "-m", WORKER, "--folder", str(self._run)]
+        # Whoever takes nothing from environment and folder to import wants as much of what it starts.
+        isolated = ("-I",) if sys.flags.isolated else ()
+        command = [sys.executable, *isolated, "-m", WORKER, "--folder", str(self._run)]
         meeting = {"WORLD_SIZE": str(size), "FREEHOLD_MEETING": str(self._run / _MEETING)}
         return [(command, {"RANK": str(rank), "LOCAL_RANK": str(rank), **meeting}) for rank in range(size)]
 
