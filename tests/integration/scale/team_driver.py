@@ -91,7 +91,9 @@ def main() -> None:
     with cluster() as made:
         by = RayWorkers(made.address)
         result["there"] = trained(folder / "there", by).sha256
-        result["files"] = sorted(path.relative_to(folder / "there").as_posix() for path in (folder / "there").rglob("*"))
+        result["files"] = sorted(
+            path.relative_to(folder / "there").as_posix() for path in (folder / "there").rglob("*")
+        )
         told: list[int] = []
         result["killed"] = trained(folder / "killed", by, kill_once(folder / "killed", told)).sha256
         result["looks"] = told
