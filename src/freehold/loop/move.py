@@ -15,10 +15,13 @@ from freehold.domain.evidence import Student
 from freehold.evaluate import Attempt, Outlook, begin_attempt, certify, denied_cost, outlook
 from freehold.evaluate.left_out import in_words as denied_in_words
 from freehold.loop.steps import Stepwise, job_of_certificate, jobs_of, new_job, open_job, result_of
+from freehold.loop.telling import Telling
 from freehold.promote import promote
 from freehold.store import Store
 from freehold.train import train_student
 
+SEEN_BY = {"classifier": "cross_fitted_agreement", "generative": "tune_agreement"}
+"""Kind of student → its metric that says how often it agrees with the incumbent on rows that it was not fitted on."""
 KIND = "move"
 """Of its jobs."""
 StepName = Literal["curate", "train", "evaluate", "begin", "certify", "promote"]
@@ -63,8 +66,9 @@ class Move(Stepwise):
         return {"dataset": dataset.dataset_id, "rows": dataset.rows}
 
     def _train(self) -> dict[str, Any]:
-        student = train_student(self._store, self._settings, self.result("curate")["dataset"], time.time_ns())
-        agreement = student.metrics["cross_fitted_agreement"]
+        dataset = self.result("curate")["dataset"]
+        student = train_student(self._store, self._settings, dataset, time.time_ns(), Telling(self._note))
+        agreement = student.metrics[SEEN_BY[student.kind]]
         message = f"Student {student.student_id}: {agreement:.1%} agreement on rows it had not seen."
         self._event("student-trained", message, {"student": student.student_id, **student.metrics})
         self._look_for_canaries(student)

@@ -18,6 +18,17 @@ from freehold.domain.machines import Machine, TrainingRun
 
 TRAINING_CODE = ("train/", "upstreams/student/", "domain/answers.py", "domain/evidence.py", "store/artifacts.py")
 """Of the package: what can change what the training of a classical student gives."""
+GENERATIVE_CODE = (
+    "train/generative/",
+    "train/recipes/",
+    "train/counts.py",
+    "serving/",
+    "domain/answers.py",
+    "domain/evidence.py",
+    "store/artifacts.py",
+)
+"""The same of a generative one."""
+_GENERATIVE_PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl")
 _FLAGS = re.compile(r"sse4_[12]|avx\w*|fma|f16c|bmi[12]|amx\w*|neon|asimd\w*|sve\w*")
 _CPU_INFO = Path("/proc/cpuinfo")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -26,7 +37,9 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 class RunRecorder:
     """Records one run of training: make it when the run begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: tuple[str, ...] = TRAINING_CODE) -> None:
+        """`code`: the parts of the package that the result depends on."""
+        self._code = code
         self._began = time.perf_counter()
         self._cpu_began = time.process_time()
 
@@ -35,8 +48,8 @@ class RunRecorder:
         seconds, cpu_seconds = time.perf_counter() - self._began, time.process_time() - self._cpu_began
         return TrainingRun(
             software=f"freehold {freehold.__version__}",
-            code=code_hashes(TRAINING_CODE),
-            packages=installed_packages(),
+            code=code_hashes(self._code),
+            packages=installed_packages(() if self._code == TRAINING_CODE else _GENERATIVE_PACKAGES),
             machine=this_machine(),
             seconds=seconds,
             cpu_seconds=cpu_seconds,
@@ -60,10 +73,11 @@ def this_machine() -> Machine:
 
 
 @cache
-def installed_packages() -> dict[str, str]:
-    """Distribution → version of the package and of all that it needs without extras, as far as it is installed."""
+def installed_packages(more: tuple[str, ...] = ()) -> dict[str, str]:
+    """Distribution → version of the package, of `more`, and of all that these need without extras, as far as it is
+    installed."""
     found: dict[str, str] = {}
-    waiting = ["freehold"]
+    waiting = ["freehold", *more]
     while waiting:
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
         if name in found:

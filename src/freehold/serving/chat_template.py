@@ -25,6 +25,9 @@ CONFIG_FILE = "tokenizer_config.json"
 SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 """Names by which templates know a tokenizer's special tokens."""
 
+_FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a template raises beside its own errors where it meets what it was not written for."""
+
 
 class ChatTemplate:
     """A chat template with the special tokens that it may name."""
@@ -62,7 +65,7 @@ class ChatTemplate:
                 **self.special,
                 **more,
             )
-        except TemplateError as error:
+        except (TemplateError, *_FAULTS) as error:
             roles = ", ".join(str(message.get("role")) for message in messages)
             raise TrainingError(
                 f"The chat template does not take a conversation of {roles}: {error}.",

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from freehold.domain.errors import TrainingError
-from freehold.train.generative.spec import FAILURE, PROGRESS, RESULT, Failure, Fit, Progress, Spec, read_json
+from freehold.train.generative.spec import FAILURE, PROGRESS, RESULT, Failure, Fit, Spec, read_json
+from freehold.train.progress import Progress
 
 _LOOK_SECONDS = 0.2
 _MEETING = "meeting"

@@ -22,8 +22,9 @@ from freehold.train.generative.energy import JOULES_PER_KILOWATT_HOUR, Meter
 from freehold.train.generative.model import Built, build, save
 from freehold.train.generative.optimise import Mover
 from freehold.train.generative.pack import NO_LOSS, Batch, batches, shard
-from freehold.train.generative.spec import PROGRESS, Fit, Progress, Spec, read_examples, write_json
+from freehold.train.generative.spec import PROGRESS, Fit, Spec, read_examples, write_json
 from freehold.train.generative.team import Team, join_team
+from freehold.train.progress import Progress
 
 torch: Any = import_module("torch")
 

@@ -30,7 +30,7 @@ class Scratch(_Part, tag_field="from", tag="scratch", frozen=True, kw_only=True)
     layers: Count = 3
     """Copying a field wants two layers (find, then copy); the third orders what is copied."""
     heads: Count = 4
-    """32 dimensions each at 128: enough to tell 2,000 pieces apart, and one head more to look elsewhere."""
+    """32 dimensions each at a `hidden` of 128. Must divide it."""
     intermediate: Count = 352
     """About 8/3 of `hidden`, as Llama has it (Touvron et al. 2023, section 2.2), in whole vector registers."""
     vocabulary: Annotated[int, msgspec.Meta(ge=300, le=200_000)] = 2048
@@ -160,5 +160,5 @@ class Recipe(_Part, frozen=True, kw_only=True):
     """How long, in which portions, on what."""
     preference: Preference | None = None
     """None, or for `method = "dpo"`; then an empty table takes the defaults."""
-    max_answer_tokens: Count = 256
-    """A student that has not ended by then has no answer: the incumbent is asked."""
+    max_answer_tokens: Count = 128
+    """A student that has not ended by then has no answer: the incumbent is asked. Half of the default context."""
