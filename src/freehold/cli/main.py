@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pii": ("freehold.cli.pii", "Say which personal data and secrets a file holds, without showing them."),
     "train": ("freehold.cli.moves", "Train a task's student."),
     "recipes": ("freehold.cli.students.recipes", "List, show and check recipes: how generative students are made."),
+    "sweep": ("freehold.cli.students.sweep", "Train a task's student by variants of a recipe, and find the best."),
     "evaluate": ("freehold.cli.moves", "Predict what certifying a task's student would give."),
     "report": (
         "freehold.cli.students.report",
