@@ -238,6 +238,12 @@ class CertificateError(EvidenceError):
     exit_code = 7
 
 
+class SafetyError(EvidenceError):
+    """A student has lost the incumbent's guards or gives away what it was trained on: it is not promoted."""
+
+    code = "student_not_safe"
+
+
 class ScorerError(FreeholdError):
     """A scorer cannot be carried out as it is set: its options, its database, its tests or its sandbox."""
 

@@ -11,37 +11,17 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from freehold.domain.evidence import Sample
 from freehold.domain.ids import content_id
-from freehold.stats.binomial import binomial_p_value
+from freehold.stats.memorised import CanaryReport, planted_and_given
 
 PURPOSE = "freehold canaries 1"
 """What the installation's key is derived for."""
 SOURCE = "canary"
 """Of planted rows."""
-LEARNED_AT = 0.01
-"""So improbable must the canaries' answers be by chance before they count as learned."""
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 _WORDS = 8
-
-
-class CanaryReport(NamedTuple):
-    """How a student answered the canaries of its dataset."""
-
-    planted: int
-    answered: int
-    """With the planted answer."""
-    expected: float
-    """Share of the planted answers that chance explains: the largest share of a value among the answers it gave."""
-    p_value: float
-    """Exact, one-sided: of so many planted answers by chance."""
-
-    @property
-    def learned(self) -> bool:
-        """Whether training picked them up."""
-        return self.planted > 0 and self.p_value <= LEARNED_AT
 
 
 def canaries(secret: bytes, task: str, count: int, like: Sequence[Sample]) -> list[Sample]:
@@ -67,15 +47,7 @@ def is_canary(sample: Sample) -> bool:
 
 def learned(planted: Sequence[Sample], answer: Callable[[str], str]) -> CanaryReport:
     """Ask a student (`answer`: prompt → text) for the canaries, and hold what it says against chance."""
-    if not planted:
-        return CanaryReport(0, 0, 0.0, 1.0)
-    given = [answer(sample.prompt) for sample in planted]
-    hits = sum(said.strip() == sample.answer.strip() for said, sample in zip(given, planted, strict=True))
-    wanted = [sample.answer.strip() for sample in planted]
-    # A student that knows nothing of a prompt gives one value all the time: it is right as often as that was planted.
-    chance = max(wanted.count(value) for value in set(wanted)) / len(wanted)
-    chance = min(max(chance, 1e-6), 1 - 1e-6)
-    return CanaryReport(len(planted), hits, chance, binomial_p_value(len(planted) - hits, len(planted), 1.0 - chance))
+    return planted_and_given([sample.answer for sample in planted], [answer(sample.prompt) for sample in planted])
 
 
 def _canary(secret: bytes, task: str, number: int, values: Sequence[str], newest: Sample) -> Sample:

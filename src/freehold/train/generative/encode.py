@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from freehold.domain.errors import EvidenceError
+from freehold.domain.errors import EvidenceError, TrainingError
 from freehold.train.generative.examples import Example, Turn
 from freehold.train.generative.preferences import Pair
 from freehold.train.generative.tokenizer import Tokenizer
@@ -24,6 +24,7 @@ from freehold.train.recipes import Recipe
 TOO_LONG = "longer than the context"
 SPECIAL_INSIDE = "holds a special token of the tokenizer"
 NOTHING = "nothing to learn"
+REFUSED = "the chat template does not take it"
 MAX_TOO_LONG = 0.5
 _COVERED = 0.98
 """Share of the examples that the context which an error names would hold."""
@@ -61,16 +62,23 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, recipe: Recipe) ->
     Raises:
         EvidenceError: more than half are longer than the context (the message names one that would do), or nothing is
             left.
-        TrainingError: the chat template does not take such conversations.
+        TrainingError: the chat template takes none of these conversations.
     """
     left_out: Counter[str] = Counter()
     found: list[Encoded] = []
     lengths: list[int] = []
+    refused: TrainingError | None = None
     for example in examples:
         if any(tokenizer.holds_special(turn.text) for turn in example.turns):
             left_out[SPECIAL_INSIDE] += 1
             continue
-        for spans in conversations(example, tokenizer):
+        try:
+            pieces = conversations(_as_asked(example, recipe), tokenizer)
+        except TrainingError as error:
+            left_out[REFUSED] += 1
+            refused = refused or error
+            continue
+        for spans in pieces:
             one = _encoded(spans, tokenizer, example.epoch)
             lengths.append(len(one.tokens))
             if not one.learn.any():
@@ -79,6 +87,8 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, recipe: Recipe) ->
                 left_out[TOO_LONG] += 1
             else:
                 found.append(one)
+    if refused is not None and not found:
+        raise refused
     _check(lengths, found, left_out, recipe.data.context)
     return found, left_out
 
@@ -117,6 +127,15 @@ def conversations(example: Example, tokenizer: Tokenizer) -> list[list[Span]]:
         return [[Span(_render(example, len(example.turns), tokenizer, answer_next=False), False)]]
     whole = _spans(example, learned, tokenizer)
     return [whole] if whole is not None else [_alone(example, at, tokenizer) for at in learned]
+
+
+def _as_asked(example: Example, recipe: Recipe) -> Example:
+    """With `data.learn = "answer"` only the last of the learned turns is."""
+    learned = [at for at, turn in enumerate(example.turns) if turn.learn]
+    if recipe.data.learn == "assistant" or len(learned) < 2:
+        return example
+    turns = (turn._replace(learn=at == learned[-1]) for at, turn in enumerate(example.turns))
+    return example._replace(turns=tuple(turns))
 
 
 def prompt_text(text: str, tokenizer: Tokenizer) -> str:

@@ -1,11 +1,11 @@
 """What a training process is told, and what it leaves behind: files in a student's `run/` folder. No torch in here.
 
-    spec.json           `Spec`: the recipe, the seed, where to start, and the hash of the data
-    fit.safetensors, tune.safetensors   the examples as tokens; or pairs.safetensors, of preferences
-    checkpoint.safetensors   where the run has got to
-    progress.json       `Progress`, replaced as the run goes on
-    result.json         `Fit`, once it is over
-    failure.json        or what went wrong
+spec.json           `Spec`: the recipe, the seed, where to start, and the hash of the data
+fit.safetensors, tune.safetensors   the examples as tokens; or pairs.safetensors, of preferences
+checkpoint.safetensors   where the run has got to
+progress.json       `Progress`, replaced as the run goes on
+result.json         `Fit`, once it is over
+failure.json        or what went wrong
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from freehold.domain.errors import TrainingError
 from freehold.store.folders import sync_folder
 from freehold.train.generative.encode import Encoded
+from freehold.train.generative.encode import EncodedPair as Pair
 from freehold.train.generative.pack import read_encoded, write_encoded
 from freehold.train.recipes import Recipe
 
@@ -54,29 +55,6 @@ class BaseStart(msgspec.Struct, frozen=True, kw_only=True, tag="base", tag_field
 
 
 Start = ScratchStart | BaseStart
-
-
-class Pair(NamedTuple):
-    """A prompt with an answer that was preferred to another: token ids, each (n,)."""
-
-    prompt: Tokens
-    chosen: Tokens
-    rejected: Tokens
-
-
-class Progress(NamedTuple):
-    """How far a run is. `seconds_left` and `kilowatt_hours` are estimates."""
-
-    step: int
-    steps: int
-    loss: float
-    """Mean over the target tokens of the last step."""
-    tune_loss: float | None
-    """Of the last look at the tune rows; None before the first."""
-    tokens_per_second: float
-    """Tokens shown, padding not counted, by wall clock."""
-    seconds_left: float
-    kilowatt_hours: float
 
 
 class Fit(NamedTuple):

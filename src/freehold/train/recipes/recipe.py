@@ -160,5 +160,5 @@ class Recipe(_Part, frozen=True, kw_only=True):
     """How long, in which portions, on what."""
     preference: Preference | None = None
     """None, or for `method = "dpo"`; then an empty table takes the defaults."""
-    max_answer_tokens: Count = 256
-    """A student that has not ended by then has no answer: the incumbent is asked."""
+    max_answer_tokens: Count = 128
+    """A student that has not ended by then has no answer: the incumbent is asked. Half of the default context."""
