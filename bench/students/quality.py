@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-
 from bench.students.workloads import EXCHANGES, HELD_OUT, NAMES, Exchange, exchanges, held_out, right
+
 from freehold.domain.evidence import Sample
 from freehold.serving.engine.answers import answer_all
 from freehold.serving.folder import MODEL, GenerativeManifest

@@ -79,5 +79,4 @@ class ParcelDesk(Desk):
         self.loop.use(self.settings)
 
 
-
 __all__ = ["COLOURS", "TOY", "ParcelDesk", "parcels", "write_toy"]

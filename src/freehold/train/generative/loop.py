@@ -53,7 +53,7 @@ class _Training:
         self._tune = [] if not (rows := read_examples(run, "tune")) else self._batches(rows, 0)
         self._per_epoch = len(self._batches(self._fit, 0))
         self._steps = max(1, round(self._told.epochs * self._per_epoch))
-        self._mover = Mover(self._built.trained, spec.recipe.optimizer, self._steps)
+        self._mover = Mover(self._built.trained, spec.recipe.optimizer, self._steps, self._precision)
         self._best: dict[str, Any] = {}
         self._state = State(environment=environment.describe(self._told, device, self._precision, team.size))
         self._resume()
