@@ -8,6 +8,7 @@ import click
 
 COMMANDS: dict[str, str] = {
     "export": "freehold.cli.students.export",
+    "vllm": "freehold.cli.students.vllm",
 }
 """Name → module with a click command `NAME_command`, imported when it is called."""
 
