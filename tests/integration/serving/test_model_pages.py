@@ -1,4 +1,4 @@
-"""What docs/base-models.md and docs/exports.md show is run: every command, and its output but for folders, hashes, days."""
+"""What docs/base-models.md and docs/exports.md show is run; output may differ in folders, hashes and days only."""
 
 from __future__ import annotations
 
