@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 COMMANDS: dict[str, str] = {
+    "serve": "freehold.cli.students.server",
     "export": "freehold.cli.students.export",
     "vllm": "freehold.cli.students.vllm",
 }

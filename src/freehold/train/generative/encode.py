@@ -73,7 +73,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, recipe: Recipe) ->
             left_out[SPECIAL_INSIDE] += 1
             continue
         try:
-            pieces = conversations(example, tokenizer)
+            pieces = conversations(_as_asked(example, recipe), tokenizer)
         except TrainingError as error:
             left_out[REFUSED] += 1
             refused = refused or error
@@ -127,6 +127,15 @@ def conversations(example: Example, tokenizer: Tokenizer) -> list[list[Span]]:
         return [[Span(_render(example, len(example.turns), tokenizer, answer_next=False), False)]]
     whole = _spans(example, learned, tokenizer)
     return [whole] if whole is not None else [_alone(example, at, tokenizer) for at in learned]
+
+
+def _as_asked(example: Example, recipe: Recipe) -> Example:
+    """With `data.learn = "answer"` only the last of the learned turns is."""
+    learned = [at for at, turn in enumerate(example.turns) if turn.learn]
+    if recipe.data.learn == "assistant" or len(learned) < 2:
+        return example
+    turns = (turn._replace(learn=at == learned[-1]) for at, turn in enumerate(example.turns))
+    return example._replace(turns=tuple(turns))
 
 
 def prompt_text(text: str, tokenizer: Tokenizer) -> str:
