@@ -297,11 +297,17 @@ def _access(settings: Settings, store: Store) -> Iterator[Check]:
 
 
 def _student(folder: Path, sha256: str, name: str) -> Check:
-    from freehold.store.artifacts import read_student
+    from freehold.serving import read_gate
+    from freehold.store.artifacts import check_files, read_student
     from freehold.upstreams.student import build_classifier
 
     try:
-        build_classifier(*read_student(folder, sha256))
+        manifest, tensors = read_student(folder, sha256)
+        if manifest.get("kind") == "generative":
+            read_gate(manifest, tensors)
+            check_files(folder, manifest)
+        else:
+            build_classifier(manifest, tensors)
     except FreeholdError as error:
         return Check(f"student {name}", "error", str(error))
     return Check(f"student {name}", "ok", "every file's hash holds")

@@ -14,14 +14,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freehold.cli.common import config_option, echo_json, end_in_order, json_option, open_store, settings_at
+from freehold.cli.common import (
+    config_option,
+    echo_json,
+    end_in_order,
+    end_with_parent,
+    json_option,
+    open_store,
+    settings_at,
+)
 from freehold.config import Settings, configure_logs
+from freehold.domain.errors import StoreError
 from freehold.runners import end_process
 
 if TYPE_CHECKING:
     from freehold.gateway.http.asgi import ASGIApp
+    from freehold.store import Store
 
 _GRACE_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 _log_level = click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -47,13 +58,17 @@ def dashboard_of(settings: Settings) -> ASGIApp:
 @json_option
 @_log_level
 def up_command(config: str | None, workers: int | None, as_json: bool, log_level: str) -> None:
-    """Run everything on this machine: the gateway, the loop beside it, and the dashboard at /."""
+    """Run everything on this machine: the gateway, the loop beside it, and the dashboard at /.
+
+    Where generative students are in force, the server that they answer in runs beside them, too.
+    """
     from freehold.gateway import serve
 
-    path, _ = settings_at(config)
+    path, settings = settings_at(config)
     configure_logs(log_level)
     end_in_order()
-    with _loop_beside(path, log_level):
+    students = _students_beside(settings, path, log_level)
+    with _beside("loop", ["loop", *_options(path, log_level)]), students:
         serve(path, workers=workers, fallback_factory=dashboard_of, on_listening=_say(as_json), log_level=log_level)
 
 
@@ -107,14 +122,8 @@ def loop_command(config: str | None, once: bool, with_parent: bool, as_json: boo
         # It looks at its file every turn: there is nothing that it must be told.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if with_parent:
-        threading.Thread(target=_end_with_parent, args=(stop,), name="parent-watch", daemon=True).start()
+        end_with_parent(stop.set)
     run_loop(settings, path, stop, log_level=log_level)
-
-
-def _end_with_parent(stop: threading.Event) -> None:
-    """The parent holds the other end of standard input: it closes however the parent dies, `kill -9` included."""
-    sys.stdin.buffer.read()
-    stop.set()
 
 
 def _loop_once(settings: Settings, as_json: bool) -> None:
@@ -132,11 +141,44 @@ def _loop_once(settings: Settings, as_json: bool) -> None:
         click.echo(f"{jobs} job(s) done; {len(tasks)} task(s), {len(owned)} owned. See `freehold tasks`.")
 
 
+def _options(config: Path, log_level: str) -> list[str]:
+    return ["--with-parent", "--config", str(config), "--log-level", log_level]
+
+
+def _students_beside(settings: Settings, config: Path, log_level: str) -> contextlib.AbstractContextManager[None]:
+    """The students' server, from when there are some; nothing where somebody else runs one."""
+    if settings.students.server.url or not settings.students.recipe:
+        return contextlib.nullcontext()
+
+    def wanted(stop: threading.Event) -> None:
+        store = open_store(settings)
+        try:
+            while not _has_generative(store) and not stop.wait(_LOOK_SECONDS):
+                pass
+        finally:
+            store.close()
+
+    return _beside("student server", ["student", "serve", *_options(config, log_level)], wanted)
+
+
+def _has_generative(store: Store) -> bool:
+    try:
+        tasks = store.control.current_policy().tasks.values()
+    except StoreError:
+        return False  # it will be there again; traffic flows meanwhile
+    return any(rung.kind == "generative" for task in tasks for rung in task.rungs)
+
+
 @contextlib.contextmanager
-def _loop_beside(config: Path, log_level: str) -> Generator[None, None, None]:
-    """The loop as a child process: if it dies, traffic still flows, and it is started again."""
+def _beside(
+    what: str, command: list[str], wanted: Callable[[threading.Event], None] | None = None
+) -> Generator[None, None, None]:
+    """A freehold command as a child process: if it dies, traffic still flows, and it is started again.
+
+    `wanted` waits until it is to be started at all, or the event is set.
+    """
     stop = threading.Event()
-    keeper = threading.Thread(target=_keep_loop, args=(config, log_level, stop), name="loop-keeper", daemon=True)
+    keeper = threading.Thread(target=_keep, args=(what, command, wanted, stop), name=f"{what} keeper", daemon=True)
     keeper.start()
     try:
         yield
@@ -145,10 +187,13 @@ def _loop_beside(config: Path, log_level: str) -> Generator[None, None, None]:
         keeper.join(_GRACE_SECONDS + 5)
 
 
-def _keep_loop(config: Path, log_level: str, stop: threading.Event) -> None:
-    command = [sys.executable, "-m", "freehold.cli.main", "loop", "--with-parent"]
-    command += ["--config", str(config), "--log-level", log_level]
+def _keep(
+    what: str, arguments: list[str], wanted: Callable[[threading.Event], None] | None, stop: threading.Event
+) -> None:
+    command = [sys.executable, "-m", "freehold.cli.main", *arguments]
     pause = 1.0
+    if wanted is not None:
+        wanted(stop)
     while not stop.is_set():
         child = subprocess.Popen(command, stdin=subprocess.PIPE)
         while child.poll() is None and not stop.wait(0.2):
@@ -156,7 +201,7 @@ def _keep_loop(config: Path, log_level: str, stop: threading.Event) -> None:
         if stop.is_set():
             end_process(child, _GRACE_SECONDS)
             return
-        click.echo(f"The loop ended with exit code {child.returncode}; traffic flows, starting it again.", err=True)
+        click.echo(f"The {what} ended with exit code {child.returncode}; traffic flows, starting it again.", err=True)
         stop.wait(pause)
         pause = min(60.0, pause * 2)
 

@@ -50,7 +50,9 @@ def load_settings(path: Path) -> Settings:
         raise ConfigError(f"{path}: {error}.", "`freehold init --print` shows every setting.") from error
     _check(path, settings)
     data = (path.parent / settings.data_dir).absolute()
-    return msgspec.structs.replace(settings, data_dir=str(data))
+    folders = tuple(str((path.parent / folder).absolute()) for folder in settings.models.folders)
+    models = msgspec.structs.replace(settings.models, folders=folders)
+    return msgspec.structs.replace(settings, data_dir=str(data), models=models)
 
 
 def _no_counsel(path: Path, raw: dict[str, Any]) -> None:

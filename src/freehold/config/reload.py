@@ -20,6 +20,7 @@ FIXED = (
     "access",
     "journal",
     "store",
+    "students.server",
     "telemetry.log_format",
 )
 """Settings, or whole tables, that a running process cannot change: sockets, files and threads hang on them."""

@@ -12,7 +12,8 @@ from freehold.config.journal_settings import JournalSettings
 from freehold.config.store_settings import StoreSettings
 from freehold.config.student_settings import ModelSettings, StudentSettings, TaskStudentSettings
 from freehold.domain.rights import Organisation
-from freehold.domain.scoring import Scorer
+from freehold.domain.scoring import FeedbackScorer, JudgeScorer, Scorer
+from freehold.domain.tasks import Task
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 OpenShare = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
@@ -255,6 +256,8 @@ class LoopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_samples: Count = 50_000
     """Most recent samples used to train one student."""
     seed: int = 0
+    jobs: Count = 1
+    """Tasks that are worked on side by side."""
 
 
 class TaskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -334,6 +337,24 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The steps that make a task's dataset."""
         own = self.task(name, task_id).curate
         return self.curate.steps if own is None else own
+
+    def student_kind(self, task: Task) -> Literal["classifier", "generative"] | None:
+        """What kind of student can learn a task; None: none can, or none is wanted.
+
+        A generative one needs a scorer that computes, or closed answers, which agree or not.
+        """
+        wanted, closed = self.task(task.name, task.task_id).student.kind, task.form is not None and task.form.closed
+        if closed and wanted != "generative":
+            return "classifier"
+        computes = task.scorer is not None and not isinstance(task.scorer, FeedbackScorer | JudgeScorer)
+        if wanted == "classifier" or not self.recipe_name(task) or not (computes or closed):
+            return None
+        return "generative"
+
+    def recipe_name(self, task: Task) -> str:
+        """The recipe of a task's generative student; empty: it gets none."""
+        own = self.task(task.name, task.task_id).student.recipe
+        return self.students.recipe if own is None else own
 
     @property
     def data(self) -> Path:

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import msgspec
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -27,8 +26,6 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of arithmetic; small models gain nothing by more."""
     slots: Count = 32
     """Requests answered side by side; others wait."""
-    timeout_seconds: Positive = 10.0
-    """A student that has not answered by then is given up, and the incumbent answers."""
 
 
 class RolloutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,3 +85,5 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Each holds base models as folders; relative to the configuration file."""
     hub: tuple[str, ...] = ()
     """Names on the Hugging Face hub that may be fetched by `freehold models fetch`; nothing else is ever fetched."""
+    licences: dict[str, str] = {}
+    """`[models.licences]`: name → id (`freehold rights list`), or `own`: of models whose files say nothing certain."""

@@ -9,6 +9,7 @@ import shutil
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import polars as pl
 
 from freehold.config import Settings
@@ -82,7 +83,8 @@ def _gather(
     frame = read_traces(store, task=task.task_id, kinds=("request", "audit"), since_ns=since_ns)
     frame = _until(frame, until_ns).sort("at_ns", "trace_id")
     today = datetime.datetime.fromtimestamp(now_ns / 1e9, datetime.UTC).date()
-    rights = answer_rights(store, settings, task.task_id, today)
+    purpose = "distil" if settings.student_kind(task) == "generative" else "train_classifier"
+    rights = answer_rights(store, settings, task.task_id, today, purpose)
     samples, left_out = collect_samples(frame, rights)
     denied = rights.denied(len(samples), today)
     samples = samples[-settings.loop.max_samples :]
@@ -128,7 +130,7 @@ def _stored(store: Store, settings: Settings, task: Task, gathered: _Gathered, n
     curated, left_out, verdicts, denied, steps = gathered
     for step in curated.steps:
         left_out.update({f"{step.step}: {reason}": count for reason, count in step.reasons.items()})
-    form = _checked_form(task, samples_of(curated.rows), left_out, verdicts, settings.loop.min_samples)
+    form = _checked_form(settings, task, samples_of(curated.rows), left_out, verdicts)
     samples = _samples(store, settings, task, gathered)
     sha256 = dataset_sha256(samples)
     known = store.control.datasets.get(f"ds_{sha256[:32]}")
@@ -174,9 +176,9 @@ def _parquet(frame: pl.DataFrame) -> bytes:
 
 
 def _checked_form(
-    task: Task, samples: list[Sample], left_out: Counter[str], verdicts: list[Verdict], wanted: int
+    settings: Settings, task: Task, samples: list[Sample], left_out: Counter[str], verdicts: list[Verdict]
 ) -> AnswerForm:
-    name = f"Task {task.name!r}"
+    name, wanted = f"Task {task.name!r}", settings.loop.min_samples
     denied = [verdict for verdict in verdicts if not verdict.permits]
     if denied and not samples:
         raise RightsError(f"{name} may not train a student: {in_words(denied[0])}", what_to_do(denied[0]))
@@ -188,9 +190,9 @@ def _checked_form(
             "Let more traffic pass through.",
         )
     form = recognise_form([sample.answer for sample in samples])
-    if form is None or form.kind == "open":
+    if form is None or settings.student_kind(msgspec.structs.replace(task, form=form)) is None:
         raise EvidenceError(
             f"{name} has answers that nothing can score: {form.reason if form else 'too few'}",
-            "It stays with the incumbent.",
+            "It stays with the incumbent, until a scorer that computes is set (`freehold scorer guess`).",
         )
     return form

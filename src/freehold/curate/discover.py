@@ -160,7 +160,7 @@ def _gather_strays(store: Store, examples: list[str], now_ns: int) -> None:
 
 
 def look_at_form(store: Store, settings: Settings, task: Task, now_ns: int) -> Task:
-    """Say what form the task's answers have, once there are enough; closed ones begin to learn."""
+    """Say what form the task's answers have, once there are enough; what a student can learn begins to be learned."""
     frame = read_traces(
         store,
         task=task.task_id,
@@ -171,11 +171,11 @@ def look_at_form(store: Store, settings: Settings, task: Task, now_ns: int) -> T
     form = recognise_form(_answers(frame)[-_ANSWERS_LOOKED_AT:])
     if form is None:
         return task
-    closed = form.kind != "open"
+    learnable = settings.student_kind(msgspec.structs.replace(task, form=form)) is not None
     changes: dict[str, Any] = {
         "form": form,
-        "state": "learning" if closed else "unscorable",
-        "note": "" if closed else f"Stays with the incumbent: nothing can score it. {form.reason}",
+        "state": "learning" if learnable else "unscorable",
+        "note": "" if learnable else f"Stays with the incumbent: nothing can score it. {form.reason}",
     }
     with store.control.transaction():
         changed = store.control.tasks.change(task.task_id, lambda fresh: msgspec.structs.replace(fresh, **changes))
@@ -183,7 +183,7 @@ def look_at_form(store: Store, settings: Settings, task: Task, now_ns: int) -> T
             return changed or task
         event = _event("form-recognised", changed, form.reason, now_ns)
         store.control.add_event(event)
-        rate = settings.loop.repeat_rate if closed else 0.0
+        rate = settings.loop.repeat_rate if learnable else 0.0
         store.control.change_task_policy(task.task_id, event.message, repeat_rate=rate)
     return changed
 

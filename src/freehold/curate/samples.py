@@ -28,7 +28,7 @@ ESCALATED = frozenset(("novel", "uncertain"))
 """A rung was in force, and left the request to the incumbent."""
 IMPORTED = "imported"
 """Recorded elsewhere. Nobody here knows how it was drawn from all traffic: it fits and tunes, and never certifies."""
-UNSELECTED = frozenset(("no-rung", "policy-stale", "student-missing", "ladder-unusable"))
+UNSELECTED = frozenset(("no-rung", "policy-stale", "student-missing", "ladder-unusable", "shadow", "canary"))
 """The incumbent answered, and would have whatever the request was."""
 
 

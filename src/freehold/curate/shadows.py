@@ -88,12 +88,12 @@ def part_of(share: float, shares: tuple[float, float]) -> Part:
 
 def count_shadows(store: Store, since: Mapping[str, int]) -> dict[str, int]:
     """Task → requests about which some candidate has answered since the given time (0 where none is given)."""
-    frame = read_traces(store, kinds=("shadow",), columns=("task", "of", "at_ns", "status"))
+    frame = read_traces(store, kinds=("shadow",), columns=("task", "of", "at_ns", "status", "owned"))
     starts = pl.DataFrame(
         {"task": list(since), "since": list(since.values())}, schema={"task": pl.String, "since": pl.Int64}
     )
     counted = (
-        frame.filter(pl.col("status") == 200)
+        frame.filter((pl.col("status") == 200) & ~pl.col("owned"))
         .join(starts, on="task", how="left")
         .filter(pl.col("at_ns") >= pl.col("since").fill_null(0))
         .group_by("task")
@@ -116,8 +116,8 @@ def collect_shadows(
         task=task.task_id,
         kinds=("shadow",),
         since_ns=task.evidence_since_ns,
-        columns=(*_COLUMNS, "response") if logprobs else _COLUMNS,
-    )
+        columns=(*_COLUMNS, "owned", "response") if logprobs else (*_COLUMNS, "owned"),
+    ).filter(~pl.col("owned"))  # a student's before its canary: see `freehold.monitor.rehearsal`
     wanted = shadows.get_column("of").unique(maintain_order=True).to_list()[-most:]
     requests = read_traces(store, trace_ids=wanted, since_ns=task.evidence_since_ns, columns=_COLUMNS)
     audits = read_traces(store, task=task.task_id, kinds=("audit",), since_ns=task.evidence_since_ns, columns=_COLUMNS)

@@ -32,6 +32,8 @@ REASONS = {
     "rung-failed": "A model of the ladder failed, was too slow or gave no answer: the incumbent answered.",
     "rung-resting": "The incumbent answered: a model of the ladder failed repeatedly and is left alone for a while.",
     "router-failed": "The incumbent answered: the router failed on this request.",
+    "shadow": "The incumbent answered: the student that is certified answers unseen beside it for a while.",
+    "canary": "The incumbent answered: the student answers only a share of the requests for a while.",
     "ladder-unusable": "The incumbent answered: the ladder's files are damaged, or one of its models cannot be asked.",
     "fallback": "The upstream failed: the model that it falls back to answered in place of the one asked for.",
     "sampled": "A model of the ladder was asked once more, to see whether it agrees with itself.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, cast
 
@@ -17,10 +18,12 @@ class _Token(msgspec.Struct):
 
 class _Logprobs(msgspec.Struct):
     content: list[_Token] | None = None
+    total: float | None = None
 
 
 class _Choice(msgspec.Struct):
     logprobs: _Logprobs | None = None
+    finish_reason: str | None = None
 
 
 class _Completion(msgspec.Struct):
@@ -46,6 +49,28 @@ def mean_logprob(completion: bytes) -> float | None:
     given = choices[0].logprobs if choices else None
     tokens = (given.content if given else None) or []
     return sum(token.logprob for token in tokens) / len(tokens) if tokens else None
+
+
+def answer_signal(completion: bytes) -> float:
+    """How sure a generative student is of a whole chat completion: the probability of the answer, in [0, 1].
+
+    0 where the answer did not end by itself, or the server says no log-probabilities.
+    """
+    total = _total_logprob(completion)
+    return 0.0 if total is None else math.exp(min(0.0, total))
+
+
+def _total_logprob(completion: bytes) -> float | None:
+    """Of the first choice, its end included: Freehold's own server says it; of others it is the sum over the tokens
+    that they show, which may lack the end."""
+    try:
+        choices = _completion.decode(completion).choices
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    given = choices[0].logprobs if choices and choices[0].finish_reason == "stop" else None
+    if given is None or given.total is not None:
+        return None if given is None else given.total
+    return sum(token.logprob for token in given.content) if given.content else None
 
 
 def parse_object(text: str) -> dict[str, Any] | None:

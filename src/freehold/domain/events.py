@@ -18,6 +18,7 @@ EventKind = Literal[
     "certified",
     "not-certified",
     "promoted",
+    "stage-passed",
     "rolled-back",
     "drift-suspected",
     "audits-missing",

@@ -145,6 +145,9 @@ class Student(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_ns: int
     training: TrainingRun | None = None
     """None: it was trained before there were such records."""
+    base: str = ""
+    """The base model that it was trained from; empty: from random weights, or a classifier."""
+    base_licence: str = ""
 
 
 class CertifiedRung(msgspec.Struct, frozen=True, kw_only=True):

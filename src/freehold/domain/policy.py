@@ -25,6 +25,8 @@ Reason = Literal[
     "rung-failed",  # a rung failed, was too slow, or gave what is no answer
     "rung-resting",  # the rung failed several times in a row and is left alone for a while
     "router-failed",  # the router raised
+    "shadow",  # the rung in force answers unseen, beside the incumbent
+    "canary",  # the rung in force answers a share of the requests, and this is none of them
     "ladder-unusable",  # the ladder's files are gone or changed, or one of its models cannot be asked
     "drill",  # an exit drill was in force, whoever answered: neither certified traffic nor evidence
     "fallback",  # another model than the one asked for answered in its place: no evidence of either

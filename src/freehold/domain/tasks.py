@@ -9,9 +9,9 @@ import msgspec
 from freehold.domain.scoring import Scorer
 
 TaskState = Literal["observing", "learning", "owned", "rolled_back", "unscorable", "blocked"]
-"""observing: too few answers to say what they are. learning: closed answers, no certificate yet. owned: a rung with a
-certificate is in force. rolled_back: the last rung was withdrawn. unscorable: nothing can score the answers, so they
-never move. blocked: rights forbid training, or keep a promotion back."""
+"""observing: too few answers to say what they are. learning: a student can learn it, no certificate yet. owned: a rung
+with a certificate is in force. rolled_back: the last rung was withdrawn. unscorable: nothing can score the answers, so
+they never move. blocked: rights forbid training, or keep a promotion back."""
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,11 @@ class AnswerForm(msgspec.Struct, frozen=True, kw_only=True):
     fields: tuple[Field, ...] = ()
     reason: str = ""
     """Why the answers were taken for this form, with the figures."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether an answer is one of those seen before."""
+        return self.kind != "open"
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):

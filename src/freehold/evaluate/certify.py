@@ -28,9 +28,9 @@ from freehold.domain.tasks import Task
 from freehold.evaluate.conclude import Conclusion, conclude
 from freehold.evaluate.losses import check_scorer, described, loss_of, loss_terms
 from freehold.evaluate.outlook import NEVER, Outlook, evidence_of
-from freehold.store.artifacts import dataset_file_sha256, read_dataset, read_student
+from freehold.serving.answering import answers_of
+from freehold.store.artifacts import dataset_file_sha256, read_dataset
 from freehold.store.evidence import EvidenceRows, evidence_folder, write_evidence
-from freehold.upstreams.student import build_classifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,14 +140,13 @@ def certify_samples(samples: Sequence[Sample]) -> list[Sample]:
 def answered(
     store: Store, student: Student, samples: Sequence[Sample], novelty_limit: float, scorer: Scorer | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A classifier's signals (`NEVER` for what is novel) and losses on samples, each (n,).
+    """A student's signals (`NEVER` for what is novel) and losses on samples, each (n,).
 
     Raises:
         StudentError: its files are missing or changed.
         ScorerError: the scorer cannot be carried out.
     """
-    classifier = build_classifier(*read_student(store.data / student.path, student.sha256))
-    answers = [classifier.answer(sample.prompt) for sample in samples]
+    answers = answers_of(store.data, student, [sample.prompt for sample in samples])
     signals = [answer.signal if answer.novelty <= novelty_limit else NEVER for answer in answers]
     losses = [loss_of(scorer, answer.text, sample) for answer, sample in zip(answers, samples, strict=True)]
     return np.array(signals, np.float64), np.array(losses, np.float64)

@@ -73,7 +73,7 @@ def denied_cost(store: Store, student_id: str) -> DeniedCost | None:
         StudentError, StoreError: its files, or the traces, are missing, changed or cannot be read.
     """
     student, dataset, _ = evidence_of(store, student_id)
-    if not dataset.denied:
+    if not dataset.denied or student.kind != "classifier":  # a generative one has no features to compare by
         return None
     left_out = _left_out_prompts(store, store.data / dataset.path / LEFT_OUT)
     rows = [sample for sample in read_dataset(store.data / dataset.path, dataset.sha256) if sample.part == "fit"]

@@ -7,16 +7,18 @@ rows, and placed where the student itself accepts such shares of the tune rows, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from freehold.domain.errors import NotFound
-from freehold.domain.evidence import Dataset, Student
+from freehold.domain.evidence import Dataset, Sample, Student
 from freehold.domain.tasks import Task
 from freehold.evaluate.floor import Floor, self_disagreement
+from freehold.evaluate.losses import loss_of
 from freehold.stats import needed_samples, predicted_outcome, spent_delta, threshold_grid
 from freehold.store.artifacts import read_dataset, read_student
 
@@ -74,16 +76,13 @@ def outlook(store: Store, student_id: str) -> Outlook:
     """
     student, dataset, task = evidence_of(store, student_id)
     _, tensors = read_student(store.data / student.path, student.sha256)
-    uniform = tensors["fit_uniform"].astype(bool)
-    novelty = tensors["fit_novelty"][uniform].astype(float)
-    wrong = tensors["fit_wrong"][uniform].astype(float)
-    limit = float(np.quantile(novelty, NOVELTY_KEPT)) if len(novelty) else 0.0
-    signals = np.where(novelty <= limit, tensors["fit_signals"][uniform].astype(float), NEVER)
+    samples = read_dataset(store.data / dataset.path, dataset.sha256)
+    unseen = _unseen(student, tensors, samples, task)
+    novelty, wrong = unseen.novelty, unseen.wrong
+    limit = float(np.quantile(unseen.usual, NOVELTY_KEPT)) if len(unseen.usual) else 0.0
+    signals = np.where(novelty <= limit, unseen.signals, NEVER)
     tune = np.where(tensors["tune_novelty"] <= limit, tensors["tune_signals"].astype(float), NEVER)
-    certify_rows = sum(
-        sample.part == "certify" and sample.uniform
-        for sample in read_dataset(store.data / dataset.path, dataset.sha256)
-    )
+    certify_rows = sum(sample.part == "certify" and sample.uniform for sample in samples)
     delta = spent_delta(task.delta, task.attempts + 1)
     floor = self_disagreement(store, task.task_id, task.evidence_since_ns)
     expected = (wrong + 1.0 - np.clip(signals, 0.0, 1.0)) / 2
@@ -109,6 +108,39 @@ def outlook(store: Store, student_id: str) -> Outlook:
         chance=max(chances[:1], default=0.0) if len(tune) >= MIN_TUNE_ROWS else 0.0,
         needed=_needed(signals, expected, task.epsilon, delta, certify_rows),
         **_floor(floor, task),
+    )
+
+
+class _Unseen(NamedTuple):
+    """What a student says of rows that it was not fitted on, (n,) each."""
+
+    signals: npt.NDArray[np.float64]
+    wrong: npt.NDArray[np.float64]
+    """Their losses, in [0, 1]."""
+    novelty: npt.NDArray[np.float64]
+    usual: npt.NDArray[np.float64]
+    """Novelty of the traffic, which the limit is set by."""
+
+
+def _unseen(
+    student: Student, tensors: Mapping[str, npt.NDArray[Any]], samples: Sequence[Sample], task: Task
+) -> _Unseen:
+    """Cross-fitted answers to fit rows; a generative student is fitted once, so its answers to tune rows."""
+    if student.kind == "classifier":
+        uniform = tensors["fit_uniform"].astype(bool)
+        signals, wrong, novelty = (
+            tensors[name][uniform].astype(float) for name in ("fit_signals", "fit_wrong", "fit_novelty")
+        )
+        return _Unseen(signals, wrong, novelty, novelty)
+    tuned = [sample for sample in samples if sample.part == "tune"]
+    answers = msgspec.json.decode(tensors["tune_answers"].tobytes(), type=list[str])
+    kept = np.array([sample.uniform for sample in tuned], bool)
+    losses = [loss_of(task.scorer, given, sample) for given, sample in zip(answers, tuned, strict=True)]
+    return _Unseen(
+        tensors["tune_signals"][kept].astype(float),
+        np.array(losses, np.float64)[kept],
+        tensors["tune_novelty"][kept].astype(float),
+        tensors["fit_novelty"].astype(float),
     )
 
 

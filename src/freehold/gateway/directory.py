@@ -4,11 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from freehold.config import UpstreamSettings
+from freehold.config import Settings, UpstreamSettings
 from freehold.config.environment import key_from
 from freehold.upstreams.base import Upstream
 from freehold.upstreams.directory import Entry, UpstreamDirectory
 from freehold.upstreams.http import HttpUpstream, Options, Place
+
+STUDENTS = "student"
+"""The upstream of generative students: its models are their ids, so that an answer is by `student/ID`."""
+
+
+def asked_upstreams(settings: Settings) -> dict[str, UpstreamSettings]:
+    """The configured upstreams, and the server of the generative students."""
+    server = settings.students.server
+    if not settings.students.recipe or STUDENTS in settings.upstreams:
+        return dict(settings.upstreams)
+    url = server.url or f"http://{server.host}:{server.port}/v1"
+    ours = UpstreamSettings(
+        base_url=url,
+        api_key_env=server.api_key_env,
+        keyless=not server.api_key_env,
+        owned=True,
+        models=(f"{STUDENTS}/*",),
+        terms="own",
+        retries=0,
+        connect_timeout=1.0,
+        private=True,
+    )
+    return {**settings.upstreams, STUDENTS: ours}
 
 
 def build_directory(upstreams: Mapping[str, UpstreamSettings]) -> UpstreamDirectory:

@@ -19,7 +19,7 @@ from freehold.gateway.background.budget import DailyBudget
 from freehold.gateway.background.shadows import Shadows
 from freehold.gateway.cache import ResponseCache
 from freehold.gateway.caller import Caller
-from freehold.gateway.directory import build_directory, rebuilt
+from freehold.gateway.directory import asked_upstreams, build_directory, rebuilt
 from freehold.gateway.exchange import Exchange
 from freehold.gateway.http import Request
 from freehold.gateway.ladder.resting import Resting
@@ -72,11 +72,11 @@ class Runtime:
         self.journal = JournalWriter(settings.data / "journal" / worker, journal_options(settings.journal))
         self.recorder = Recorder(self.journal)
         self.identifier = Identifier()
-        self.upstreams: UpstreamDirectory = build_directory(settings.upstreams)
+        self.upstreams: UpstreamDirectory = build_directory(asked_upstreams(settings))
         self.cache = ResponseCache(settings.data, settings.cache) if settings.cache.enabled else None
         self.prices = PriceList(settings.upstreams)
         self.resting = Resting()
-        self._owned = frozenset(name for name, upstream in settings.upstreams.items() if upstream.owned)
+        self._owned = frozenset(name for name, upstream in asked_upstreams(settings).items() if upstream.owned)
         self.rates = Rates(self.prices, self._owned)
         self.access = Access.open(settings, self._open_control)
         self.admin = AdminAPI(settings, self._open_control)
@@ -168,7 +168,9 @@ class Runtime:
         if not settings.upstreams:
             raise ConfigError("No upstream is configured.", "Add a table [upstreams.NAME] with a base_url.")
         anew = settings == self.settings  # somebody asked for it: what the settings name may have changed
-        upstreams, retired = rebuilt(self.upstreams, self.settings.upstreams, settings.upstreams, anew=anew)
+        upstreams, retired = rebuilt(
+            self.upstreams, asked_upstreams(self.settings), asked_upstreams(settings), anew=anew
+        )
         return Ready(settings, upstreams, retired, own_key(settings), Telemetry(settings, self.metrics))
 
     def adopt(self, ready: Ready) -> Telemetry:
@@ -189,7 +191,7 @@ class Runtime:
         self.prices = PriceList(settings.upstreams)
         former, self.telemetry = self.telemetry, ready.telemetry
         self.metrics.know(_models(settings))
-        self._owned = frozenset(name for name, upstream in settings.upstreams.items() if upstream.owned)
+        self._owned = frozenset(name for name, upstream in asked_upstreams(settings).items() if upstream.owned)
         self.rates = Rates(self.prices, self._owned)
         self.audits, self.shadows = self._audits(), self._shadows()
         self.watch.use(functools.partial(load_ladder, settings, self.prices))

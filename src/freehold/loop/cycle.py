@@ -30,6 +30,7 @@ from freehold.loop.drills import settle_drills
 from freehold.loop.jobs import stepwise
 from freehold.loop.ladder_move import new_ladder
 from freehold.loop.move import new_move
+from freehold.loop.rollout import pass_stages
 from freehold.loop.steps import RIGHTS
 from freehold.monitor import breached, unheard, watch
 from freehold.promote import audit_rate, rights_mark, roll_back
@@ -78,7 +79,7 @@ class Loop:
         self._config = config
         self._runner = runner
         self._log_level = log_level
-        self._running: tuple[Job, Running] | None = None
+        self._running: list[tuple[Job, Running]] = []
         self._sealer = Sealer(store, settings.upstreams)
         self._crashes = Counter[str]()
         self._budget = AuditBudget(store, settings)
@@ -99,7 +100,7 @@ class Loop:
         """
         sealed = self._sealer.seal_once()
         seen = discover(self._store, self._settings, time.time_ns())
-        rolled_back = self._watch()
+        rolled_back = self._watch() + pass_stages(self._store, self._settings, time.time_ns())
         self._budget.look(time.time_ns())
         settle_drills(self._store, self._settings, time.time_ns())
         # What was seen of a task that was just rolled back no longer counts.
@@ -112,15 +113,15 @@ class Loop:
         for _ in range(max_turns):
             turn = self.turn()
             jobs += turn.started is not None
-            if turn == Turn(0, (), None) and self._running is None:
+            if turn == Turn(0, (), None) and not self._running:
                 break
         return jobs
 
     def stop(self) -> None:
-        """End the running job's process, if any; its record lets the next loop carry on."""
-        if self._running is not None:
-            self._running[1].stop()
-            self._running = None
+        """End the running jobs' processes; their records let the next loop carry on."""
+        for _, process in self._running:
+            process.stop()
+        self._running = []
 
     def _watch(self) -> tuple[str, ...]:
         """Bring the monitor of every certificate in force up to date; withdraw those that may no longer serve."""
@@ -188,10 +189,11 @@ class Loop:
             self._store.control.change_task_policy(entry.task, reason, audit_rate=rate)
 
     def _start_due(self, seen: dict[str, Seen]) -> str | None:
-        if self._running is not None:
-            self._reap()
+        self._running = [running for running in self._running if not self._reaped(*running)]
+        if len(self._running) >= self._settings.loop.jobs:
             return None
-        jobs = self._store.control.jobs.list(newest_first=True)
+        busy = {job.task for job, _ in self._running}
+        jobs = [job for job in self._store.control.jobs.list(newest_first=True) if job.task not in busy]
         left_over = self._left_over(jobs)
         if left_over is not None:
             return self._start(left_over)
@@ -201,7 +203,7 @@ class Loop:
         due = [
             (known[task_id], counts)
             for task_id, counts in seen.items()
-            if self._is_due(known[task_id], counts, waiting)
+            if task_id not in busy and self._is_due(known[task_id], counts, waiting)
         ]
         # The task whose answers have grown most since it was last looked at comes first: none starves.
         for task, counts in sorted(due, key=lambda item: -item[1].answers / max(1, item[0].samples_at_look)):
@@ -212,7 +214,7 @@ class Loop:
             if task.state in ("observing", "unscorable") or counts.answers < self._settings.loop.min_samples:
                 continue
             return self._start(new_move(self._store, task.task_id))
-        return self._start_ladder(known, waiting)
+        return self._start_ladder({task_id: task for task_id, task in known.items() if task_id not in busy}, waiting)
 
     def _start_ladder(self, known: dict[str, Task], waiting: Set[str]) -> str | None:
         """Look for a ladder where candidates have answered enough more requests than when one was last looked for."""
@@ -234,7 +236,8 @@ class Loop:
     def _is_due(self, task: Task, counts: Seen, waiting: Set[str]) -> bool:
         """Whether the answers have grown enough since the task was last looked at."""
         growth = self._growth(task.task_id, waiting)
-        return self._may_move(task) and counts.answers >= max(50, growth * task.samples_at_look)
+        crossed = task.samples_at_look < self._settings.loop.min_samples <= counts.answers
+        return self._may_move(task) and (crossed or counts.answers >= max(50, growth * task.samples_at_look))
 
     def _growth(self, task_id: str, waiting: Set[str]) -> float:
         """`waiting`: tasks with a certificate that only rights keep back: another would spend δ again."""
@@ -284,18 +287,19 @@ class Loop:
         command = [sys.executable, "-m", "freehold.loop.worker", "--job", job.job_id, "--log-level", self._log_level]
         if self._config is not None:
             command += ["--config", str(self._config)]
-        self._running = (job, self._runner.start(command))
+        self._running.append((job, self._runner.start(command)))
         return job.task
 
-    def _reap(self) -> None:
-        assert self._running is not None
-        job, process = self._running
+    def _reaped(self, job: Job, process: Running) -> bool:
+        """Whether a job's process has ended; what it left is looked after."""
         code = process.poll()
         if code is None:
-            return
-        self._running = None
-        if code in (0, Conflict.exit_code):
-            return
+            return False
+        if code not in (0, Conflict.exit_code):
+            self._ended_badly(job, code)
+        return True
+
+    def _ended_badly(self, job: Job, code: int) -> None:
         stored = self._store.control.jobs.get(job.job_id)
         if stored is not None and stored.state == "waiting":
             return  # for people, and said for what

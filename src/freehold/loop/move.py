@@ -14,11 +14,15 @@ from freehold.domain.events import Job
 from freehold.domain.evidence import Student
 from freehold.evaluate import Attempt, Outlook, begin_attempt, certify, denied_cost, outlook
 from freehold.evaluate.left_out import in_words as denied_in_words
+from freehold.loop.appraisal import appraise
 from freehold.loop.steps import Stepwise, job_of_certificate, jobs_of, new_job, open_job, result_of
+from freehold.loop.telling import Telling
 from freehold.promote import promote
 from freehold.store import Store
 from freehold.train import train_student
 
+SEEN_BY = {"classifier": "cross_fitted_agreement", "generative": "tune_agreement"}
+"""Kind of student → its metric that says how often it agrees with the incumbent on rows that it was not fitted on."""
 KIND = "move"
 """Of its jobs."""
 StepName = Literal["curate", "train", "evaluate", "begin", "certify", "promote"]
@@ -36,7 +40,8 @@ one was predicted to. Predictions are cautious, so they are compared with each o
 
 
 class Move(Stepwise):
-    """Runs the steps of one job; see `Stepwise`. An eager one goes on to certify even if the outlook is poor."""
+    """Runs the steps of one job; see `Stepwise`. An eager one goes on to certify even if the outlook is poor, but never
+    with a student that has lost the incumbent's guards."""
 
     @property
     def _steps(self) -> dict[str, Callable[[], Any]]:
@@ -53,7 +58,8 @@ class Move(Stepwise):
         """Whether a finished step said that there is no point in going on."""
         view, attempt = self.result("evaluate"), self.result("certify")
         unpromising = view is not None and not view["promising"] and not self._eager
-        return unpromising or (attempt is not None and attempt["certificate"] is None)
+        unsafe = view is not None and view.get("unsafe", False)
+        return unpromising or unsafe or (attempt is not None and attempt["certificate"] is None)
 
     def _curate(self) -> dict[str, Any]:
         dataset = build_dataset(self._store, self._settings, self.job.task, time.time_ns())
@@ -63,8 +69,9 @@ class Move(Stepwise):
         return {"dataset": dataset.dataset_id, "rows": dataset.rows}
 
     def _train(self) -> dict[str, Any]:
-        student = train_student(self._store, self._settings, self.result("curate")["dataset"], time.time_ns())
-        agreement = student.metrics["cross_fitted_agreement"]
+        dataset = self.result("curate")["dataset"]
+        student = train_student(self._store, self._settings, dataset, time.time_ns(), Telling(self._note))
+        agreement = student.metrics[SEEN_BY[student.kind]]
         message = f"Student {student.student_id}: {agreement:.1%} agreement on rows it had not seen."
         self._event("student-trained", message, {"student": student.student_id, **student.metrics})
         self._look_for_canaries(student)
@@ -85,7 +92,8 @@ class Move(Stepwise):
         student = self.result("train")["student"]
         view = outlook(self._store, student)
         cost = denied_cost(self._store, student)
-        reason = self._why_not(view)
+        unsafe = self._unsafe(view)
+        reason = unsafe or self._why_not(view)
         message = reason or (
             f"Predicted to answer {view.coverage:.0%} of requests at a loss of {view.loss:.1%} "
             f"({view.chance:.0%} chance of a certificate)."
@@ -96,7 +104,17 @@ class Move(Stepwise):
         self._event("evaluated", message, {"coverage": view.coverage, "chance": view.chance, "denied": denied})
         if reason:
             self._note(reason)
-        return {"promising": not reason, "reason": reason, "view": msgspec.to_builtins(view), "denied": denied}
+        seen = {"promising": not reason, "reason": reason, "view": msgspec.to_builtins(view), "denied": denied}
+        return {**seen, "unsafe": bool(unsafe)} if unsafe else seen
+
+    def _unsafe(self, view: Outlook) -> str:
+        """Why a generative student must not be promoted, however well it answers; empty if it may be."""
+        student = self._store.control.students.get(view.student)
+        if student is None or student.kind == "classifier":
+            return ""
+        report = appraise(self._store, self._settings, view, time.time_ns())
+        failures = report.failures if self._settings.students.safety.enabled else ()
+        return " ".join(f"{check.sentence} {check.hint}" for check in failures)
 
     def _why_not(self, view: Outlook) -> str:
         """Why certifying is not worth an attempt now; empty if it is."""

@@ -1,7 +1,7 @@
 """A certificate in, a new policy version out; and the way back.
 
 Public names: `promote`, `roll_back`, `audit_rate`, `serving_rights`, `rights_in_force`, `rights_mark`,
-`certified_rights`, `objection`, `ServingRights`.
+`certified_rights`, `objection`, `ServingRights`; `advance`.
 """
 
 from freehold.promote.policy import audit_rate, promote, roll_back
@@ -13,9 +13,11 @@ from freehold.promote.rights import (
     rights_mark,
     serving_rights,
 )
+from freehold.promote.rollout import advance
 
 __all__ = [
     "ServingRights",
+    "advance",
     "audit_rate",
     "certified_rights",
     "objection",

@@ -15,6 +15,7 @@ from freehold.domain.policy import Policy, Rung, TaskPolicy
 from freehold.domain.tasks import Task
 from freehold.promote.ladder import ladder_of
 from freehold.promote.rights import certified_rights, objection
+from freehold.promote.rollout import WILL_BE, first_stage
 from freehold.rights.words import in_words
 from freehold.store.certificates import seal_checks
 from freehold.store.recalls import check_not_recalled
@@ -46,10 +47,13 @@ def promote(store: Store, settings: Settings, certificate_id: str, now_ns: int) 
     if certificate.rungs[0].routed:
         served["ladder"] = ladder_of(store, settings, certificate, task.fingerprints)
     else:
-        served["rungs"] = tuple(_rung(store, certificate, number, task) for number, _ in enumerate(certificate.rungs))
+        served["rungs"] = tuple(
+            _rung(store, settings, certificate, number, task) for number, _ in enumerate(certificate.rungs)
+        )
     names = ", ".join(rung.name for rung in certificate.rungs)
+    stage = served["rungs"][0].stage if served["rungs"] else "full"
     message = (
-        f"{certificate.coverage:.0%} of requests are now answered by {names}; "
+        f"{certificate.coverage:.0%} of requests {WILL_BE[stage]} {names}; "
         f"loss at most {certificate.loss_upper:.2%} of {certificate.epsilon:.2%} allowed."
     )
     evidence: dict[str, object] = {
@@ -129,7 +133,7 @@ def _check_seal(store: Store, certificate: Certificate) -> None:
             raise CertificateError(check.sentence, check.hint)
 
 
-def _rung(store: Store, certificate: Certificate, number: int, task: Task) -> Rung:
+def _rung(store: Store, settings: Settings, certificate: Certificate, number: int, task: Task) -> Rung:
     certified = certificate.rungs[number]
     student = store.control.students.get(certified.name)
     if certified.kind != "student" or certified.routed or student is None:
@@ -145,6 +149,8 @@ def _rung(store: Store, certificate: Certificate, number: int, task: Task) -> Ru
         novelty_limit=certified.novelty_limit,
         certificate=certificate.certificate_id,
         fingerprints=task.fingerprints,
+        kind=student.kind,
+        **first_stage(settings, student.kind),
     )
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from freehold.release.verify.tree import path_fault
 from freehold.store.artifacts import MANIFEST, TENSORS, sha256_of
 
 
@@ -32,9 +33,12 @@ def held(folder: Path, manifest_sha256: str) -> Held:
         files = msgspec.json.decode(body, type=_Manifest).files
         if TENSORS not in files:
             return Held(False, f"{folder / MANIFEST} names no weights.")
+        outside = [name for name in files if path_fault(name)]
+        if outside:
+            return Held(False, f"{folder / MANIFEST} names {outside[0]!r}, which is no file of its folder.")
         size = 0
         for name, digest in files.items():
-            with (folder / Path(name).name).open("rb") as file:
+            with (folder / name).open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != digest:
                     return Held(False, f"{folder / name} is not the one that was certified: its hash differs.")
                 size += file.tell()

@@ -14,12 +14,14 @@ def dataset_asset(dataset: Dataset) -> Asset:
 
 
 def student_asset(student: Student, dataset: Dataset | None) -> Asset:
-    """A student: the organisation's own, trained on the answers of its dataset.
+    """A student: the organisation's own, trained on the answers of its dataset, and from its base model if it has one.
 
     One whose dataset is gone (None) was trained on nobody knows what.
     """
     kind = "classifier" if student.kind == "classifier" else "generative"
-    return Asset(asset_id=student.student_id, licence=OWN, kind=kind, parents=_teachers(dataset))
+    base = Parent("base", Asset(asset_id=student.base, licence=student.base_licence or UNKNOWN, kind="generative"))
+    parents = (*_teachers(dataset), *((base,) if student.base else ()))
+    return Asset(asset_id=student.student_id, licence=OWN, kind=kind, parents=parents)
 
 
 def router_asset(router: str, dataset: Dataset | None) -> Asset:

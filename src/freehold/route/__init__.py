@@ -1,10 +1,10 @@
 """A request in, who answers it out. Reads the policy; pure but for the policy watch.
 
-Public names: `Identifier`, `Identity`, `decide`, `Decision`, `Student`, `Climb`, `LoadedLadder`,
+Public names: `Identifier`, `Identity`, `decide`, `Decision`, `Student`, `Gate`, `Climb`, `LoadedLadder`,
 `LadderRung`, `PolicyView`, `PolicyWatch`, `DrillView`, `Replacement`, `stand_in_for`, `why_unusable`.
 """
 
-from freehold.route.decide import Decision, Student, StudentAnswer, decide
+from freehold.route.decide import Decision, Gate, Student, StudentAnswer, decide
 from freehold.route.drill import DrillView, Replacement, stand_in_for
 from freehold.route.identify import Identifier, Identity
 from freehold.route.ladder import STUDENT, Climb, LadderRung, LoadedLadder
@@ -17,6 +17,7 @@ __all__ = [
     "Climb",
     "Decision",
     "DrillView",
+    "Gate",
     "Identifier",
     "Identity",
     "LadderRung",

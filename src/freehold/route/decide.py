@@ -6,27 +6,34 @@ A ladder of several models is only begun here: its models are asked by the gatew
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from freehold.domain.chat import ChatRequest, model_can_answer, student_can_answer, student_input
 from freehold.domain.policy import Reason, Rung, TaskPolicy
 from freehold.route.identify import Identity
 from freehold.route.ladder import Climb
 from freehold.route.policy_view import PolicyView, key_of
-from freehold.route.student import Student, StudentAnswer
+from freehold.route.student import Gate, Student, StudentAnswer
 
-__all__ = ["Decision", "Student", "StudentAnswer", "decide"]
+__all__ = ["Decision", "Gate", "Student", "StudentAnswer", "decide"]
 
 
 class Decision:
     """Why, and, where a rung accepted, its answer. `rung` and `student` are None when the incumbent answers.
 
-    Where `climb` is there, a ladder's models are still to be asked; until one answers, the reason is `uncertain`.
+    Where `climb` is there, a ladder's models are still to be asked, and where `awaited` is, a generative student is;
+    until one answers, the reason is `uncertain`.
     """
 
     # Defaults of the class: most decisions keep them.
     rung: Rung | None = None
-    student: Student | None = None
+    student: Student | Gate | None = None
     climb: Climb | None = None
+    awaited: Rung | None = None
+    """Its server is to be asked about `prompt`."""
+    shadow: Rung | None = None
+    """Its server is to be asked about `prompt` in the background, if the incumbent answers."""
+    prompt = ""
     answer = ""
     signal: float | None = None
     novelty: float | None = None
@@ -72,12 +79,12 @@ def decide(
     if task.ladder is not None:
         decision = _begin_climb(view, task.task, identity, request, buffered=buffered)
     else:
-        decision = _walk(view, task, identity.fingerprint, request)
+        decision = _walk(view, task, identity.fingerprint, request, chance)
     if decision.reason in ("accepted", "novel", "uncertain"):
         decision.audit_probability = task.audit_rate
     if decision.rung is None:
         decision.repeat = task.repeat_rate > 0 and chance() < task.repeat_rate
-    if decision.rung is not None or decision.climb is not None:
+    if decision.rung is not None or decision.climb is not None or decision.awaited is not None:
         decision.audit = chance() < task.audit_rate
     return decision
 
@@ -108,7 +115,9 @@ def _begin_climb(view: PolicyView, task: str, identity: Identity, request: ChatR
     return decision
 
 
-def _walk(view: PolicyView, task: TaskPolicy, fingerprint: str, request: ChatRequest) -> Decision:
+def _walk(
+    view: PolicyView, task: TaskPolicy, fingerprint: str, request: ChatRequest, chance: Callable[[], float]
+) -> Decision:
     decision = Decision("no-rung")
     if not task.rungs:
         return decision
@@ -122,9 +131,36 @@ def _walk(view: PolicyView, task: TaskPolicy, fingerprint: str, request: ChatReq
             decision.reason = "student-missing" if key_of(rung) in view.damaged else "no-rung"
         elif fingerprint not in rung.fingerprints:
             decision.reason = "novel"
-        elif _try(decision, rung, student, prompt):
+        elif rung.kind == "generative":
+            _await(decision, rung, cast("Gate", student), prompt, chance)
+            return decision
+        elif _try(decision, rung, cast("Student", student), prompt):
             return decision
     return decision
+
+
+def _await(decision: Decision, rung: Rung, gate: Gate, prompt: str, chance: Callable[[], float]) -> None:
+    """Whether a generative student is to be asked, and who gets to see its answer.
+
+    Whether a request is in the canary is drawn before anything is known of it: the others stay a fair sample.
+    """
+    if rung.stage == "canary" and not chance() < rung.share:
+        decision.reason = "canary"
+        return
+    try:
+        novelty = gate.novelty(prompt)
+    except Exception as error:  # noqa: BLE001 - whatever a gate raises, the incumbent answers; the gateway logs it
+        decision.reason, decision.failure = "student-failed", error
+        return
+    decision.novelty, decision.prompt = novelty, prompt
+    known = novelty <= rung.novelty_limit
+    if rung.stage == "shadow":
+        decision.reason = "shadow"
+        decision.shadow = rung if known else None
+    elif known:
+        decision.reason, decision.awaited, decision.student = "uncertain", rung, gate
+    else:
+        decision.reason = "novel"
 
 
 def _try(decision: Decision, rung: Rung, student: Student, prompt: str) -> bool:

@@ -7,7 +7,7 @@ the dearest owned model of its ladder; the configured stand-in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from freehold.config import UpstreamSettings
 from freehold.domain.chat import ChatRequest, model_can_answer, student_can_answer, student_input
@@ -18,7 +18,7 @@ from freehold.route.decide import decide
 from freehold.route.identify import Identity
 from freehold.route.ladder import STUDENT
 from freehold.route.policy_view import PolicyView, key_of
-from freehold.route.student import Answered, Student
+from freehold.route.student import Answered, Gate, Student
 from freehold.route.usable import why_unusable
 from freehold.upstreams.matching import ModelMap
 
@@ -104,6 +104,8 @@ class Able(NamedTuple):
     upstream: str = ""
     model: str = ""
     """A model at `upstream`; without one, a student of the task's ladder: `student/ID`."""
+    prompt: str = ""
+    """What a generative student is to be asked, in place of the caller's messages."""
 
 
 def able(
@@ -121,7 +123,12 @@ def able(
     if request is not None and entry is not None:
         plain = student_can_answer(request) and student_input(request) is not None
         if plain and entry.ladder is None:
-            yield from (Able("uncertified", rung) for rung in entry.rungs if fingerprint in rung.fingerprints)
+            prompt = student_input(request) or ""
+            for rung in entry.rungs:
+                if fingerprint in rung.fingerprints and rung.kind == "classifier":
+                    yield Able("uncertified", rung)
+                elif fingerprint in rung.fingerprints and prompt:
+                    yield Able("uncertified", upstream=STUDENT.rstrip("/"), model=rung.student, prompt=prompt)
         if entry.ladder is not None and fingerprint in entry.ladder.fingerprints and model_can_answer(request):
             for model in reversed(entry.ladder.models):
                 if model.name.startswith(STUDENT):
@@ -136,19 +143,22 @@ def able(
 class Replacement:
     """Who answers in the incumbent's place. Without `outcome` nobody does, and `why` says so."""
 
-    __slots__ = ("answer", "certificate", "model", "name", "novelty", "outcome", "signal", "student", "upstream", "why")
+    __slots__ = ("answer", "certificate", "model", "name", "novelty", "outcome", "prompt", "signal", "student",
+                 "upstream", "why")  # fmt: skip
 
     def __init__(self, outcome: Outcome | None = None, why: str = "") -> None:
         self.outcome = outcome
         self.why = why
         self.name = ""
         """As traces name who answered: `student/ID`, or `UPSTREAM/MODEL`."""
-        self.student: Student | None = None
+        self.student: Student | Gate | None = None
         """It has answered: `answer`."""
         self.answer = ""
         self.upstream = ""
         """Where `model` is to be asked."""
         self.model = ""
+        self.prompt = ""
+        """In place of the caller's messages, if there is one."""
         self.certificate: str | None = None
         """In force, where it let this answerer answer."""
         self.signal: float | None = None
@@ -219,13 +229,14 @@ def _certified(drill: DrillView, view: PolicyView, identity: Identity, request: 
 def _model(one: Able) -> Replacement:
     found = Replacement(one.outcome)
     found.upstream, found.model, found.name = one.upstream, one.model, f"{one.upstream}/{one.model}"
+    found.prompt = one.prompt
     return found
 
 
 def _by_student(view: PolicyView, entry: TaskPolicy, one: Able, request: ChatRequest) -> Replacement | None:
     """A student's answer; None if its files are gone or it failed."""
     if one.rung is not None:
-        name, student = f"{STUDENT}{one.rung.student}", view.students.get(key_of(one.rung))
+        name, student = f"{STUDENT}{one.rung.student}", cast("Student | None", view.students.get(key_of(one.rung)))
     else:
         loaded = view.ladders.get(entry.task)
         rungs = loaded.rungs.values() if loaded is not None else ()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from freehold.domain.fingerprint import TemplateIndex
 from freehold.domain.policy import Policy, Rung
 from freehold.route.ladder import LoadedLadder
-from freehold.route.student import Student
+from freehold.route.student import Gate, Student
 
 StudentKey = tuple[str, str]
 """A student's id and the hash of its manifest."""
@@ -27,7 +27,7 @@ class PolicyView:
         self,
         policy: Policy,
         index: TemplateIndex,
-        students: Mapping[StudentKey, Student],
+        students: Mapping[StudentKey, Student | Gate],
         damaged: frozenset[StudentKey] = frozenset(),
         ladders: Mapping[str, LoadedLadder] | None = None,
         unusable: frozenset[str] = frozenset(),

@@ -18,7 +18,7 @@ from freehold.domain.ids import content_id
 from freehold.domain.policy import Ladder, Policy, Rung, TaskPolicy
 from freehold.route.ladder import LoadedLadder
 from freehold.route.policy_view import PolicyView, StudentKey, key_of
-from freehold.route.student import Student
+from freehold.route.student import Gate, Student
 
 _log = structlog.get_logger()
 
@@ -57,7 +57,7 @@ class PolicyWatch:
         self,
         open_source: Callable[[], PolicySource],
         data_dir: Path,
-        load_student: Callable[[Path, str], Student],
+        load_student: Callable[[Path, str], Student | Gate],
         load_ladder: Callable[[Ladder], LoadedLadder],
         *,
         poll_seconds: float = 0.5,

@@ -32,8 +32,24 @@ class StudentAnswer(NamedTuple):
     novelty: float
 
 
+class Gate(Protocol):
+    """What is known of a generative student without asking it; see `freehold.serving.gate`."""
+
+    def novelty(self, prompt: str) -> float:
+        """How unlike its training traffic a prompt is, in [0, 1]: compared with the rung's limit."""
+        ...
+
+    def input_tokens(self, prompt: str) -> int:
+        """Estimated tokens of a request with this prompt, as the incumbent would count them."""
+        ...
+
+    def output_tokens(self, text: str) -> int:
+        """Estimated tokens of an answer, likewise."""
+        ...
+
+
 class Student(Protocol):
-    """A loaded student."""
+    """A loaded student that answers here."""
 
     def input_tokens(self, prompt: str) -> int:
         """Estimated tokens of a request with this prompt, as the incumbent would count them."""

@@ -10,14 +10,29 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import freehold
 from freehold.domain.machines import Machine, TrainingRun
+from freehold.domain.rights import Kind
 
 TRAINING_CODE = ("train/", "upstreams/student/", "domain/answers.py", "domain/evidence.py", "store/artifacts.py")
 """Of the package: what can change what the training of a classical student gives."""
+GENERATIVE_CODE = (
+    "train/generative/",
+    "train/recipes/",
+    "train/counts.py",
+    "serving/",
+    "upstreams/student/features.py",
+    "domain/answers.py",
+    "domain/evidence.py",
+    "store/artifacts.py",
+)
+"""The same of a generative one."""
+CODE_OF: dict[Kind, tuple[str, ...]] = {"classifier": TRAINING_CODE, "generative": GENERATIVE_CODE}
+_GENERATIVE_PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl")
 _FLAGS = re.compile(r"sse4_[12]|avx\w*|fma|f16c|bmi[12]|amx\w*|neon|asimd\w*|sve\w*")
 _CPU_INFO = Path("/proc/cpuinfo")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -26,20 +41,28 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 class RunRecorder:
     """Records one run of training: make it when the run begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: tuple[str, ...] = TRAINING_CODE) -> None:
+        """`code`: the parts of the package that the result depends on."""
+        self._code = code
         self._began = time.perf_counter()
         self._cpu_began = time.process_time()
 
-    def finish(self) -> TrainingRun:
-        """What there is to say of the run, now that it is over."""
+    def finish(self, environment: Mapping[str, str] | None = None, cpu_seconds_elsewhere: float = 0.0) -> TrainingRun:
+        """What there is to say of the run, now that it is over.
+
+        Args:
+            environment: what the trainer says that the bytes depend on.
+            cpu_seconds_elsewhere: of processes that this one started.
+        """
         seconds, cpu_seconds = time.perf_counter() - self._began, time.process_time() - self._cpu_began
         return TrainingRun(
             software=f"freehold {freehold.__version__}",
-            code=code_hashes(TRAINING_CODE),
-            packages=installed_packages(),
+            code=code_hashes(self._code),
+            packages=installed_packages(() if self._code == TRAINING_CODE else _GENERATIVE_PACKAGES),
             machine=this_machine(),
             seconds=seconds,
-            cpu_seconds=cpu_seconds,
+            cpu_seconds=cpu_seconds + cpu_seconds_elsewhere,
+            environment=dict(environment or {}),
         )
 
 
@@ -59,11 +82,26 @@ def this_machine() -> Machine:
     )
 
 
+def answering_environment() -> dict[str, str]:
+    """What the answers of a language model depend on beside its weights; torch is loaded, since it knows best."""
+    torch: Any = import_module("torch")
+    numpy: Any = import_module("numpy")
+    return {
+        "torch": str(torch.__version__),
+        "numpy": str(numpy.__version__),
+        "architecture": platform.machine(),
+        "ATEN_CPU_CAPABILITY": str(torch.backends.cpu.get_cpu_capability()),
+        "flags": " ".join(_processor()[1]),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
+
+
 @cache
-def installed_packages() -> dict[str, str]:
-    """Distribution → version of the package and of all that it needs without extras, as far as it is installed."""
+def installed_packages(more: tuple[str, ...] = ()) -> dict[str, str]:
+    """Distribution → version of the package, of `more`, and of all that these need without extras, as far as it is
+    installed."""
     found: dict[str, str] = {}
-    waiting = ["freehold"]
+    waiting = ["freehold", *more]
     while waiting:
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
         if name in found:

@@ -33,7 +33,7 @@ class StudentAnswer(NamedTuple):
 
 
 class Gate:
-    """Knows the words of the fit rows; numbers are all one word, since a student that copies them need not know them."""
+    """Knows the words of the fit rows; numbers are all one word: a student that copies them need not know them."""
 
     def __init__(self, manifest: GenerativeManifest, words: Iterable[str]) -> None:
         self.manifest = manifest
@@ -53,11 +53,22 @@ class Gate:
         return max(1, round(len(text) * self.manifest.output_tokens_per_character))
 
 
-def learn_gate(prompts: Iterable[str]) -> npt.NDArray[np.uint8]:
+class Learned(NamedTuple):
+    """What fit prompts make of a gate."""
+
+    vocabulary: npt.NDArray[np.uint8]
     """The tensor `VOCABULARY`: words that at least two prompts have, joined by line feeds, as UTF-8."""
-    frequency = Counter[str](word for prompt in prompts for word in _words(prompt))
+    novelty: npt.NDArray[np.float32]
+    """Of each prompt, as if it had not been among them, (n,)."""
+
+
+def learn_gate(prompts: Iterable[str]) -> Learned:
+    """Count the words of the fit prompts."""
+    rows = [_words(prompt) for prompt in prompts]
+    frequency = Counter[str](word for row in rows for word in row)
     kept = sorted(word for word, count in frequency.items() if count > 1)
-    return np.frombuffer("\n".join(kept).encode(), np.uint8)
+    novelty = [sum(frequency[word] < 3 for word in row) / max(1, len(row)) for row in rows]
+    return Learned(np.frombuffer("\n".join(kept).encode(), np.uint8), np.array(novelty, np.float32))
 
 
 def read_gate(manifest: dict[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> Gate:

@@ -56,12 +56,67 @@ def student_files(manifest: dict[str, Any], tensors: dict[str, NDArray[Any]]) ->
 
 
 def read_student(folder: Path, expected_sha256: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The manifest and tensors of a student, every byte checked against `expected_sha256` (of its manifest).
+    """The manifest and tensors of a student, every byte of them checked against `expected_sha256` (of its manifest).
+
+    The weights of a generative student are other files: see `check_files`.
 
     Raises:
         StudentError: a file is missing or not the one that was certified; the message names it.
     """
     return _read_model(folder, expected_sha256, "student")
+
+
+def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Hash every file that a student's manifest names, without loading any.
+
+    Raises:
+        StudentError: one is missing, or not the one that was certified; the message names it.
+    """
+    for name, digest in _files_of(folder, manifest, "student").items():
+        try:
+            with (folder / name).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise StudentError(
+                f"The student's file {folder / name} cannot be read: {error.strerror}.", _RETRAIN
+            ) from error
+        if found != digest:
+            raise StudentError(
+                f"The student's file {folder / name} is not the one that was certified (its hash differs).", _RETRAIN
+            )
+
+
+def adopt_student(folder: Path, made: Path, manifest: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:
+    """Make a student's folder of the files below `made`, which goes, and of `tensors`; returns its manifest's SHA-256.
+
+    Weights are hashed where they lie and moved: they may be larger than memory.
+
+    Raises:
+        Conflict: the folder exists and holds something else.
+        StoreError: it cannot be written.
+    """
+    tensor_bytes = student_files({}, tensors)[TENSORS]
+    try:
+        (made / TENSORS).write_bytes(tensor_bytes)
+        paths = sorted(path for path in made.rglob("*") if path.is_file())
+        files: dict[str, str] = {}
+        for path in paths:
+            with path.open("rb") as file:
+                files[path.relative_to(made).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+        body = _canonical.encode({**manifest, "files": files})
+        (made / MANIFEST).write_bytes(body)
+        sync_folder(made)
+        if not folder.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            made.rename(folder)
+            sync_folder(folder.parent)
+        elif (folder / MANIFEST).read_bytes() != body:
+            raise Conflict(f"{folder} exists and holds something else.", "Write to a new folder.")
+        shutil.rmtree(made, ignore_errors=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written: {error.strerror}.", "Check the folder and the disk.") from error
+    return sha256_of(body)
 
 
 def write_router(folder: Path, manifest: msgspec.Struct, tensors: dict[str, NDArray[Any]]) -> str:
@@ -78,16 +133,26 @@ def _read_model(folder: Path, expected_sha256: str, what: str) -> tuple[dict[str
     body = _read_checked(folder / MANIFEST, expected_sha256, what)
     try:
         manifest = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise StudentError(f"{folder / MANIFEST} is not a {what}'s manifest: {error}.", _RETRAIN) from error
+    files = _files_of(folder, manifest, what)
+    contents = {name: _read_checked(folder / name, digest, what) for name, digest in files.items() if "/" not in name}
+    return manifest, _load_tensors(folder / TENSORS, contents[TENSORS])
+
+
+def _files_of(folder: Path, manifest: Mapping[str, Any], what: str) -> dict[str, str]:
+    """Name → SHA-256 of the files that a manifest names: of its folder, or of one folder in it."""
+    try:
         files = msgspec.convert(manifest.get("files"), dict[str, str])
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:
         raise StudentError(f"{folder / MANIFEST} is not a {what}'s manifest: {error}.", _RETRAIN) from error
     if TENSORS not in files:
         raise StudentError(f"{folder / MANIFEST} names no {TENSORS}.", _RETRAIN)
     for name in files:
-        if not name.isprintable() or Path(name).name != name:
+        parts = name.split("/")
+        if not name.isprintable() or len(parts) > 2 or any(Path(part).name != part for part in parts):
             raise StudentError(f"{folder / MANIFEST} names {name!r}, which is no file of its folder.", _RETRAIN)
-    contents = {name: _read_checked(folder / name, digest, what) for name, digest in files.items()}
-    return manifest, _load_tensors(folder / TENSORS, contents[TENSORS])
+    return files
 
 
 def write_dataset(folder: Path, samples: list[Sample], beside: Mapping[str, bytes] | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -13,34 +13,39 @@ from threadpoolctl import threadpool_limits
 
 from freehold import __version__
 from freehold.config import Settings
-from freehold.domain.errors import EvidenceError, NotFound, RightsError
+from freehold.domain.errors import ConfigError, EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Student
 from freehold.domain.machines import TrainingRun
 from freehold.runners.machine import RunRecorder
 from freehold.store.artifacts import read_dataset, write_student
 from freehold.store.recalls import check_not_recalled
 from freehold.train.classifier import field_values, fit_classifier
+from freehold.train.counts import token_rates
+from freehold.train.progress import Progress, ignore
 from freehold.train.style import learn_style
 from freehold.upstreams.student.classifier import Classifier, Manifest
 
 if TYPE_CHECKING:
     from freehold.store import Store
 
-_ASSUMED_TOKENS_PER_CHARACTER = 0.25
 _RECIPE = 2
 """Raised when the same rows and seed come to give other files."""
 
 
-def train_student(store: Store, settings: Settings, dataset_id: str, now_ns: int) -> Student:
+def train_student(
+    store: Store, settings: Settings, dataset_id: str, now_ns: int, watch: Callable[[Progress], None] = ignore
+) -> Student:
     """Fit on the dataset's fit part and score its tune part; certify rows are never used here.
 
-    The same dataset and seed give the same student.
+    The same dataset and seed give the same student. Which kind it is follows from the task's answers, its scorer and
+    the settings; `watch` is told how far a generative one is.
 
     Raises:
         NotFound: no such dataset.
         RightsError: a verdict on the dataset does not permit training, or it was recalled.
         EvidenceError: there is nothing to fit.
         StoreError: the dataset's file is damaged, or the student cannot be written.
+        ConfigError, TrainingError: a generative one cannot be trained: see `train_generative`.
     """
     recorder = RunRecorder()
     dataset = store.control.datasets.get(dataset_id)
@@ -50,8 +55,28 @@ def train_student(store: Store, settings: Settings, dataset_id: str, now_ns: int
         raise RightsError(f"No verdict on dataset {dataset_id} permits training.", "See its left-out rows.")
     check_not_recalled(store, "dataset", dataset_id)
     samples = read_dataset(store.data / dataset.path, dataset.sha256)
+    task = store.control.tasks.get(dataset.task)
+    if task is not None and settings.student_kind(msgspec.structs.replace(task, form=dataset.form)) == "generative":
+        return _train_generative()(store, settings, dataset, samples, now_ns, watch)
     fitted = fit_student(dataset, samples, settings.loop.seed)
     return _stored(store, dataset, fitted, recorder.finish(), now_ns)
+
+
+def _train_generative() -> Callable[..., Student]:
+    """Late, since it needs an extra.
+
+    Raises:
+        ConfigError: the extra is not installed.
+    """
+    try:
+        from freehold.train.generative.students import train_generative
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"A generative student cannot be trained: {error.name} is not installed.",
+            "Run `pip install freehold[train]` (without a GPU: `pip install torch==2.13.0` first), "
+            'or set `recipe = ""` under [students].',
+        ) from error
+    return train_generative
 
 
 class FittedStudent(NamedTuple):
@@ -76,7 +101,7 @@ def fit_student(dataset: Dataset, samples: Sequence[Sample], seed: int) -> Fitte
     with threadpool_limits(1):  # more sum in another order, so that a machine with more cores would give other bytes
         fitted = fit_classifier([row.prompt for row in rows], answers, seed)
     style, same_bytes = learn_style(dataset.form.kind, [row.answer for row in rows])
-    fixed, per_character = _input_tokens(rows)
+    rates = token_rates(rows)
     manifest = Manifest(
         task=dataset.task,
         dataset=dataset.dataset_id,
@@ -84,9 +109,9 @@ def fit_student(dataset: Dataset, samples: Sequence[Sample], seed: int) -> Fitte
         seed=seed,
         heads=fitted.heads,
         style=style,
-        input_tokens_fixed=fixed,
-        input_tokens_per_character=per_character,
-        output_tokens_per_character=_output_tokens(rows),
+        input_tokens_fixed=rates.fixed,
+        input_tokens_per_character=rates.per_character,
+        output_tokens_per_character=rates.per_answer_character,
     )
     classifier = Classifier(manifest, fitted.tensors)
     tuned = [classifier.answer(prompt) for prompt in tune]
@@ -145,20 +170,3 @@ def _stored(store: Store, dataset: Dataset, fitted: FittedStudent, training: Tra
     )
     store.control.students.put(student)
     return student
-
-
-def _input_tokens(rows: Sequence[Sample]) -> tuple[float, float]:
-    """Least squares of the incumbent's counts: tokens = fixed part (instructions) + rate · characters of the prompt."""
-    counted = [(len(row.prompt), row.input_tokens) for row in rows if row.input_tokens > 0]
-    if len(counted) < 2 or len({length for length, _ in counted}) < 2:
-        return 0.0, _ASSUMED_TOKENS_PER_CHARACTER
-    lengths, tokens = np.array(counted, np.float64).T
-    centred = lengths - lengths.mean()
-    rate = float(centred @ tokens / (centred @ centred))
-    return max(0.0, float(tokens.mean() - rate * lengths.mean())), max(0.0, rate)
-
-
-def _output_tokens(rows: Sequence[Sample]) -> float:
-    characters = sum(len(row.answer) for row in rows if row.output_tokens > 0)
-    tokens = sum(row.output_tokens for row in rows if row.output_tokens > 0)
-    return tokens / characters if characters else _ASSUMED_TOKENS_PER_CHARACTER

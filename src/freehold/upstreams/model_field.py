@@ -55,3 +55,15 @@ def _is_model(key: bytes) -> bool:
         return b"\\" in key and msgspec.json.decode(key) == "model"
     except msgspec.DecodeError:
         return False
+
+
+def with_prompt(body: bytes, model: str, prompt: str) -> bytes:
+    """`body` asking `model` for an answer to `prompt` alone, every other field of it as it was.
+
+    Raises:
+        msgspec.DecodeError: the body is no JSON object.
+    """
+    fields = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    fields["model"] = msgspec.Raw(msgspec.json.encode(model))
+    fields["messages"] = msgspec.Raw(msgspec.json.encode([{"role": "user", "content": prompt}]))
+    return msgspec.json.encode(fields)

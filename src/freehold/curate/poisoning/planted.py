@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from freehold.curate.poisoning.canaries import CanaryReport, is_canary, learned
 from freehold.domain.errors import NotFound
-from freehold.store.artifacts import read_dataset, read_student
-from freehold.upstreams.student import build_classifier
+from freehold.serving.answering import answers_of
+from freehold.store.artifacts import read_dataset
 
 if TYPE_CHECKING:
     from freehold.domain.evidence import Student
@@ -26,5 +26,6 @@ def ask_for_canaries(store: Store, student: Student) -> CanaryReport:
     if dataset is None:
         raise NotFound(f"The dataset {student.dataset_id} is not stored.", "`freehold dataset list` lists them.")
     planted = [sample for sample in read_dataset(store.data / dataset.path, dataset.sha256) if is_canary(sample)]
-    classifier = build_classifier(*read_student(store.data / student.path, student.sha256))
-    return learned(planted, lambda prompt: classifier.answer(prompt).text)
+    given = answers_of(store.data, student, [sample.prompt for sample in planted])
+    texts = {sample.prompt: answer.text for sample, answer in zip(planted, given, strict=True)}
+    return learned(planted, lambda prompt: texts[prompt])

@@ -14,6 +14,7 @@ from freehold.domain.errors import FreeholdError
 from freehold.domain.traces import Api
 from freehold.gateway.background.asking import PATHS, ask_whole, gives_logprobs, question, rewritten
 from freehold.gateway.caller import Caller
+from freehold.gateway.directory import STUDENTS
 from freehold.gateway.exchange import Exchange
 from freehold.upstreams.directory import UpstreamDirectory
 
@@ -104,6 +105,7 @@ class Audits:
         exchange = self._begin(asked.kind, asked.exchange.trace_id)
         exchange.belongs_to(asked.exchange)
         exchange.api, exchange.audit_probability = asked.api, asked.probability
+        exchange.owned = asked.upstream == STUDENTS
         outcome = "failed"
         try:
             logprobs = asked.logprobs and gives_logprobs(self._upstreams, asked.upstream)

@@ -20,6 +20,7 @@ from freehold.gateway.dialect import own_answer
 from freehold.gateway.endpoints.passthrough import pass_unread
 from freehold.gateway.http import Reply, Request
 from freehold.gateway.ladder.drill import drilled
+from freehold.gateway.ladder.generative import ask_unseen, await_student
 from freehold.gateway.ladder.ladder import answer_by_ladder
 from freehold.gateway.ladder.owned import owned_answer
 from freehold.gateway.ladder.rungs import Ask
@@ -148,11 +149,18 @@ class _Chat:
 
     def follow(self, decision: Decision) -> None:
         """Do as decided: a student's answer, or the incumbent's."""
+        if decision.awaited is not None:
+            self._turn.wait_for(self._await(decision))
+            return
         self._note(decision)
         if decision.rung is not None:
             self._answer_owned(decision)
         else:
             self._pass_on(decision)
+
+    async def _await(self, decision: Decision) -> None:
+        await await_student(self._turn, self._upstream, decision)
+        self.follow(decision)
 
     async def climb(self, view: PolicyView, *, slow: bool) -> None:
         """Let the task's ladder answer, else the incumbent. `slow`: deciding takes long, so it gets a thread."""
@@ -177,7 +185,8 @@ class _Chat:
     def _pass_on(self, decision: Decision) -> None:
         exchange = self._turn.exchange
         exchange.reason, exchange.audit_probability = decision.reason, decision.audit_probability
-        wanted = decision.audit or decision.repeat or self._turn.runtime.shadows is not None
+        asked = decision.audit or decision.repeat or decision.shadow is not None
+        wanted = asked or self._turn.runtime.shadows is not None
         pass_on(self._turn, self._upstream, partial(self._follow_up, decision) if wanted else None)
 
     def _answer_owned(self, decision: Decision) -> None:
@@ -199,6 +208,8 @@ class _Chat:
         """Ask the incumbent about an audited answer or again about its own; ask candidates about its answer."""
         runtime, caller, exchange = self._turn.runtime, self._turn.caller, self._turn.exchange
         shadows = runtime.shadows
+        if decision.shadow is not None and exchange.status == 200 and exchange.error is None:
+            ask_unseen(self._turn, decision, decision.shadow)
         if shadows is None and not decision.audit and not decision.repeat:
             return
         chance = drawn = 0.0 if shadows is None else shadows.rate

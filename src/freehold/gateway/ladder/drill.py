@@ -18,7 +18,7 @@ from freehold.gateway.relay import Relay, pass_on
 from freehold.gateway.turn import Turn
 from freehold.route import DrillView, Replacement, stand_in_for
 from freehold.route.identify import Identity
-from freehold.upstreams.model_field import with_model
+from freehold.upstreams.model_field import with_model, with_prompt
 
 
 def drilled(turn: Turn, upstream: str, request: ChatRequest | None = None, identity: Identity | None = None) -> bool:
@@ -72,7 +72,7 @@ def _answer(turn: Turn, request: ChatRequest, found: Replacement) -> None:
 def _ask(turn: Turn, found: Replacement, drill: DrillView, upstream: str) -> None:
     """Pass the request on to an owned model. None of its upstream's fallbacks is asked: they may be rented, or cut."""
     caller, exchange = turn.caller, turn.exchange
-    body = with_model(turn.body, found.model)
+    body = with_prompt(turn.body, found.model, found.prompt) if found.prompt else with_model(turn.body, found.model)
     request = question(body, caller, elsewhere=True, path=caller.upstream_path)
     exchange.owned, exchange.attempts = True, request.attempts
     relay = Relay(turn, found.model, lambda: _compare(turn, drill, upstream))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from freehold.domain.chat import ChatRequest, student_input
-from freehold.route import Student
+from freehold.route import Gate, Student
 from freehold.upstreams.base import Headers
 
 _encode = msgspec.json.encode
@@ -16,7 +16,9 @@ _JSON: Headers = [(b"content-type", b"application/json")]
 _EVENTS: Headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
 
 
-def owned_answer(request: ChatRequest, student: Student | None, text: str, trace_id: str) -> tuple[Headers, bytes]:
+def owned_answer(
+    request: ChatRequest, student: Student | Gate | None, text: str, trace_id: str
+) -> tuple[Headers, bytes]:
     """Headers and body of a student's answer; `model` is the one that was asked for, since callers check it."""
     usage = _usage(request, student, text)
     head: dict[str, Any] = {"id": f"chatcmpl-{trace_id}", "created": int(time.time()), "model": request.model}
@@ -61,7 +63,7 @@ def as_events(
     return _EVENTS, b"".join(b"data: " + _encode(event) + b"\n\n" for event in events) + b"data: [DONE]\n\n"
 
 
-def _usage(request: ChatRequest, student: Student | None, text: str) -> dict[str, int]:
+def _usage(request: ChatRequest, student: Student | Gate | None, text: str) -> dict[str, int]:
     """Tokens as the incumbent would have counted them, estimated by the student from its evidence."""
     if student is None:
         return {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}

@@ -7,26 +7,28 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from freehold.config import Settings, UpstreamSettings
 from freehold.domain.errors import StudentError
 from freehold.domain.policy import Ladder, LadderModel
 from freehold.record.prices import PriceList
-from freehold.route import STUDENT, LadderRung, LoadedLadder, Student, why_unusable
+from freehold.route import STUDENT, Gate, LadderRung, LoadedLadder, Student, why_unusable
 from freehold.upstreams.matching import ModelMap
 
 
-def load_student(folder: Path, sha256: str) -> Student:
-    """The student in `folder`, every file's hash checked.
+def load_student(folder: Path, sha256: str) -> Student | Gate:
+    """The student in `folder`, the hash of every file that is read checked; of a generative one, its gate.
 
     Raises:
         StudentError: a file is missing or changed, or they do not fit together.
     """
+    from freehold.serving import read_gate
     from freehold.store.artifacts import read_student
     from freehold.upstreams.student import build_classifier
 
     manifest, tensors = read_student(folder, sha256)
-    return build_classifier(manifest, tensors)
+    return read_gate(manifest, tensors) if manifest.get("kind") == "generative" else build_classifier(manifest, tensors)
 
 
 def load_ladder(settings: Settings, prices: PriceList, ladder: Ladder) -> LoadedLadder:
@@ -56,7 +58,10 @@ def _rung(
     data: Path, upstreams: Mapping[str, UpstreamSettings], model: LadderModel, number: int, incumbent: str
 ) -> LadderRung:
     if model.name.startswith(STUDENT):
-        return LadderRung(model.name, number, load_student(data / model.path, model.sha256))
+        student = load_student(data / model.path, model.sha256)
+        if not hasattr(student, "answer"):
+            raise StudentError(f"{model.name} is generative: a ladder's students answer in the gateway.", "")
+        return LadderRung(model.name, number, cast("Student", student))
     problem = why_unusable(upstreams, model.name, incumbent)
     if problem:
         raise StudentError(f"A model of the ladder cannot be asked. {problem}", "")

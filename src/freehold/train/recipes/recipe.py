@@ -1,7 +1,7 @@
-"""What a recipe says: the types of its TOML file. Every default has its reason; `freehold recipes show NAME` prints both.
+"""What a recipe says: the types of its TOML file. `freehold recipes show NAME` prints every value with its reason.
 
-A recipe says how a generative student is made of a dataset, and nothing of what it is made of: the same recipe serves
-many tasks.
+The text below a field is that reason: a test asks for one below each. A recipe says how a generative student is made of
+a dataset, and nothing of what it is made of: the same recipe serves many tasks.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of a recipe."""
 
 
-class Scratch(_Part, tag_field="from", tag="scratch"):
+class Scratch(_Part, tag_field="from", tag="scratch", frozen=True, kw_only=True):
     """`[model] from = "scratch"`: a small Llama from random weights, with a tokenizer of its own."""
 
     hidden: Count = 128
@@ -30,21 +30,23 @@ class Scratch(_Part, tag_field="from", tag="scratch"):
     layers: Count = 3
     """Copying a field wants two layers (find, then copy); the third orders what is copied."""
     heads: Count = 4
+    """32 dimensions each at a `hidden` of 128. Must divide it."""
     intermediate: Count = 352
     """About 8/3 of `hidden`, as Llama has it (Touvron et al. 2023, section 2.2), in whole vector registers."""
     vocabulary: Annotated[int, msgspec.Meta(ge=300, le=200_000)] = 2048
     """Pieces of the tokenizer, bytes included: no text is outside it."""
 
 
-class Base(_Part, tag_field="from", tag="base"):
+class Base(_Part, tag_field="from", tag="base", frozen=True, kw_only=True):
     """`[model] from = "base"`: weights that are there already."""
 
     name: str = ""
-    """A folder under `[models] folders`, a path, or a hub name listed in `[models] hub`; empty: `[students] base`."""
+    """A folder under `[models] folders`, a path, or a hub name listed in `[models] hub`; empty: `[students] base`, so
+    that one recipe serves every base."""
 
 
-class Adapter(_Part):
-    """`[adapter]`: LoRA (Hu et al. 2021) in place of full weights. For real bases: memory, and many tasks on one base."""
+class Adapter(_Part, frozen=True, kw_only=True):
+    """`[adapter]`: LoRA (Hu et al. 2021) in place of full weights. For real bases: less memory, many tasks on one."""
 
     rank: Count = 16
     """Enough for one task: ranks of 8 to 64 are hardly told apart (Hu et al., table 6)."""
@@ -56,7 +58,7 @@ class Adapter(_Part):
     """All linear layers: attention alone learns less (Dettmers et al. 2023, section 5)."""
 
 
-class Data(_Part):
+class Data(_Part, frozen=True, kw_only=True):
     """`[data]`: which tokens are shown, and which are learned."""
 
     context: Annotated[int, msgspec.Meta(ge=16)] = 256
@@ -78,38 +80,44 @@ class Data(_Part):
     """Share of examples shown in another case."""
 
 
-class Optimizer(_Part):
-    """`[optimizer]`."""
+class Optimizer(_Part, frozen=True, kw_only=True):
+    """`[optimizer]`: how weights are changed."""
 
     kind: Literal["adamw", "muon"] = "adamw"
-    """muon (Jordan et al. 2024): matrices by orthogonalised momentum, the rest by AdamW. From scratch it learned half of
-    a task where AdamW had learned a twentieth; for LoRA AdamW is as good and known better."""
+    """muon (Jordan et al. 2024): matrices by orthogonalised momentum, the rest by AdamW. From scratch it learned half
+    of a task where AdamW had learned a twentieth; for LoRA AdamW is as good and known better."""
     rate: Positive = 2e-4
     """Of AdamW's parameters; the usual one for LoRA."""
     matrix_rate: Positive = 0.01
-    """Of Muon's matrices."""
+    """Of Muon's matrices: its steps have one size whatever the gradient's, so that it is larger than AdamW's rates."""
     weight_decay: Annotated[float, msgspec.Meta(ge=0.0)] = 0.0
+    """None: the early stop on the tune split looks after overfitting, and a short run has no time to decay."""
     warmup: Share = 0.03
-    """Share of the steps."""
+    """Share of the steps in which rates rise from 0: AdamW's second moments are noise at first."""
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    """How rates then fall: the last steps settle what the large ones found. cosine keeps them large for longer than
+    linear; constant is for runs whose end is not known."""
     clip: Positive = 1.0
     """Largest norm of the gradient: one odd example does not throw the run."""
 
 
-class Run(_Part):
-    """`[run]`."""
+class Run(_Part, frozen=True, kw_only=True):
+    """`[run]`: how long, in which portions, on what."""
 
     epochs: Positive = 3.0
+    """More mostly learn rows by heart; the early stop ends sooner where that begins."""
     batch_tokens: Count = 2048
     """Tokens per step over all workers and accumulations: rates depend on it, not on how many workers there are."""
     accumulate: Count = 1
     """Parts that a step's tokens are computed in, where they do not fit into memory at once."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 on a GPU and on CPUs with AMX or AVX512-BF16 for models wide enough to gain by it, else float32."""
+    """auto: bfloat16 on a GPU, and on CPUs with AMX or AVX512-BF16 for models wide enough to gain by it; else
+    float32."""
     workers: Count = 1
     """Processes that share each batch (data-parallel)."""
     threads: Count = 1
-    """Per worker. One gives the same bytes on every run, and for small models two workers are quicker than two threads."""
+    """Per worker. One gives the same bytes on every run, and for small models two workers are quicker than two
+    threads."""
     evaluate_every: Count = 200
     """Steps between looks at the tune split."""
     patience: Natural = 4
@@ -120,7 +128,7 @@ class Run(_Part):
     """For the estimate of energy, where the machine does not measure it."""
 
 
-class Preference(_Part):
+class Preference(_Part, frozen=True, kw_only=True):
     """`[preference]`: for `method = "dpo"` (Rafailov et al. 2023)."""
 
     beta: Positive = 0.1
@@ -130,19 +138,27 @@ class Preference(_Part):
     scorer says that the student's was worse."""
 
 
-class Recipe(_Part):
+class Recipe(_Part, frozen=True, kw_only=True):
     """A whole recipe."""
 
-    name: str
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    """What students made by it are listed with."""
     about: str
     """One sentence: for what it is, and for what it is not."""
     method: Literal["sft", "dpo"] = "sft"
+    """sft: learn the answers. dpo: learn to prefer one of two, after that; a student that cannot answer at all yet has
+    nothing to prefer."""
     model: Scratch | Base
+    """`[model]`: random weights or a base model's. There is no default: it decides everything else."""
     adapter: Adapter | None = None
     """None: full weights."""
     data: Data = Data()
+    """What is shown."""
     optimizer: Optimizer = Optimizer()
+    """How weights are changed."""
     run: Run = Run()
+    """How long, in which portions, on what."""
     preference: Preference | None = None
-    max_answer_tokens: Count = 256
-    """A student that has not ended by then has no answer: the incumbent is asked."""
+    """None, or for `method = "dpo"`; then an empty table takes the defaults."""
+    max_answer_tokens: Count = 128
+    """A student that has not ended by then has no answer: the incumbent is asked. Half of the default context."""

@@ -1,0 +1,77 @@
+"""Asks a generative student, in its server, for an answer. If it fails, is slow or unsure, the incumbent is asked as if
+nothing had happened.
+
+The student sees what it was certified on: the caller's prompt without the instructions, greedily answered. What it was
+asked in vain is recorded as a trace of kind `rung`.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import msgspec
+import structlog
+
+from freehold.domain.answers import answer_signal
+from freehold.domain.errors import UpstreamError
+from freehold.domain.policy import Rung
+from freehold.gateway.background.audits import Question
+from freehold.gateway.directory import STUDENTS
+from freehold.gateway.ladder.rungs import Ask, ask_rung
+from freehold.gateway.turn import Turn
+from freehold.route import STUDENT, Decision, LadderRung
+
+_log = structlog.get_logger()
+
+
+def student_question(prompt: str) -> bytes:
+    """A student's input as the body of a chat completion's request."""
+    return msgspec.json.encode({"messages": [{"role": "user", "content": prompt}], "temperature": 0})
+
+
+async def await_student(turn: Turn, upstream: str, decision: Decision) -> None:
+    """Ask the student of `decision.awaited`. If it may answer, the decision says what it said; else why not."""
+    rung = cast("Rung", decision.awaited)
+    exchange, runtime, name = turn.exchange, turn.runtime, STUDENT + rung.student
+    decision.awaited = None
+    if runtime.resting.rests(name):
+        runtime.metrics.rungs[name, "resting"] += 1
+        decision.reason, decision.audit, decision.audit_probability = "rung-resting", False, 0.0
+        return
+    ask = Ask(turn, upstream, student_question(decision.prompt))
+    try:
+        reply = await ask_rung(ask, LadderRung(rung.student, 0, upstream=STUDENTS), logprobs=True)
+    except UpstreamError as error:
+        _log.warning("rung-failed", model=name, trace_id=exchange.trace_id, error=str(error))
+        runtime.metrics.rungs[name, "failed"] += 1
+        runtime.resting.failed(name)
+        decision.reason, decision.audit, decision.audit_probability = "rung-failed", False, 0.0
+        return
+    runtime.resting.worked(name)
+    call = reply.exchange
+    decision.signal = answer_signal(call.response)
+    taken = bool(reply.text) and decision.signal >= rung.threshold
+    runtime.metrics.rungs[name, "accepted" if taken else "refused"] += 1
+    if taken:
+        decision.reason, decision.rung, decision.answer = "accepted", rung, reply.text
+        return
+    call.reason, call.signal = "uncertain", decision.signal
+    call.finish()
+    decision.reason, decision.audit = "uncertain", False
+
+
+def ask_unseen(turn: Turn, decision: Decision, rung: Rung) -> None:
+    """Ask the student in the background, beside the incumbent's answer."""
+    body = student_question(decision.prompt)
+    asked = Question(
+        "shadow",
+        turn.exchange,
+        STUDENTS,
+        body,
+        turn.caller,
+        model=rung.student,
+        elsewhere=True,
+        probability=1.0,
+        logprobs=True,
+    )
+    turn.runtime.audits.put(asked)

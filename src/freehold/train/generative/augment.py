@@ -1,0 +1,94 @@
+"""Examples shown differently in each epoch: made-up words where the answer repeats the prompt, other cases elsewhere.
+
+From few examples a small model learns the words that it copies by heart; then a name that it never saw is answered with
+one that it did. A word that changes from epoch to epoch cannot be learned, only copied.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from freehold.train.generative.examples import Example
+from freehold.train.recipes import Recipe
+
+MAX_SHARE = 0.05
+"""Words that more answers than this share have belong to the grammar (keys, columns, labels): they stay."""
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_VOWELS, _CONSONANTS = "aeiou", "bdfgklmnprstvz"
+_CASES: tuple[Callable[[str], str], ...] = (str.lower, str.upper, str.title)
+
+
+def augmented(examples: Sequence[Example], recipe: Recipe, seed: int) -> list[Example]:
+    """The examples, in order; those that some epoch shows differently as one for each epoch.
+
+    The same arguments give the same examples. Nothing is changed where the recipe asks for no noise.
+    """
+    data = recipe.data
+    if not data.noise_words and not data.noise_capitals:
+        return list(examples)
+    grammar = _grammar(examples)
+    epochs = math.ceil(recipe.run.epochs)
+    found: list[Example] = []
+    for number, example in enumerate(examples):
+        shown = [_shown(example, recipe, grammar, random.Random(f"{seed}/{epoch}/{number}")) for epoch in range(epochs)]
+        if all(one.turns == example.turns for one in shown):
+            found.append(example)
+        else:
+            found += [one._replace(epoch=epoch) for epoch, one in enumerate(shown)]
+    return found
+
+
+def _shown(example: Example, recipe: Recipe, grammar: frozenset[str], draw: random.Random) -> Example:
+    """The example as one epoch shows it; what is drawn does not depend on what comes of it."""
+    words, capitals = draw.random() < recipe.data.noise_words, draw.random() < recipe.data.noise_capitals
+    repeated = _repeated(example)
+    if words and (candidates := sorted(repeated - grammar)):
+        word = draw.choice(candidates)
+        example = _replaced(example, word, made_up(word, draw))
+        repeated = _repeated(example)
+    return _in_case(example, draw.choice(_CASES), repeated) if capitals else example
+
+
+def made_up(word: str, draw: random.Random) -> str:
+    """A word that nobody knows, of the same length and case, made of syllables so that it has as many pieces."""
+    begins = draw.randrange(2)
+    letters = "".join(draw.choice(_CONSONANTS if at % 2 == begins else _VOWELS) for at in range(len(word)))
+    if word.isupper():
+        return letters.upper()
+    return letters.capitalize() if word[0].isupper() else letters
+
+
+def _repeated(example: Example) -> set[str]:
+    """Words of what is learned that stand, the same, in what is not."""
+    learned = {word for turn in example.turns if turn.learn for word in _WORD.findall(turn.text)}
+    return learned & {word for turn in example.turns if not turn.learn for word in _WORD.findall(turn.text)}
+
+
+def _grammar(examples: Sequence[Example]) -> frozenset[str]:
+    counts = Counter(
+        word
+        for example in examples
+        for word in {word for turn in example.turns if turn.learn for word in _WORD.findall(turn.text)}
+    )
+    return frozenset(word for word, count in counts.items() if count > max(1, MAX_SHARE * len(examples)))
+
+
+def _replaced(example: Example, word: str, by: str) -> Example:
+    pattern = re.compile(rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])")
+    return example._replace(turns=tuple(turn._replace(text=pattern.sub(by, turn.text)) for turn in example.turns))
+
+
+def _in_case(example: Example, case: Callable[[str], str], keep: set[str]) -> Example:
+    """What users wrote in another case, words aside that the answer repeats."""
+
+    def change(found: re.Match[str]) -> str:
+        return found[0] if found[0] in keep else case(found[0])
+
+    turns = (
+        turn._replace(text=_WORD.sub(change, turn.text)) if turn.role == "user" else turn for turn in example.turns
+    )
+    return example._replace(turns=tuple(turns))

@@ -1,0 +1,61 @@
+"""Noise: words that the answer repeats change in both, grammar and copied words keep their form, epochs differ."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+
+from generative_rows import NAMES, example, recipe, tickets
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freehold.train.generative.augment import augmented, made_up
+from freehold.train.generative.examples import examples_of
+
+EXAMPLES = examples_of(tickets(600), recipe())[0]
+WORDS = [example(f"The {a}{b} of {number} is late", f"{a}{b}: late") for number, (a, b) in enumerate(
+    (a, b) for a in ("Alma", "Bero", "Cilu", "Dane") for b in ("fex", "gom", "hin", "jat", "kul")
+)]  # fmt: skip
+
+
+def test_without_noise_nothing_changes() -> None:
+    assert augmented(EXAMPLES, recipe(), 1) == EXAMPLES
+
+
+def test_made_up_words_stand_in_prompt_and_answer() -> None:
+    asked = recipe(data={"noise_words": 0.5}, run={"epochs": 2.5})
+    noisy = augmented(WORDS * 5, asked, 1)
+    assert noisy == augmented(WORDS * 5, asked, 1) != augmented(WORDS * 5, asked, 2)
+    changed = [one for one in noisy if one.epoch >= 0]
+    per_epoch = Counter(one.epoch for one in changed)
+    assert len(set(per_epoch.values())) == 1 and set(per_epoch) == {0, 1, 2}
+    known = {one.turns[0].text for one in WORDS}
+    fresh = [one for one in changed if one.turns[0].text not in known]
+    assert 0.4 * len(WORDS) * 5 * 3 < len(fresh) < 0.6 * len(WORDS) * 5 * 3
+    for one in fresh:
+        prompt, answer = (turn.text for turn in one.turns)
+        word = answer.removesuffix(": late")
+        assert word in prompt.split() and word[0].isupper() and prompt.endswith("is late"), "the grammar changed"
+
+
+def test_common_words_belong_to_the_grammar() -> None:
+    noisy = augmented(EXAMPLES, recipe(data={"noise_words": 1.0}), 1)
+    assert noisy == EXAMPLES, "ten names in 540 answers are no rare words"
+
+
+def test_capitals_change_what_the_answer_does_not_repeat() -> None:
+    noisy = augmented(EXAMPLES, recipe(data={"noise_capitals": 1.0}, run={"epochs": 1.0}), 1)
+    assert len(noisy) == len(EXAMPLES)
+    for one, before in zip(noisy, EXAMPLES, strict=True):
+        assert one.turns[1] == before.turns[1]
+        assert one.turns[0].text.casefold() == before.turns[0].text.casefold()
+        assert json.loads(one.turns[1].text)["name"] in one.turns[0].text.split()
+    assert {one.turns[0].text.split()[0] for one in noisy} == {"customer", "CUSTOMER", "Customer"}
+    assert all(name in NAMES for name in NAMES)
+
+
+@given(st.sampled_from(["Anna", "USB", "wort", "Straße"]), st.integers())
+def test_a_made_up_word_has_the_length_and_case_of_the_word(word: str, seed: int) -> None:
+    made = made_up(word, random.Random(seed))
+    assert len(made) == len(word) and made.isupper() == word.isupper() and made[0].isupper() == word[0].isupper()
