@@ -31,7 +31,8 @@ class Workers:
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Workers:
-        size = self._spec.recipe.run.workers
+        told = self._spec.recipe
+        size = 1 if told.method == "dpo" else told.run.workers
         try:
             for rank in range(size):
                 self._processes.append(self._start(rank, size))
@@ -77,8 +78,8 @@ class Workers:
         codes = [process.poll() for process in self._processes]
         bad = next((code for code in codes if code), None)
         if bad is not None:
+            # One that was killed is the cause; those that lost it say so and exit, so they are given time to.
             self._end()
-            # The one that was killed is the cause; those that lost it say so and exit.
             raise self._failure(min(code for code in codes if code))
         return all(code == 0 for code in codes)
 
@@ -86,10 +87,7 @@ class Workers:
         told = self._spec.recipe.run
         environment = {
             **os.environ,
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(size),
-            "FREEHOLD_MEETING": str(self._run / _MEETING),
+            **(self._place(rank, size) if size > 1 else {}),
             "FREEHOLD_TIED": "1",
             "OMP_NUM_THREADS": str(told.threads),
             "OMP_WAIT_POLICY": "PASSIVE",
@@ -100,6 +98,11 @@ class Workers:
         command = [sys.executable, "-m", "freehold.train.generative.worker", "--run", str(self._run)]
         with self._log(rank).open("wb") as log:
             return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
+
+    def _place(self, rank: int, size: int) -> dict[str, str]:
+        """As torchrun says it, but that workers meet by a file."""
+        meeting = str(self._run / _MEETING)
+        return {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "FREEHOLD_MEETING": meeting}
 
     def _end(self) -> None:
         for process in self._processes:

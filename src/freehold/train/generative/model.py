@@ -50,7 +50,7 @@ def build(spec: Spec, device: Any) -> Built:
     else:
         causal = _from_folder(spec.start, frozen=spec.recipe.adapter is not None, device=device)
     saved_as = causal.config.dtype or torch.float32
-    wrapped = None if spec.recipe.adapter is None else _with_adapter(causal, spec.recipe.adapter)
+    wrapped = None if spec.recipe.adapter is None else _with_adapter(causal, spec.recipe.adapter, spec.start)
     causal.to(device)
     causal.config.use_cache = False
     trained = {name: weight for name, weight in causal.named_parameters() if weight.requires_grad}
@@ -167,8 +167,10 @@ def _from_folder(start: BaseStart, frozen: bool, device: Any) -> Any:
     return causal
 
 
-def _with_adapter(causal: Any, adapter: Adapter) -> Any:
+def _with_adapter(causal: Any, adapter: Adapter, start: ScratchStart | BaseStart) -> Any:
     peft: Any = import_module("peft")
+    if isinstance(start, BaseStart) and start.adapter:
+        return _with_known_adapter(causal, Path(start.adapter))
     config = peft.LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,
@@ -186,6 +188,19 @@ def _with_adapter(causal: Any, adapter: Adapter) -> Any:
         ) from error
 
 
+def _with_known_adapter(causal: Any, folder: Path) -> Any:
+    peft: Any = import_module("peft")
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise TrainingError(f"There is no adapter in safetensors in {folder}.", "Train one first, by method sft.")
+    try:
+        return peft.PeftModel.from_pretrained(causal, folder, is_trainable=True, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise TrainingError(
+            f"The adapter in {folder} does not fit its base: {_first_line(error)}",
+            "Name the base that it was trained for, or train a new one.",
+        ) from error
+
+
 def _save_full(built: Built, draft: Path) -> None:
     causal = built.causal
     if built.saved_as != torch.float32:
@@ -199,7 +214,7 @@ def _save_full(built: Built, draft: Path) -> None:
 def _save_adapter(built: Built, draft: Path, start: ScratchStart | BaseStart) -> None:
     base = Path(start.folder).name if isinstance(start, BaseStart) else ""
     built.wrapped.peft_config["default"].base_model_name_or_path = base
-    built.wrapped.save_pretrained(draft, safe_serialization=True, save_embedding_layers=False)
+    built.wrapped.save_pretrained(draft, safe_serialization=True, save_embedding_layers=False, selected_adapters=["default"])
     (draft / "README.md").unlink(missing_ok=True)
     # peft writes sets as lists in any order; the file is to be the same each time.
     config = draft / "adapter_config.json"
