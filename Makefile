@@ -50,7 +50,7 @@ system: ## Install Debian's packages that tests need (PostgreSQL, Chromium, Node
 	@touch $@
 
 .venv/dev: .venv/core
-	$(PIP) --editable '.[dev,keyring,otel,pii,postgres,ray,sbom,signing]'
+	$(PIP) --editable '.[dev,harness,keyring,otel,pii,postgres,ray,sbom,signing]'
 	@touch $@
 
 clean: ## Remove what was installed and built

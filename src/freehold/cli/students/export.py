@@ -48,8 +48,8 @@ def export_command(student: str, to: Path, kind: Any, ollama: bool, config: str 
         made = to.with_name("Modelfile")
         made.write_text(modelfile(to, chat, context=written.context, max_answer_tokens=most), encoding="utf-8")
     if as_json:
-        echo_json({"student": name, "file": str(to), "type": kind, "bytes": written.bytes,
-                   "context": written.context, "tensors": written.tensors, "pre": written.pre, "modelfile": str(made) if made else None})  # fmt: skip
+        facts = {"bytes": written.bytes, "context": written.context, "tensors": written.tensors, "pre": written.pre}
+        echo_json({"student": name, "file": str(to), "type": kind, **facts, "modelfile": str(made) if made else None})
         return
     click.echo(f"{to}: {written.bytes:,} bytes, {written.tensors} tensors as {kind}, {written.context} tokens.")
     click.echo(f"Next: `llama-server -m {to} -c {written.context} --temp 0`")

@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 COMMANDS: dict[str, str] = {
+    "serve": "freehold.cli.students.server",
     "export": "freehold.cli.students.export",
 }
 """Name → module with a click command `NAME_command`, imported when it is called."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freehold.domain.errors import TrainingError
+from freehold.runners.yielding import yielding_here
 from freehold.train.generative import environment, memory
 from freehold.train.generative.checkpoint import State, read_checkpoint, write_checkpoint
 from freehold.train.generative.energy import JOULES_PER_KILOWATT_HOUR, Meter
@@ -67,6 +68,8 @@ class _Training:
     def run(self) -> Fit | None:
         """All steps that are left."""
         state, told = self._state, self._told
+        # The first worker waits for all: the others wait for its gradients.
+        yielding = yielding_here(told.threads, by_clock=self._device.type == "cuda") if not self._team.rank else None
         stopped = self._has_waited()
         for batch in self._batches_left():
             if stopped:
@@ -80,6 +83,8 @@ class _Training:
             self._count(loss, batch, last or stopped)
             if state.step % told.checkpoint_every == 0 and not last:
                 self._checkpoint()
+            if yielding is not None:
+                yielding.between_steps()
         return self._finish(early=state.step < self._steps)
 
     def _step(self, batch: Batch) -> float:
