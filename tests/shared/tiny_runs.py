@@ -29,7 +29,7 @@ def backwards(count: int, seed: int = 0, pieces: int = 20) -> list[Encoded]:
 
 
 def recipe_of(*, adapter: Adapter | None = None, scratch: bool = True, muon: bool = True, **run: Any) -> Recipe:
-    told: dict[str, Any] = {"epochs": 3.0, "batch_tokens": 512, "evaluate_every": 10, "checkpoint_every": 10, **run}
+    told: dict[str, Any] = {"epochs": 2.0, "batch_tokens": 512, "evaluate_every": 10, "checkpoint_every": 10, **run}
     return Recipe(
         name="toy",
         about="Learns to write backwards.",
@@ -46,7 +46,7 @@ def lay_out(
     recipe: Recipe,
     seed: int = 1,
     start: Start = START,
-    rows: int = 300,
+    rows: int = 200,
 ) -> tuple[Path, Spec]:
     """`folder/run` as `fit` prepares it, for a worker to be called on."""
     run = folder / "run"

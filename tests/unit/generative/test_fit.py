@@ -13,10 +13,12 @@ import torch
 from freehold.domain.errors import EvidenceError
 from freehold.train.generative.environment import choose_precision, differences
 from freehold.train.generative.fit import fit
-from freehold.train.generative.loop import train
+from freehold.train.generative.loop import _Training, train
 from freehold.train.generative.muon import orthogonal
 from freehold.train.generative.optimise import Mover
+from freehold.train.generative.pack import batches
 from freehold.train.generative.spec import Fit, Spec
+from freehold.train.generative.team import Team
 from freehold.train.generative.worker import work
 from freehold.train.progress import Progress
 from freehold.train.recipes import Adapter, Optimizer, Run
@@ -50,14 +52,14 @@ def trained_by(folder: Path, size: int) -> Fit:
 def test_a_student_is_trained_by_processes_of_its_own(tmp_path: Path) -> None:
     seen: list[Progress] = []
     rows, tune = tiny_runs.backwards(300), tiny_runs.backwards(40, seed=99)
-    recipe = tiny_runs.recipe_of(workers=2, epochs=10)
+    recipe = tiny_runs.recipe_of(workers=2, epochs=5)
     result = fit(tmp_path, recipe, rows, tune, 1, tiny_runs.START, seen.append)
     file = tmp_path / "model" / "model.safetensors"
     assert result.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert result.stopped == "epochs" and result.epochs == pytest.approx(10, abs=0.01)
-    assert result.tune_loss is not None and result.tune_loss < 2.8 < 5.0  # ln 300 = 5.7 before
+    assert result.stopped == "epochs" and result.epochs == pytest.approx(5, abs=0.01)
+    assert result.tune_loss is not None and result.tune_loss < 4.0  # ln 300 = 5.7 before
     assert result.environment["workers"] == "2" and result.environment["ATEN_CPU_CAPABILITY"]
-    assert result.tokens == 10 * sum(len(row.tokens) for row in rows)
+    assert result.tokens == 5 * sum(len(row.tokens) for row in rows)
     assert result.kilowatt_hours > 0 and result.cpu_seconds > 0
     assert [one.step for one in seen] == sorted({one.step for one in seen})
     assert seen[-1].step == result.steps and seen[-1].seconds_left == 0 and seen[-1].tokens_per_second > 0
@@ -90,10 +92,6 @@ def test_parts_of_a_batch_add_up_to_it(tmp_path: Path) -> None:
 
 
 def test_packed_rows_give_the_loss_that_each_example_has_alone(tmp_path: Path) -> None:
-    from freehold.train.generative.loop import _Training  # the loss is not to be had otherwise
-    from freehold.train.generative.pack import batches
-    from freehold.train.generative.team import Team
-
     run, spec = tiny_runs.lay_out(tmp_path, tiny_runs.recipe_of())
     loop = _Training(run, spec, torch.device("cpu"), Team())
     rows = tiny_runs.backwards(12, seed=3)
@@ -110,14 +108,15 @@ def test_packed_rows_give_the_loss_that_each_example_has_alone(tmp_path: Path) -
 
 
 def test_it_stops_early_and_keeps_the_best_weights(tmp_path: Path) -> None:
-    recipe = tiny_runs.recipe_of(epochs=60, evaluate_every=5, patience=2)
-    result = trained(tmp_path, recipe, rows=20)  # few enough to learn by heart
-    assert result.stopped == "early" and result.epochs < 60
-    run, spec = tiny_runs.lay_out(tmp_path / "again", tiny_runs.recipe_of(epochs=60, evaluate_every=5, patience=0), rows=20)
-    longer = train(run, spec)
-    assert longer is not None and longer.stopped == "epochs"
-    assert result.tune_loss is not None and longer.tune_loss is not None
-    assert longer.tune_loss <= result.tune_loss
+    recipe = tiny_runs.recipe_of(epochs=400, evaluate_every=10, patience=2)
+    result = trained(tmp_path, recipe, rows=12)  # few enough to learn by heart
+    assert result.stopped == "early" and result.epochs < 400
+    run, spec = tiny_runs.lay_out(tmp_path / "kept", tiny_runs.recipe_of(epochs=1, evaluate_every=1), rows=12)
+    written = load_file(tmp_path / "model" / "model.safetensors")
+    loop = _Training(run, spec, torch.device("cpu"), Team())
+    loop._built.causal.load_state_dict(written, strict=False)
+    loop._look()
+    assert loop._state.tune_loss == pytest.approx(result.tune_loss, rel=1e-5)
 
 
 def test_an_adapter_is_written_in_the_form_of_peft_and_its_base_is_left_alone(tmp_path: Path) -> None:
