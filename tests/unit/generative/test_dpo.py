@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 import tiny_runs
+
 from freehold.domain.errors import TrainingError
 from freehold.train.generative.dpo import train_preferences
 from freehold.train.generative.encode import EncodedPair
@@ -16,16 +17,18 @@ from freehold.train.generative.spec import PROGRESS, SPEC, BaseStart, Fit, Spec,
 from freehold.train.progress import Progress
 from freehold.train.recipes import Adapter, Preference, Recipe
 
-RUN = {"epochs": 2, "batch_tokens": 1024, "evaluate_every": 4}
+RUN = {"epochs": 5, "batch_tokens": 1024, "evaluate_every": 4}
 
 
 def _pairs(count: int, seed: int) -> list[EncodedPair]:
-    """Backwards is better than as it stands."""
+    """Of two answers the one without an odd word is better."""
     found: list[EncodedPair] = []
     for row in tiny_runs.backwards(count, seed):
         at = int(np.flatnonzero(row.learn)[0])
         prompt, answer = row.tokens[:at], row.tokens[at:]
-        found.append(EncodedPair(prompt, answer, np.append(answer[:-1][::-1], answer[-1:])))
+        worse = answer.copy()
+        worse[0] = 200
+        found.append(EncodedPair(prompt, answer, worse))
     return found
 
 
@@ -48,7 +51,7 @@ def _tuned(folder: Path, recipe: Recipe, start: BaseStart) -> Fit:
 def test_full_weights_come_to_prefer_what_was_preferred(tmp_path: Path) -> None:
     base = tiny_runs.base_folder(tmp_path / "base")
     first, again = (_tuned(tmp_path / name, _recipe(), base) for name in ("first", "again"))
-    assert first.tune_loss is not None and first.tune_loss < 0.68 < np.log(2)
+    assert first.tune_loss is not None and first.tune_loss < 0.6 < np.log(2)
     file = tmp_path / "first" / "model" / "model.safetensors"
     assert first.sha256 == again.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     told = msgspec.json.decode((tmp_path / "first" / "model" / "config.json").read_bytes())
@@ -58,10 +61,14 @@ def test_full_weights_come_to_prefer_what_was_preferred(tmp_path: Path) -> None:
 def test_an_adapter_goes_on_from_what_it_was(tmp_path: Path) -> None:
     base = tiny_runs.base_folder(tmp_path / "base")
     adapter = Adapter(rank=4)
-    train(*tiny_runs.lay_out(tmp_path / "sft", tiny_runs.recipe_of(scratch=False, muon=False, adapter=adapter), start=base))
+    train(
+        *tiny_runs.lay_out(
+            tmp_path / "sft", tiny_runs.recipe_of(scratch=False, muon=False, adapter=adapter), start=base
+        )
+    )
     start = BaseStart(folder=base.folder, adapter=str(tmp_path / "sft" / "adapter"))
     result = _tuned(tmp_path / "dpo", _recipe(adapter), start)
-    assert result.tune_loss is not None and result.tune_loss < 0.693
+    assert result.tune_loss is not None and result.tune_loss < 0.675
     files = sorted(path.name for path in (tmp_path / "dpo" / "adapter").iterdir())
     assert files == ["adapter_config.json", "adapter_model.safetensors"]
 

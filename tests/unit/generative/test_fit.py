@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tiny_runs
 import torch
+from safetensors.torch import load_file
+
 from freehold.domain.errors import EvidenceError
 from freehold.train.generative.environment import choose_precision, differences
 from freehold.train.generative.fit import fit
@@ -22,7 +24,6 @@ from freehold.train.generative.team import Team
 from freehold.train.generative.worker import work
 from freehold.train.progress import Progress
 from freehold.train.recipes import Adapter, Optimizer, Run
-from safetensors.torch import load_file
 
 
 def trained(folder: Path, recipe=None, **how) -> Fit:
@@ -174,7 +175,7 @@ def test_muon_makes_matrices_orthogonal_and_keeps_their_directions(shape: tuple[
     given = torch.randn(shape)
     made = orthogonal(given)
     values = torch.linalg.svdvals(made)
-    assert 0.6 < float(values.min()) and float(values.max()) < 1.3
+    assert float(values.min()) > 0.6 and float(values.max()) < 1.3
     left, _, right = torch.linalg.svd(given, full_matrices=False)
     assert torch.nn.functional.cosine_similarity(made.flatten(), (left @ right).flatten(), dim=0) > 0.97
 
@@ -208,5 +209,7 @@ def test_rates_rise_and_fall(schedule: str, half: float) -> None:
 
 
 def test_a_spec_is_read_as_it_was_written(tmp_path: Path) -> None:
-    run, spec = tiny_runs.lay_out(tmp_path, tiny_runs.recipe_of(adapter=Adapter(), scratch=False), start=tiny_runs.BaseStart(folder="x"))
+    run, spec = tiny_runs.lay_out(
+        tmp_path, tiny_runs.recipe_of(adapter=Adapter(), scratch=False), start=tiny_runs.BaseStart(folder="x")
+    )
     assert msgspec.json.decode((run / "spec.json").read_bytes(), type=Spec) == spec

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 import tiny_runs
 import torch
+
 from freehold.domain.errors import EvidenceError, TrainingError
 from freehold.train.generative.failures import translated
 from freehold.train.generative.fit import fit, fit_preferences
 from freehold.train.generative.loop import train
 from freehold.train.generative.spec import BaseStart
 from freehold.train.recipes import Adapter, Optimizer, Scratch
-from pathlib import Path
 
 
 def _refused(folder: Path, recipe, start=tiny_runs.START) -> str:
@@ -41,7 +43,7 @@ def test_rates_that_blow_up_are_found(tmp_path: Path) -> None:
 
 def test_what_a_worker_says_is_what_the_caller_hears(tmp_path: Path) -> None:
     rows = tiny_runs.backwards(10)
-    with pytest.raises(TrainingError, match="does not exist|cannot be read") as caught:
+    with pytest.raises(TrainingError, match=r"does not exist|cannot be read") as caught:
         fit(tmp_path, tiny_runs.recipe_of(scratch=False), rows, [], 1, BaseStart(folder="/nowhere"), lambda _: None)
     assert "families: llama" in caught.value.hint
     assert (tmp_path / "run").is_dir()  # for the next call to go on

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
-import resource
 import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 import tiny_runs
+
 from freehold.domain.errors import TrainingError
 from freehold.train.generative import memory
 from freehold.train.generative.energy import Meter
@@ -34,23 +35,30 @@ def test_parameters_are_counted_as_they_are(tmp_path: Path) -> None:
 
 
 def _train_and_tell(run: Path, spec: Spec, sender) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ctypes.CDLL(None).malloc_trim(0)  # else what the parent has freed is taken first, and not counted
+    Path("/proc/self/clear_refs").write_text("5")  # the peak from here on
+    before = _kilobytes("VmRSS")
     train(run, spec)
-    sender.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+    sender.send((_kilobytes("VmHWM") - before) * 1024)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="its unit is another elsewhere")
+def _kilobytes(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measured as Linux tells it")
 @pytest.mark.parametrize("kind", ["muon", "adamw"])
 def test_the_estimate_is_near_what_a_process_takes(tmp_path: Path, kind: str) -> None:
     recipe = Recipe(
         name="wide",
         about="Takes more memory than noise does.",
-        model=Scratch(hidden=256, layers=3, heads=8, intermediate=704, vocabulary=8000),
+        model=Scratch(hidden=256, layers=3, heads=8, intermediate=704, vocabulary=2000),
         data=Data(context=256),
         optimizer=Optimizer(kind=kind),  # type: ignore[arg-type]
         run=Run(epochs=0.1, batch_tokens=4096, evaluate_every=1),
     )
-    start = msgspec.structs.replace(tiny_runs.START, vocabulary=8000)
+    start = msgspec.structs.replace(tiny_runs.START, vocabulary=2000)
     run, spec = tiny_runs.lay_out(tmp_path, recipe, start=start, rows=300)
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(target=_train_and_tell, args=(run, spec, sender))
@@ -59,7 +67,7 @@ def test_the_estimate_is_near_what_a_process_takes(tmp_path: Path, kind: str) ->
     process.join()
     shape = memory.shape_of(spec, on_gpu=False)
     needs = memory.needs_of(shape, recipe, 1, 1, None)
-    assert 0.6 < (needs.weights + needs.activations) / taken < 2.0, (needs, taken)
+    assert 0.7 < (needs.weights + needs.activations) / taken < 1.8, (needs, taken)
 
 
 def test_a_run_that_does_not_fit_is_refused_with_what_would_fit() -> None:

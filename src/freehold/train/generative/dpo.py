@@ -27,6 +27,7 @@ torch: Any = import_module("torch")
 
 _SECOND_BETA = 0.95
 _END = "<|end|>"
+_SPECIAL = ("pad_token_id", "bos_token_id", "eos_token_id")
 
 
 def train_preferences(run: Path, spec: Spec) -> Fit:
@@ -42,12 +43,14 @@ def train_preferences(run: Path, spec: Spec) -> Fit:
     fit, tune = read_pairs(run, "fit"), read_pairs(run, "tune")
     built = build(spec, device)
     precision = environment.choose_precision(told, device, built.causal.config.hidden_size)
+    owners = (built.causal.config, built.causal.generation_config)
+    special = [(owner, name, getattr(owner, name, None)) for owner in owners for name in _SPECIAL]
     watcher = _Watcher(run, spec, built, sum(_length(pair) for pair in fit), device)
     trainer = _trainer(run, spec, built, (fit, tune), precision, watcher)
     trainer.train()
     watcher.restore()
-    # trl sets the token that it pads with.
-    built.causal.config.pad_token_id = built.causal.generation_config.pad_token_id = watcher.pad
+    for owner, name, value in special:  # trl made them those of the tokenizer it was given
+        setattr(owner, name, value)
     file = save(built, run.parent, spec.start)
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
@@ -168,7 +171,6 @@ class _Watcher:
 
     def __init__(self, run: Path, spec: Spec, built: Built, tokens: int, device: Any) -> None:
         self._run, self._spec, self._built, self._tokens = run, spec, built, tokens
-        self.pad = built.causal.config.pad_token_id
         self._began, self._cpu_began = time.monotonic(), time.process_time()
         self._meter = Meter(spec.recipe.run.watts_per_core, (device.index or 0,) if device.type == "cuda" else ())
         self._loss, self._tune_loss, self._best_loss = math.nan, None, math.inf

