@@ -61,7 +61,7 @@ class House:
             input_tokens_fixed=0.0, input_tokens_per_character=0.25, output_tokens_per_character=0.25,
         )  # fmt: skip
         folder = self.data / "students" / name
-        tensors = {VOCABULARY: learn_gate(["hello there", "hello there"])}
+        tensors = {VOCABULARY: learn_gate(["hello there"] * 2).vocabulary}
         sha256 = adopt_student(folder, made, msgspec.to_builtins(manifest), tensors)
         path = f"students/{name}"
         self.control.students.put(
@@ -205,7 +205,6 @@ def test_the_command_serves_the_students_of_a_configuration(house: House, tmp_pa
     house.add("one", 1)
     house.promote("one")
     (tmp_path / "freehold.toml").write_text(f'data_dir = "{house.data}"\n')
-    (house.data / "control.db").rename(house.data / "freehold.db") if False else None
     command = [sys.executable, "-m", "freehold.cli.main", "student", "serve", "--json", "--port", "0"]
     process = subprocess.Popen([*command, "--config", str(tmp_path / "freehold.toml")], stdout=subprocess.PIPE, text=True)
     try:
