@@ -29,7 +29,7 @@ from freehold.runners.machine import GENERATIVE_CODE, answering_environment, ins
 from freehold.serving.bases.files import CONFIG, PICKLES
 from freehold.serving.folder import MODEL, BaseUsed, GenerativeManifest
 from freehold.serving.gate import VOCABULARY, Gate, StudentAnswer, learn_gate, read_gate
-from freehold.store.artifacts import MANIFEST, TENSORS, adopt_student, check_files, read_student, sha256_of
+from freehold.store.artifacts import MANIFEST, TENSORS, adopt_student, check_files, read_student
 from freehold.train.counts import token_rates
 from freehold.train.progress import ignore
 from freehold.train.recipes import Scratch
@@ -60,9 +60,9 @@ class GenerativeWorkshop(BaseWorkshop):
 
     tolerance = GENERATIVE_TOLERANCE
     segment = (
-        "No step of the training, of which no checkpoint is kept, but all that is made of the rows before and after it: "
-        "the tokenizer, the gate and the rates of tokens are made again, and the released weights answer the tune rows "
-        "again."
+        "No step of the training, of which no checkpoint is kept, but all that is made of the rows before and after "
+        "it: the tokenizer, the gate and the rates of tokens are made again, and the released weights answer the tune "
+        "rows again."
     )
     decisive = GENERATIVE_DECISIVE
     code = GENERATIVE_CODE

@@ -257,8 +257,8 @@ def _answers(store: Store, subject: _Subject, trace_ids: Sequence[str]) -> list[
         return answers_of(store.data, subject.student, prompts)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"Student {subject.student.student_id} is a language model, which cannot answer again here: {error.name} is "
-            "not installed.",
+            f"Student {subject.student.student_id} is a language model, which cannot answer again here: {error.name} "
+            "is not installed.",
             "Run `pip install 'freehold[train]'`: no release is built of answers that were not computed again.",
         ) from error
 
