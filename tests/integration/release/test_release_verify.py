@@ -40,7 +40,9 @@ class Release(NamedTuple):
 
     def verify(self, level: int, folder: Path | None = None, config: Path | None = None) -> Report:
         public_key = self.key.public_key()
-        return verify_release(folder or self.folder, public_key, level, lambda kind: workshop_for(kind, config), "not asked")
+        return verify_release(
+            folder or self.folder, public_key, level, lambda kind: workshop_for(kind, config), "not asked"
+        )
 
 
 def _config(desk: Desk, path: Path) -> Path:

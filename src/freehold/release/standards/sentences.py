@@ -82,9 +82,7 @@ def limitations(inventory: Inventory) -> tuple[str, ...]:
     if weights.kind == "classifier":
         sentences.append(f"It can only give answers that it has seen: {weights.labels} values in all.")
     else:
-        sentences.append(
-            "It writes text that nobody may have read before: below its threshold, do not use its answers."
-        )
+        sentences.append("It writes text that nobody may have read yet: below its threshold, do not use its answers.")
     if weights.adapter and weights.base is not None:
         sentences.append(f"It is an adapter, and answers only on {weights.base.name} with the SHA-256 told of.")
     sentences.append(

@@ -157,7 +157,7 @@ def is_one_id(licence: str) -> bool:
 
 
 def recipe_settings(inventory: Inventory) -> dict[str, str]:
-    """The recipe of a language model, one entry per field: `optimizer.rate` → `0.03`; what it leaves out is not told."""
+    """The recipe of a language model, one entry per field: `optimizer.rate` → `0.03`."""
     found: dict[str, str] = {}
 
     def walk(prefix: str, value: Any) -> None:
