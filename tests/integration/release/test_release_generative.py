@@ -28,7 +28,7 @@ from freehold.loop.release_jobs import workshop_for
 from freehold.release import inventory as inv
 from freehold.release.build import build_release
 from freehold.release.clearance import clear
-from freehold.release.held import held
+from freehold.release.held import base_lacks, held
 from freehold.release.inventory import Inventory
 from freehold.release.layout import read_inventory
 from freehold.release.parts import Wanted
@@ -95,6 +95,16 @@ def adapter(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Itera
     desk = GenerativeDesk(folder, model=ADAPTED, optimizer="adamw", rate=0.001, epochs=1, base="painter")
     yield built(desk)
     desk.close()
+
+
+@pytest.fixture
+def stranger(adapter: Release, tmp_path: Path) -> Path:
+    """The configuration of an installation that has the adapter's base, and nothing else of it."""
+    (tmp_path / "data").mkdir()
+    shutil.copytree(adapter.desk.folder / "models", tmp_path / "models")
+    config = tmp_path / "freehold.toml"
+    config.write_text('data_dir = "data"\n[models]\nfolders = ["models"]\n', encoding="utf-8")
+    return config
 
 
 def checks(report: Report) -> list[str]:
@@ -191,13 +201,13 @@ def test_other_weights_answer_otherwise_whoever_signs_them(release: Release, tmp
     assert stopped(release.verify(1, forged.seal()))[1] is False
 
 
-def test_a_recipe_that_gives_other_weights_is_found(release: Release, tmp_path: Path) -> None:
-    forged = release.forged(tmp_path)
+def test_a_recipe_that_gives_other_weights_is_found(adapter: Release, stranger: Path, tmp_path: Path) -> None:
+    forged = adapter.forged(tmp_path)
     recipe = json.loads(forged.read(inv.MODEL_MANIFEST))["recipe"]
     recipe["run"]["epochs"] = 0.5
     put_model(forged, {}, recipe=recipe)
-    level, passed, why = stopped(release.verify(4, forged.seal()))
-    assert (level, passed) == (4, False) and "model/model.safetensors" in why and "came out otherwise" in why
+    level, passed, why = stopped(adapter.verify(4, forged.seal(), stranger))
+    assert (level, passed) == (4, False) and "adapter/adapter_model.safetensors" in why and "came out otherwise" in why
 
 
 def test_it_is_not_trained_again_where_it_would_come_out_otherwise(release: Release, tmp_path: Path) -> None:
@@ -263,15 +273,25 @@ def test_an_adapter_tells_of_its_base_and_needs_it(adapter: Release) -> None:
     assert (base.name, base.licence) == ("painter", "apache-2.0")
     folder = adapter.desk.folder / "models" / "painter"
     assert base.files["model.safetensors"] == sha256_of((folder / "model.safetensors").read_bytes())
+    own = adapter.desk.store.data / adapter.student.path
+    assert base_lacks(adapter.desk.store.data, own) == ""
+    assert "without its base" in base_lacks(adapter.desk.folder / "elsewhere", own)
     assert (adapter.folder / "model" / "adapter" / "adapter_model.safetensors").is_file()
     assert not (adapter.folder / WEIGHTS).exists(), "the base is not given out"
     assert next((each.role, each.asset_id) for each in told.lineage.ancestors) == ("base", "painter")
     notice = (adapter.folder / "NOTICE").read_text(encoding="utf-8")
     assert "weights of painter (apache-2.0)" in notice and "licences/apache-2.0.txt" in notice
+
+
+def test_an_adapter_is_verified_by_who_has_its_base(adapter: Release, stranger: Path) -> None:
     level, passed, why = stopped(adapter.verify(1))
     assert (level, passed) == (1, None) and "its base model painter" in why and "--config FILE" in why
-    report = adapter.verify(4, config=adapter.desk.config)
-    assert report.reached == 1 or report.why_not_more == "", report.why_not_more
+    report = adapter.verify(3, config=stranger)
+    assert report.reached == 3, report.why_not_more
+    config = stranger.parent / "models" / "painter" / "config.json"
+    config.write_text(config.read_text() + "\n")
+    level, passed, why = stopped(adapter.verify(1, config=stranger))
+    assert (level, passed) == (1, None) and "is not the one that the student was trained from" in why
 
 
 def test_rights_of_the_base_are_looked_at(adapter: Release) -> None:
