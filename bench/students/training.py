@@ -139,7 +139,6 @@ def trl(folder: Path, spec: Spec, examples: list[Encoded], packed: bool) -> tupl
     os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
     import torch
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerFast
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 

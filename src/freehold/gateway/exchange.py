@@ -102,6 +102,7 @@ class Exchange:
         """Its place in an OpenTelemetry trace, if it has one."""
         if kind == "request":
             metrics.in_flight += 1
+            metrics.pulse.beat()
         else:
             self.kind, self.of = kind, of
         self._began = time.perf_counter()

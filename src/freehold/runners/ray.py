@@ -34,7 +34,7 @@ class RayBatches:
             ConfigError: Ray is not installed, no cluster is named, or it cannot be reached.
         """
         self._batch_rows = batch_rows
-        _connect(address or os.environ.get("RAY_ADDRESS", ""))
+        connect(address or os.environ.get("RAY_ADDRESS", ""))
 
     def map(self, work: Work, what: bytes, rows: pl.DataFrame, known: pl.DataFrame | None) -> pl.DataFrame:
         """See `Batches.map`; a cluster that is lost meanwhile is a FreeholdError."""
@@ -76,7 +76,12 @@ def _look_at(table: _Table, work: Work, what: bytes, known: Any) -> _Table:
     return _to_arrow(done.with_columns(rows.get_column(_PLACE)))
 
 
-def _connect(address: str) -> None:
+def connect(address: str) -> None:
+    """Connect this process to the cluster at HOST:PORT, unless it is connected.
+
+    Raises:
+        ConfigError: Ray is not installed, no cluster is named, or it cannot be reached.
+    """
     if address.startswith(("127.", "localhost")):
         # Else Ray takes a loopback address for this machine's address in the network, where a local cluster is not.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

@@ -35,7 +35,7 @@ def _shared(command: Command) -> Command:
         click.option("--api-key-env", default="FREEHOLD_API_KEY", show_default=True, help="Variable with its key."),
         click.option("--for", "owner", default=None, help="Keep the result with this task of ours."),
         click.option("--limit", type=click.IntRange(min=1), default=None, help="Samples of each task [default: all]."),
-        click.option("--concurrent", type=click.IntRange(min=1), default=8, show_default=True, help="At the same time."),
+        click.option("--concurrent", type=click.IntRange(min=1), default=8, help="Requests at once [default: 8]."),
         click.option("--timeout", type=click.FloatRange(min=1), default=None, help="Seconds [default: no limit]."),
         click.option("--offline", is_flag=True, help="Fetch nothing from the Hugging Face hub."),
         config_option,

@@ -92,7 +92,7 @@ def _comparison(name: str, item: Evaluation) -> None:
         )
     console().print(made)
     for one in compared.against_the_trend:
-        click.echo(f"Not so over all, but worse for certain where {one.by} is {one.name}.")
+        click.echo(f"Worse for certain in one slice, although not over all: {one.name} ({one.rows:,} samples).")
     for line in cost_lines(compared.costs):
         click.echo(line)
     click.echo(

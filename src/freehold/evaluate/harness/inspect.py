@@ -102,7 +102,7 @@ def _scores(log: _Log) -> list[HarnessScore]:
                     task=log.eval.task,
                     metric=f"{scored.name} {name}",
                     value=metric.value,
-                    stderr=error.value if error and name == "accuracy" else None,
+                    stderr=error.value if error and name in ("accuracy", "mean") else None,
                     samples=scored.scored_samples or log.results.completed_samples,
                 )
             )

@@ -20,6 +20,8 @@ from freehold.gateway.telemetry.counts import Counts, Slots
 from freehold.gateway.telemetry.families import BUCKETS, FIRST_BYTE_SLOT, REQUEST_SLOTS
 from freehold.gateway.telemetry.gather import WorkerCounts, fold_dead, gather, start_anew
 from freehold.gateway.telemetry.page import Price, page
+from freehold.runners.yielding import FOLDER as BUSY
+from freehold.runners.yielding import Pulse
 from freehold.upstreams.matching import is_glob
 
 MAX_MODELS = 200
@@ -87,6 +89,8 @@ class Metrics:
         self._known_states: set[tuple[str, str]] = set()
         self.in_flight = 0
         """Callers' requests being answered; those who answer count."""
+        self.pulse = Pulse()
+        """Beats with every caller's request: training on this machine waits for them."""
         self.streams = 0
         """Of these, streams that have begun."""
         self._records = counts.slots("records", ())
@@ -128,12 +132,14 @@ class Metrics:
         except OSError as error:
             _log.warning("metrics-not-folded", folder=str(folder), error=error.strerror)
         self._counts.open(folder, self.worker)
+        self.pulse.open(folder.parent / BUSY, self.worker)
         self._folder = folder
         self.refresh()
 
     def close(self) -> None:
         """This worker's gauges are not shown any more; what it counted is, until the gateway starts anew."""
         self._counts.close()
+        self.pulse.close()
 
     def know(self, models: Iterable[str]) -> None:
         """Names and globs that are configured now: they have labels of their own."""

@@ -107,13 +107,14 @@ class Engine:
         length = len(ask.prompt)
         if not length or min(ask.prompt) < 0 or max(ask.prompt) >= self.config.vocabulary:
             raise RequestError("The prompt is empty or has tokens that the model does not know.", "Send a text.")
-        if length >= self.context:
+        context = min(self.context, ask.context or self.context)
+        if length >= context:
             raise RequestError(
-                f"The prompt has {length} tokens; the model's context holds {self.context} with the answer.",
+                f"The prompt has {length} tokens; the model's context holds {context} with the answer.",
                 "Make it shorter.",
             )
         speech = self.words.speech(ask.stop) if ask.stop or ask.stream else None
-        running = Running(ask, min(ask.max_tokens, self.context - length), speech, listener)
+        running = Running(ask, min(ask.max_tokens, context - length), speech, listener)
         self._waiting.append(running)
         return running
 

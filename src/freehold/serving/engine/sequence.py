@@ -31,6 +31,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """Beside the chosen token's, those of so many likeliest ones."""
     adapter: Adapter | None = None
     matcher: Matcher | None = None
+    context: int | None = None
+    """Tokens that prompt and answer may have together, where the engine's own bound is larger."""
     ignore_end: bool = False
     """Go on after a token that ends answers: for measurements of speed."""
     score_prompt: bool = False

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from freehold.domain.errors import EvidenceError
 from freehold.train.generative.encode import Encoded
-from freehold.train.generative.launch import Workers
+from freehold.train.generative.launch import TrainBy, train_here
 from freehold.train.generative.spec import (
     CHECKPOINT,
     SPEC,
@@ -40,11 +40,13 @@ def fit(
     seed: int,
     start: Start,
     watch: Callable[[Progress], None],
+    train_by: TrainBy = train_here,
 ) -> Fit:
     """Train on `fit`, keep the weights that were best on `tune`, and write them to `folder/model` or `folder/adapter`.
 
     What is under way lies in `folder/run`: called again with the same arguments after a crash, it goes on from the last
-    checkpoint, to the same bytes. A base's tokenizer files are not copied.
+    checkpoint, to the same bytes. A base's tokenizer files are not copied. `train_by`: where its workers run, here or
+    on a cluster (`cluster.RayWorkers`), which gives the same bytes.
 
     Raises:
         EvidenceError: there is nothing to learn.
@@ -55,7 +57,7 @@ def fit(
         raise EvidenceError("No fit row has a token to learn.", "Look at the dataset's answers and [data] context.")
     run = _run_folder(folder)
     digest = write_examples(run, {"fit": fit, "tune": [example for example in tune if example.learn.any()]})
-    return _done(run, Spec(recipe=recipe, seed=seed, start=start, data_sha256=digest), watch)
+    return _done(run, Spec(recipe=recipe, seed=seed, start=start, data_sha256=digest), watch, train_by)
 
 
 def fit_preferences(
@@ -66,6 +68,7 @@ def fit_preferences(
     seed: int,
     start: BaseStart,
     watch: Callable[[Progress], None],
+    train_by: TrainBy = train_here,
 ) -> Fit:
     """As `fit`, by preferences (`method = "dpo"`): `start` is what was trained before.
 
@@ -77,15 +80,14 @@ def fit_preferences(
         raise EvidenceError("There is no pair of answers to prefer one of.", "Collect feedback, or use method sft.")
     run = _run_folder(folder)
     digest = write_pairs(run, {"fit": fit, "tune": tune})
-    return _done(run, Spec(recipe=recipe, seed=seed, start=start, data_sha256=digest), watch)
+    return _done(run, Spec(recipe=recipe, seed=seed, start=start, data_sha256=digest), watch, train_by)
 
 
-def _done(run: Path, spec: Spec, watch: Callable[[Progress], None]) -> Fit:
+def _done(run: Path, spec: Spec, watch: Callable[[Progress], None], train_by: TrainBy) -> Fit:
     if read_json(run / SPEC, Spec) != spec:
         (run / CHECKPOINT).unlink(missing_ok=True)  # of another run
         write_json(run / SPEC, spec)
-    with Workers(run, spec) as workers:
-        result = workers.wait(watch)
+    result = train_by(run, spec, watch)
     shutil.rmtree(run, ignore_errors=True)
     return result
 

@@ -7,15 +7,22 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
 from freehold.domain.errors import TrainingError
 from freehold.train.generative.spec import FAILURE, PROGRESS, RESULT, Failure, Fit, Spec, read_json
 from freehold.train.progress import Progress
 
+TrainBy: TypeAlias = "Callable[[Path, Spec, Callable[[Progress], None]], Fit]"
+"""Trains what lies in a `run/` folder; what comes of it lies there, and beside it, when it returns."""
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _LOOK_SECONDS = 0.2
 _MEETING = "meeting"
+_RESTARTS = 3
+WORKER = "freehold.train.generative.worker"
 _GRACE_SECONDS = 5.0
 _LAST_CHARACTERS = 600
 _OUT_OF_MEMORY_SIGNAL = -signal.SIGKILL
@@ -24,17 +31,17 @@ _OUT_OF_MEMORY_SIGNAL = -signal.SIGKILL
 class Workers:
     """The processes of one run. They end when this process does, or when the block is left."""
 
-    def __init__(self, run: Path, spec: Spec) -> None:
-        self._run, self._spec = run, spec
+    def __init__(self, run: Path, spec: Spec, environment: Mapping[str, str] = _NOTHING) -> None:
+        """`environment`: what they find in theirs, beside what this process has in its own."""
+        self._run, self._spec, self._given = run, spec, environment
         for name in (FAILURE, PROGRESS, RESULT, _MEETING):
             (run / name).unlink(missing_ok=True)
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Workers:
-        size = self._spec.recipe.run.workers
         try:
-            for rank in range(size):
-                self._processes.append(self._start(rank, size))
+            for number, (command, environment) in enumerate(self._commands()):
+                self._processes.append(self._start(number, command, environment))
         except OSError as error:
             self._end()
             raise TrainingError(f"Training cannot be started: {error.strerror}.", "Check memory.") from error
@@ -82,25 +89,28 @@ class Workers:
             raise self._failure(min(code for code in codes if code))
         return all(code == 0 for code in codes)
 
-    def _start(self, rank: int, size: int) -> subprocess.Popen[bytes]:
-        told = self._spec.recipe.run
+    def _commands(self) -> list[tuple[list[str], dict[str, str]]]:
+        """Of each process: its command, and what its environment says beside."""
+        size = self._spec.recipe.run.workers
+        # Whoever takes nothing from environment and folder to import wants as much of what it starts.
+        isolated = ("-I",) if sys.flags.isolated else ()
+        command = [sys.executable, *isolated, "-m", WORKER, "--folder", str(self._run)]
+        meeting = {"WORLD_SIZE": str(size), "FREEHOLD_MEETING": str(self._run / _MEETING)}
+        return [(command, {"RANK": str(rank), "LOCAL_RANK": str(rank), **meeting}) for rank in range(size)]
+
+    def _start(self, number: int, command: list[str], own: Mapping[str, str]) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ,
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": str(size),
-            "FREEHOLD_MEETING": str(self._run / _MEETING),
             "FREEHOLD_TIED": "1",
-            "OMP_NUM_THREADS": str(told.threads),
+            "OMP_NUM_THREADS": str(self._spec.recipe.run.threads),
             "OMP_WAIT_POLICY": "PASSIVE",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
             "GLOO_SOCKET_IFNAME": "lo" if sys.platform.startswith("linux") else "lo0",
+            **self._given,
+            **own,
         }
-        # Whoever takes nothing from environment and folder to import wants as much of what it starts.
-        isolated = ("-I",) if sys.flags.isolated else ()
-        command = [sys.executable, *isolated, "-m", "freehold.train.generative.worker", "--run", str(self._run)]
-        with self._log(rank).open("wb") as log:
+        with self._log(number).open("wb") as log:
             return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
 
     def _end(self) -> None:
@@ -132,5 +142,39 @@ class Workers:
             f"Its whole output is in {self._run}.",
         )
 
-    def _log(self, rank: int) -> Path:
-        return self._run / f"worker-{rank}.log"
+    def _log(self, number: int) -> Path:
+        return self._run / f"worker-{number}.log"
+
+
+class Torchrun(Workers):
+    """The same by torchrun, which starts all of them again when one dies: they go on from the last checkpoint."""
+
+    def _commands(self) -> list[tuple[list[str], dict[str, str]]]:
+        size = self._spec.recipe.run.workers
+        starts = ["--standalone", f"--nproc-per-node={size}", f"--max-restarts={_RESTARTS}"]
+        command = ["-m", "torch.distributed.run", *starts, "-m", WORKER, "--folder", str(self._run)]
+        return [([sys.executable, *command], {})]
+
+
+def train_here(
+    run: Path, spec: Spec, watch: Callable[[Progress], None], environment: Mapping[str, str] = _NOTHING
+) -> Fit:
+    """Train by workers on this machine; `environment` is for them.
+
+    Raises:
+        TrainingError: as `Workers.wait`.
+    """
+    with Workers(run, spec, environment) as workers:
+        return workers.wait(watch)
+
+
+def train_by_torchrun(run: Path, spec: Spec, watch: Callable[[Progress], None]) -> Fit:
+    """Train by torchrun on this host, with `[run] workers` processes, each with a GPU where there are some.
+
+    The same bytes as by `train_here`.
+
+    Raises:
+        TrainingError: as `Workers.wait`.
+    """
+    with Torchrun(run, spec) as workers:
+        return workers.wait(watch)

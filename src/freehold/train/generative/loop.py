@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freehold.domain.errors import TrainingError
+from freehold.runners.yielding import yielding_here
 from freehold.train.generative import environment
 from freehold.train.generative.checkpoint import State, read_checkpoint, write_checkpoint
 from freehold.train.generative.energy import JOULES_PER_KILOWATT_HOUR, Meter
@@ -52,7 +53,7 @@ class _Training:
         self._tune = [] if not (rows := read_examples(run, "tune")) else self._batches(rows, 0)
         self._per_epoch = len(self._batches(self._fit, 0))
         self._steps = max(1, round(self._told.epochs * self._per_epoch))
-        self._mover = Mover(self._built.trained, spec.recipe.optimizer, self._steps)
+        self._mover = Mover(self._built.trained, spec.recipe.optimizer, self._steps, self._precision)
         self._best: dict[str, Any] = {}
         self._state = State(environment=environment.describe(self._told, device, self._precision, team.size))
         self._resume()
@@ -64,6 +65,8 @@ class _Training:
     def run(self) -> Fit | None:
         """All steps that are left."""
         state, told = self._state, self._told
+        # The first worker waits for all: the others wait for its gradients.
+        yielding = yielding_here(told.threads, by_clock=self._device.type == "cuda") if not self._team.rank else None
         stopped = self._has_waited()
         for batch in self._batches_left():
             if stopped:
@@ -77,6 +80,8 @@ class _Training:
             self._count(loss, batch, last or stopped)
             if state.step % told.checkpoint_every == 0 and not last:
                 self._checkpoint()
+            if yielding is not None:
+                yielding.between_steps()
         return self._finish(early=state.step < self._steps)
 
     def _step(self, batch: Batch) -> float:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from freehold.domain.errors import TrainingError
 from freehold.store.folders import sync_folder
 from freehold.train.generative.encode import Encoded
+from freehold.train.generative.encode import EncodedPair as Pair
 from freehold.train.generative.pack import read_encoded, write_encoded
 from freehold.train.recipes import Recipe
 
@@ -54,14 +55,6 @@ class BaseStart(msgspec.Struct, frozen=True, kw_only=True, tag="base", tag_field
 
 
 Start = ScratchStart | BaseStart
-
-
-class Pair(NamedTuple):
-    """A prompt with an answer that was preferred to another: token ids, each (n,)."""
-
-    prompt: Tokens
-    chosen: Tokens
-    rejected: Tokens
 
 
 class Fit(NamedTuple):

@@ -9,6 +9,7 @@ from its last checkpoint to the same bytes. The student in force is not touched 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ import numpy as np
 
 from freehold import __version__
 from freehold.config import Settings
+from freehold.domain.errors import TrainingError
 from freehold.domain.evidence import Dataset, Sample, Student
 from freehold.domain.machines import TrainingRun
 from freehold.domain.tasks import Task
@@ -29,11 +31,10 @@ from freehold.serving.folder import MODEL
 from freehold.serving.gate import VOCABULARY, StudentAnswer
 from freehold.store.artifacts import adopt_student
 from freehold.train.counts import token_rates
-from freehold.train.generative.augment import augmented
-from freehold.train.generative.encode import encode
-from freehold.train.generative.examples import examples_of
-from freehold.train.generative.fit import BaseStart, Fit, ScratchStart, Start, fit
-from freehold.train.generative.tokenizer import Tokenizer, read_tokenizer, train_tokenizer
+from freehold.train.generative.fit import Fit, fit
+from freehold.train.generative.launch import TrainBy, train_here
+from freehold.train.generative.places import place_of
+from freehold.train.generative.prepare import prepare
 from freehold.train.progress import Progress
 from freehold.train.recipes import Recipe, Scratch, load_recipe
 
@@ -83,23 +84,28 @@ class Made(NamedTuple):
     fitted: Fit
     answers: list[StudentAnswer]
     """To the tune rows, in order."""
+    seconds: float
+    """Of CPU, per answer."""
 
 
-def make_student(plan: Plan, work: Path, watch: Watch) -> Made:
+def make_student(plan: Plan, work: Path, watch: Watch, train_by: TrainBy = train_here) -> Made:
     """Make a student in the folder `work`, and store nothing; a run that was killed there is carried on with.
 
-    The same plan gives the same files on one type of machine.
+    The same plan gives the same files on one type of machine. `train_by`: where its workers run.
 
     Raises:
         EvidenceError, TrainingError, StudentError: see `train_generative`.
     """
-    fitted = _fit(plan, work, watch)
+    fitted = _fit(plan, work, watch, train_by)
     manifest = _manifest(plan, fitted)
     learned = learn_gate(sample.prompt for sample in plan.samples if sample.part == "fit")
     gate = Gate(manifest, bytes(learned.vocabulary).decode().split("\n"))
+    _tune_answers(plan, work, gate, most=1)  # loads what computes: not the answers' time
+    began = time.process_time()
     answers = _tune_answers(plan, work, gate)
+    seconds = (time.process_time() - began) / max(1, len(answers))
     tensors = {VOCABULARY: learned.vocabulary, "fit_novelty": learned.novelty, **_tensors(answers)}
-    return Made(manifest, tensors, fitted, answers)
+    return Made(manifest, tensors, fitted, answers, seconds)
 
 
 def train_generative(
@@ -127,7 +133,7 @@ def train_generative(
         return known
     work = store.students_root / f".{plan.name}.run"
     work.mkdir(parents=True, exist_ok=True)
-    made = make_student(plan, work, watch)
+    made = make_student(plan, work, watch, place_of(settings))
     path = f"{store.students_root.name}/{plan.name}"
     sha256 = adopt_student(store.data / path, work, msgspec.to_builtins(made.manifest), made.tensors)
     if plan.base is not None:
@@ -147,31 +153,14 @@ def _plan(store: Store, settings: Settings, dataset: Dataset, samples: Sequence[
     return Plan(dataset, samples, recipe, at, settings.loop.seed)
 
 
-def _fit(plan: Plan, work: Path, watch: Watch) -> Fit:
+def _fit(plan: Plan, work: Path, watch: Watch, train_by: TrainBy) -> Fit:
     """Train, or carry on with it; the weights and the tokenizer are in `work` then."""
-    recipe = plan.recipe
-    to_fit, to_tune = examples_of(plan.samples, recipe)
-    tokenizer, start = start_of(plan)
-    fit_tokens, _ = encode(augmented(to_fit, recipe, plan.seed), tokenizer, recipe)
-    tune_tokens = encode(to_tune, tokenizer, recipe)[0] if to_tune else []
-    fitted = fit(work, recipe, fit_tokens, tune_tokens, plan.seed, start, watch)
+    base = plan.base.folder if plan.base is not None else None
+    fit_tokens, tune_tokens, tokenizer, start = prepare(plan.samples, plan.recipe, base, plan.seed)
+    fitted = fit(work, plan.recipe, fit_tokens, tune_tokens, plan.seed, start, watch, train_by)
     if (work / MODEL).is_dir():
         tokenizer.save(work / MODEL)
     return fitted
-
-
-def start_of(plan: Plan) -> tuple[Tokenizer, Start]:
-    """The tokenizer, of a student's own or its base's, and what its weights begin as.
-
-    Raises:
-        TrainingError: the base's tokenizer cannot be used.
-    """
-    if plan.base is not None:
-        return read_tokenizer(plan.base.folder), BaseStart(folder=str(plan.base.folder))
-    assert isinstance(plan.recipe.model, Scratch)
-    texts = [text for sample in plan.samples if sample.part == "fit" for text in (sample.prompt, sample.answer)]
-    tokenizer = train_tokenizer(texts, plan.recipe.model, plan.recipe.data.context)
-    return tokenizer, ScratchStart(vocabulary=tokenizer.size, pad=tokenizer.ids.pad, end=tokenizer.ids.end)
 
 
 def _manifest(plan: Plan, fitted: Fit) -> GenerativeManifest:
@@ -198,10 +187,10 @@ def _context(plan: Plan) -> int:
     return wanted if plan.base is None else max(wanted, plan.base.used.context)
 
 
-def _tune_answers(plan: Plan, work: Path, gate: Gate) -> list[StudentAnswer]:
+def _tune_answers(plan: Plan, work: Path, gate: Gate, most: int | None = None) -> list[StudentAnswer]:
     from freehold.serving.engine import answer_all
 
-    prompts = [sample.prompt for sample in plan.samples if sample.part == "tune"]
+    prompts = [sample.prompt for sample in plan.samples if sample.part == "tune"][:most]
     where = plan.base.folder if plan.base is not None and gate.manifest.weights == "adapter" else None
     return answer_all(work, gate.manifest, where, prompts, gate)
 
@@ -217,6 +206,14 @@ def _tensors(answers: Sequence[StudentAnswer]) -> dict[str, Any]:
 def _stored(
     store: Store, plan: Plan, made: Made, path: str, sha256: str, training: TrainingRun, now_ns: int
 ) -> Student:
+    known = store.control.students.get(f"st_{plan.name}")
+    if known is not None:  # its folder was lost, and is there again
+        if known.sha256 != sha256:
+            raise TrainingError(
+                f"{known.student_id} was trained to other bytes before ({known.sha256[:12]}, now {sha256[:12]}).",
+                "Put its folder back from a backup, or train on the machine that it was trained on.",
+            )
+        return known
     fitted = made.fitted
     tuned = [sample for sample in plan.samples if sample.part == "tune"]
     same = [answer.text.strip() == sample.answer.strip() for answer, sample in zip(made.answers, tuned, strict=True)]
@@ -237,6 +234,7 @@ def _stored(
             "tokens": float(fitted.tokens),
             "parameters": float(fitted.parameters),
             "kilowatt_hours": fitted.kilowatt_hours,
+            "cpu_seconds_per_answer": made.seconds,
         },
         created_ns=now_ns,
         training=training,

@@ -1,7 +1,7 @@
-"""A process that trains: `python -m freehold.train.generative.worker --run FOLDER`.
+"""A process that trains: `python -m freehold.train.generative.worker --folder FOLDER`.
 
-`fit` starts one, or several; so may torchrun (`torchrun --nproc-per-node 8 -m freehold.train.generative.worker --run
-FOLDER`). It ends with the process that started it: its standard input is a pipe that nobody writes to.
+`fit` starts one, or several; so may torchrun (`torchrun --nproc-per-node 8 -m freehold.train.generative.worker
+--folder FOLDER`). It ends with the process that started it: its standard input is a pipe that nobody writes to.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 from freehold.domain.errors import FreeholdError, TrainingError
+from freehold.runners.yielding import ENVIRONMENT, step_back
 from freehold.train.generative.spec import FAILURE, RESULT, SPEC, Failure, Fit, Spec, read_json, write_json
 
 TIED = "FREEHOLD_TIED"
@@ -22,8 +23,8 @@ TIED = "FREEHOLD_TIED"
 def main() -> int:
     """Train what the folder's spec says; the exit code is 0, or that of the error that `failure.json` holds."""
     parser = argparse.ArgumentParser(description="Train a generative student.")
-    parser.add_argument("--run", type=Path, required=True)
-    run: Path = parser.parse_args().run
+    parser.add_argument("--folder", type=Path, required=True)
+    run: Path = parser.parse_args().folder
     if os.environ.get(TIED):
         threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -45,6 +46,8 @@ def work(run: Path) -> Fit | None:
     spec = read_json(run / SPEC, Spec)
     if spec is None:
         raise TrainingError(f"{run} holds no run of training.", "Start it by `freehold train`.")
+    if os.environ.get(ENVIRONMENT):
+        step_back()
     # Before torch is loaded: waiting threads that spin take from other processes what they do not use.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["OMP_NUM_THREADS"] = str(spec.recipe.run.threads)

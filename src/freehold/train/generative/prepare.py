@@ -1,0 +1,53 @@
+"""From a dataset's rows to what a run of training begins with: tokens, and the weights it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from freehold.domain.evidence import Sample
+from freehold.train.generative.augment import augmented
+from freehold.train.generative.encode import Encoded, encode
+from freehold.train.generative.examples import examples_of
+from freehold.train.generative.spec import BaseStart, ScratchStart, Start
+from freehold.train.generative.tokenizer import Tokenizer, read_tokenizer, train_tokenizer
+from freehold.train.recipes import Recipe, Scratch
+
+
+class Prepared(NamedTuple):
+    """What a run begins with."""
+
+    fit: list[Encoded]
+    tune: list[Encoded]
+    tokenizer: Tokenizer
+    start: Start
+
+
+def prepare(samples: Sequence[Sample], recipe: Recipe, base: Path | None, seed: int) -> Prepared:
+    """The fit and tune rows as tokens; certify rows are passed over.
+
+    Args:
+        samples: of a dataset.
+        recipe: says what is shown, and how.
+        base: folder of the base model; None: from scratch, with a tokenizer made of the fit rows.
+        seed: of noise.
+
+    Raises:
+        EvidenceError: there is nothing to learn, or what there is contradicts itself.
+        TrainingError: the base's tokenizer cannot be used, or most examples are too long.
+    """
+    to_fit, to_tune = examples_of(samples, recipe)
+    tokenizer, start = _start(samples, recipe, base)
+    fit_tokens, _ = encode(augmented(to_fit, recipe, seed), tokenizer, recipe)
+    tune_tokens = encode(to_tune, tokenizer, recipe)[0] if to_tune else []
+    return Prepared(fit_tokens, tune_tokens, tokenizer, start)
+
+
+def _start(samples: Sequence[Sample], recipe: Recipe, base: Path | None) -> tuple[Tokenizer, Start]:
+    if base is not None:
+        return read_tokenizer(base), BaseStart(folder=str(base))
+    assert isinstance(recipe.model, Scratch)
+    texts = [text for sample in samples if sample.part == "fit" for text in (sample.prompt, sample.answer)]
+    tokenizer = train_tokenizer(texts, recipe.model, recipe.data.context)
+    return tokenizer, ScratchStart(vocabulary=tokenizer.size, pad=tokenizer.ids.pad, end=tokenizer.ids.end)
