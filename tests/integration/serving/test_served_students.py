@@ -206,7 +206,9 @@ def test_the_command_serves_the_students_of_a_configuration(house: House, tmp_pa
     house.promote("one")
     (tmp_path / "freehold.toml").write_text(f'data_dir = "{house.data}"\n')
     command = [sys.executable, "-m", "freehold.cli.main", "student", "serve", "--json", "--port", "0"]
-    process = subprocess.Popen([*command, "--config", str(tmp_path / "freehold.toml")], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, "--config", str(tmp_path / "freehold.toml")], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
         server = Running(json.loads(process.stdout.readline())["url"])
