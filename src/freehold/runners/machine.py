@@ -10,16 +10,17 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import freehold
 from freehold.domain.machines import Machine, TrainingRun
 from freehold.domain.rights import Kind
 
-TRAINING_CODE = ("train/", "upstreams/student/", "domain/answers.py", "domain/evidence.py", "store/artifacts.py")
+TRAINING_CODE: tuple[str, ...] = ("train/", "upstreams/student/", "domain/answers.py", "domain/evidence.py", "store/artifacts.py")
 """Of the package: what can change what the training of a classical student gives."""
-GENERATIVE_CODE = (
+GENERATIVE_CODE: tuple[str, ...] = (
     "train/generative/",
     "train/recipes/",
     "train/counts.py",
@@ -79,6 +80,20 @@ def this_machine() -> Machine:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         arithmetic=_arithmetic(),
     )
+
+
+def answering_environment() -> dict[str, str]:
+    """What the answers of a language model depend on beside its weights; torch is loaded, since it knows best."""
+    torch: Any = import_module("torch")
+    numpy: Any = import_module("numpy")
+    return {
+        "torch": str(torch.__version__),
+        "numpy": str(numpy.__version__),
+        "architecture": platform.machine(),
+        "ATEN_CPU_CAPABILITY": str(torch.backends.cpu.get_cpu_capability()),
+        "flags": " ".join(_processor()[1]),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
 
 
 @cache

@@ -10,16 +10,19 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from team_rows import trained
+from team_rows import OVER, SWEPT, samples, trained
 
 from freehold.domain.errors import ConfigError
 from freehold.train.generative.cluster import RayWorkers
 from freehold.train.generative.spec import CHECKPOINT
+from freehold.train.generative.sweep import Trial, best_of, sweep_on_ray, variants_of
 from freehold.train.progress import Progress
 
 _NODE: dict[str, Any] = {
@@ -65,9 +68,8 @@ def pids(title: bytes) -> list[int]:
     return sorted(found)
 
 
-def kill_once(folder: Path, told: list[int]) -> Callable[[Progress], None]:
+def kill_once(folder: Path, told: list[int], killed: list[int]) -> Callable[[Progress], None]:
     """Kill a worker as soon as there is a checkpoint to go on from; keep at which step each look was."""
-    killed: list[int] = []
 
     def watch(progress: Progress) -> None:
         told.append(progress.step)
@@ -80,28 +82,33 @@ def kill_once(folder: Path, told: list[int]) -> Callable[[Progress], None]:
 
 def left_behind() -> list[str]:
     """What workers left in the folder for temporary files."""
-    return [path.name for path in Path(tempfile.gettempdir()).glob("freehold-*-*")]
+    return [path.name for path in Path(tempfile.gettempdir()).glob("freehold-*")]
 
 
 def main() -> None:
     """Do it all."""
     folder = Path(sys.argv[1])
-    before = set(left_behind())
     result: dict[str, Any] = {}
+    told: list[int] = []
+    killed: list[int] = []
     with cluster() as made:
         by = RayWorkers(made.address)
-        result["there"] = trained(folder / "there", by).sha256
-        result["files"] = sorted(
-            path.relative_to(folder / "there").as_posix() for path in (folder / "there").rglob("*")
-        )
-        told: list[int] = []
-        result["killed"] = trained(folder / "killed", by, kill_once(folder / "killed", told)).sha256
-        result["looks"] = told
+        result["killed"] = trained(folder, by, kill_once(folder, told, killed)).sha256
+        result["files"] = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+        result["looks"], result["kills"] = told, len(killed)
         try:
             trained(folder / "many", by, workers=3)
         except ConfigError as error:
             result["refused"] = error.message
-    result["left"] = sorted(set(left_behind()) - before)
+        trials: list[Trial] = []
+        sweep_on_ray(variants_of(SWEPT, OVER), samples(200), None, 5, trials.append, made.address)
+        result["trials"] = [trial._asdict() for trial in trials]
+        best = best_of(trials)
+        result["best"] = best.settings if best is not None else None
+    deadline = time.monotonic() + 20
+    while (left := left_behind()) and time.monotonic() < deadline:
+        threading.Event().wait(0.1)
+    result["left"] = left
     print(json.dumps(result))
 
 

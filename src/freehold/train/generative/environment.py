@@ -59,6 +59,12 @@ def describe(run: Run, device: Any, precision: Any, workers: int) -> dict[str, s
     }
 
 
+def describe_here(run: Run, hidden: int) -> dict[str, str]:
+    """What `describe` would say of a run of a model so wide that began here now; nothing is set for this process."""
+    device = _device()
+    return describe(run, device, choose_precision(run, device, hidden), run.workers)
+
+
 def differences(before: dict[str, str], now: dict[str, str]) -> list[str]:
     """What is not as it was: `NAME: BEFORE, now NOW`, in order of name."""
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
