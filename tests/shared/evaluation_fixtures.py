@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from random import Random
+from typing import Any
 
 from freehold.config import SafetySettings
 from freehold.curate.pii import SECRETS, find
@@ -71,7 +72,7 @@ def keep_evaluations(store: Store, task: Task = TASK, student: str = "st_0000000
         candidate_ms=31.0, in_force_ms=30.0,
     )  # fmt: skip
     compared = compare(rows, exact=is_exact(task.scorer), in_force="st_00000000000000b1", costs=costs)
-    common = {"task": task.task_id, "student": student, "dataset_id": "ds_00000000000000d1"}
+    common: dict[str, Any] = {"task": task.task_id, "student": student, "dataset_id": "ds_00000000000000d1"}
     keep_report(store, compared, worst(rows), **common, now_ns=SPRING + 1)
     refused = [
         Asked(

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -67,7 +67,7 @@ class Served(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """One request."""
 
-    server: Served
+    server: Served  # pyright: ignore[reportIncompatibleVariableOverride]  # the base class has any server
 
     def do_GET(self) -> None:
         if self.path == "/health":
@@ -114,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(**settings: Any) -> Iterator[Served]:
+def serving(**settings: Any) -> Generator[Served]:
     """The server in a thread."""
     server = Served(**settings)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))

@@ -38,7 +38,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "certify": ("freehold.cli.moves", "Test a task's student on the certify part and sign a certificate."),
     "promote": ("freehold.cli.moves", "Move a task to its certified student."),
     "models": ("freehold.cli.students.models", "List the base models that students may be made from, and check them."),
-    "student": ("freehold.cli.students.student", "Serve students that write, or export them for other programs to serve."),
+    "student": (
+        "freehold.cli.students.student",
+        "Serve students that write, or export them for other programs to serve.",
+    ),
     "certificate": ("freehold.cli.certificates", "List, show and verify certificates."),
     "audits": ("freehold.cli.audits", "Show what audits measure for each certificate in force, and cost."),
     "ladder": ("freehold.cli.ladder", "Show or look for the models that answer a task before its incumbent."),

@@ -76,9 +76,13 @@ def drawn(store: Store, evaluation: Evaluation) -> Drawn:
     scale = _scale(report.slices)
     sections = tuple(
         Section(KINDS[by], tuple(_line(one, scale) for one in slices))
-        for by, slices in groupby(report.slices, key=lambda one: one.by)
+        for by, slices in groupby(report.slices, key=_kind)
     )
     return Drawn(evaluation, report, sections, scale, _costs(report.costs), read_examples(store, evaluation))
+
+
+def _kind(one: Slice) -> SliceKind:
+    return one.by
 
 
 def _scale(slices: tuple[Slice, ...]) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
-from freehold.domain.errors import ConfigError, StudentError, TrainingError
+from freehold.domain.errors import ConfigError, StoreError, StudentError, TrainingError
 from freehold.domain.evidence import Check
 from freehold.loop.release_jobs import BaseWorkshop
 from freehold.release.inventory import GENERATIVE_TOLERANCE
@@ -29,7 +29,7 @@ from freehold.runners.machine import GENERATIVE_CODE, answering_environment, ins
 from freehold.serving.bases.files import CONFIG, PICKLES
 from freehold.serving.folder import MODEL, BaseUsed, GenerativeManifest
 from freehold.serving.gate import VOCABULARY, Gate, StudentAnswer, learn_gate, read_gate
-from freehold.store.artifacts import MANIFEST, TENSORS, adopt_student, check_files, read_student, sha256_of
+from freehold.store.artifacts import MANIFEST, TENSORS, adopt_student, check_files, read_student
 from freehold.train.counts import token_rates
 from freehold.train.progress import ignore
 from freehold.train.recipes import Scratch
@@ -60,9 +60,9 @@ class GenerativeWorkshop(BaseWorkshop):
 
     tolerance = GENERATIVE_TOLERANCE
     segment = (
-        "No step of the training, of which no checkpoint is kept, but all that is made of the rows before and after it: "
-        "the tokenizer, the gate and the rates of tokens are made again, and the released weights answer the tune rows "
-        "again."
+        "No step of the training, of which no checkpoint is kept, but all that is made of the rows before and after "
+        "it: the tokenizer, the gate and the rates of tokens are made again, and the released weights answer the tune "
+        "rows again."
     )
     decisive = GENERATIVE_DECISIVE
     code = GENERATIVE_CODE
@@ -120,6 +120,11 @@ class GenerativeWorkshop(BaseWorkshop):
             return answer_all(student.folder, known, base, prompts, student.gate)
         except TrainingError as error:  # of its chat template
             raise StudentError(error.message, _DO_NOT_RELY) from error
+        except (KeyError, ValueError, OSError) as error:
+            raise StudentError(f"The student's files cannot be computed with: {error}.", _DO_NOT_RELY) from error
+        except (MemoryError, RuntimeError) as error:  # torch says so of memory, and of much else
+            said = str(error).strip().partition("\n")[0] or "memory ran out"
+            raise Missing(f"it cannot be computed here: {said}.", "Verify on a machine with more memory.") from error
 
     def _student(self, files: Mapping[str, bytes]) -> _Student:
         """A student's files in a folder of this process's own.
@@ -129,7 +134,10 @@ class GenerativeWorkshop(BaseWorkshop):
         """
         assert isinstance(files, StudentFiles)  # as releases give them, and as training gives them
         _check_names(files.hashes)
-        folder = files.folder(self._room())
+        try:
+            folder = files.folder(self._room())
+        except StoreError as error:
+            raise Missing(f"its weights cannot be laid out to be loaded: {error.message}", error.hint) from error
         manifest, tensors = read_student(folder, files.hashes[MANIFEST])
         if manifest["files"] != {name: digest for name, digest in files.hashes.items() if name != MANIFEST}:
             raise StudentError("The student's manifest names other files than the release has.", _DO_NOT_RELY)
@@ -182,6 +190,9 @@ class GenerativeWorkshop(BaseWorkshop):
         if known.weights == "adapter":
             return "It has none of its own: its base's is used."
         _require("tokenizers")
+        lacking = [name for name in _TOKENIZER_FILES if f"{MODEL}/{name}" not in recipe.files]
+        if lacking:
+            raise StudentError(f"The student has no {lacking[0]}.", _DO_NOT_RELY)
         from freehold.train.generative.students import start_of
 
         try:

@@ -50,11 +50,12 @@ class BaseWorkshop:
 
         known = scorer_from(scorer)
         runs_code = isinstance(known, _RUNS_CODE)
-        if runs_code and not self._trusts(scorer):
+        if runs_code and not (isinstance(known, SqlScorer) and self._has(scorer)):
+            own = "Name an installation that has a task with this very scorer (--config FILE), or score"
             raise Missing(
                 f"its {kind_of(known)} scorer runs code that comes with the release, which verifying never does.",
-                "Name an installation with a task of this very scorer (--config FILE), or score the outputs in "
-                "evaluation/items.jsonl yourself, where you trust that code.",
+                f"{own if isinstance(known, SqlScorer) else 'Score'} the outputs in evaluation/items.jsonl yourself, "
+                "where you trust that code.",
             )
         try:
             return [loss_of(known, output, sample) for output, sample in zip(outputs, samples, strict=True)]
@@ -85,6 +86,11 @@ class BaseWorkshop:
         return None if installation is None else rebuild_samples(*installation, dataset)
 
     def installation(self) -> tuple[Store, Settings] | None:
+        """The one that was named, opened once; None: none was.
+
+        Raises:
+            ReleaseError: it has no data folder.
+        """
         if self._config is None:
             return None
         if self._opened is None:
@@ -97,8 +103,9 @@ class BaseWorkshop:
             self._opened = open_store(settings), settings
         return self._opened
 
-    def _trusts(self, scorer: str) -> bool:
-        """Whether the installation at hand has a task with this very scorer, so that it is its own code."""
+    def _has(self, scorer: str) -> bool:
+        """Whether the installation at hand has a task with this very scorer: its database is its own then, and queries
+        may only read it."""
         from freehold.evaluate.losses import described
 
         installation = self.installation()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -155,6 +156,11 @@ def _subject(store: Store, wanted: Wanted) -> _Subject:
     if not wanted.name.strip() or not wanted.name.isprintable():
         raise RequestError(f"{wanted.name!r} is no name.", "Give a --name of one line.")
     student = find_student(store, wanted.student)
+    if student.kind == "generative" and find_spec("torch") is None:
+        raise ConfigError(
+            f"Student {student.student_id} is a language model, and cannot answer again here: torch is not installed.",
+            "Run `pip install 'freehold[train]'`: no release is built of answers that were not computed again.",
+        )
     dataset = store.control.datasets.get(student.dataset_id)
     if dataset is None:
         raise StoreError(
@@ -253,14 +259,7 @@ def _answers(store: Store, subject: _Subject, trace_ids: Sequence[str]) -> list[
             "Certify the student again, and release it then.",
         )
     prompts = [subject.samples[places[trace_id]].prompt for trace_id in trace_ids]
-    try:
-        return answers_of(store.data, subject.student, prompts)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"Student {subject.student.student_id} is a language model, which cannot answer again here: {error.name} is "
-            "not installed.",
-            "Run `pip install 'freehold[train]'`: no release is built of answers that were not computed again.",
-        ) from error
+    return answers_of(store.data, subject.student, prompts)
 
 
 def _card(wanted: Wanted) -> Part:

@@ -146,8 +146,8 @@ class BaseModel(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     source: str
     revision: str
-    """What names its bytes; of a base that Freehold trained from, the SHA-256 over the lines `SHA256  NAME` (two spaces,
-    a line feed after each) of its files in order of name."""
+    """What names its bytes; of a base that Freehold trained from, the SHA-256 over the lines `SHA256  NAME` (two
+    spaces, a line feed after each) of its files in order of name."""
     licence: str
     files: dict[str, str]
     """File → SHA-256; empty where they are no longer at hand: `revision` names them all."""
@@ -243,9 +243,9 @@ CLASSICAL_TOLERANCE = Tolerance(loss=0.0, signal=1e-5, novelty=1e-6)
 """Answers and losses are equal on any machine; signals are sums of 32-bit floats, whose order is the library's. What a
 release of a classical student states may be stricter than this, never laxer."""
 GENERATIVE_TOLERANCE = Tolerance(loss=0.0, signal=1e-3, novelty=1e-6)
-"""The signal is exp of a sum over up to some hundred tokens, of each of which another processor gives the last two digits
-of a 32-bit float otherwise. Outputs must be equal all the same: on the machine type that `computed_on` tells of they
-are, and elsewhere a choice between two tokens that are as good as equal may fall otherwise."""
+"""The signal is exp of a sum over up to some hundred tokens, of each of which another processor gives the last two
+digits of a 32-bit float otherwise. Outputs must be equal all the same: on the type of machine that `computed_on` tells
+of they are, and elsewhere a choice between two tokens that are as good as equal may fall otherwise."""
 TOLERANCES: dict[Kind, Tolerance] = {"classifier": CLASSICAL_TOLERANCE, "generative": GENERATIVE_TOLERANCE}
 
 

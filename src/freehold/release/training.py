@@ -123,8 +123,8 @@ def _how(known: GenerativeManifest) -> str:
     aim = "to write the recorded answers" if recipe.method == "sft" else "to prefer one of two answers (DPO)"
     return (
         f"Supervised: {what} learned {aim}, from {start}, by {recipe.optimizer.kind} over at most "
-        f"{recipe.run.epochs:g} passes over the fit part (recipe {recipe.name!r}); the weights that were best on the tune "
-        "part were kept. Rows to certify on are not used."
+        f"{recipe.run.epochs:g} passes over the fit part (recipe {recipe.name!r}); the weights that were best on the "
+        "tune part were kept. Rows to certify on are not used."
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from freehold.cli.main import freehold
+from freehold.config import load_settings
 from freehold.store import Store
 from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers, RunningServer, serve_in_thread
 
@@ -71,7 +72,8 @@ def measured(folder: Path, server: RunningServer, *words: str) -> dict[str, Any]
     assert done.exit_code == 0, done.output
     assert server.app.served == len(ROWS)
     evaluation = json.loads(done.output)
-    with closing(Store.open(folder / "freehold-data", "")) as store:
+    settings = load_settings(folder / "freehold.toml")
+    with closing(Store.open(settings.data, settings.control_url)) as store:
         assert store.control.evaluations.get(evaluation["evaluation_id"]) is not None
     assert evaluation["student"] == "st_0123456789abcdef" and evaluation["report"]["model"] == MODEL
     [score] = evaluation["report"]["scores"]

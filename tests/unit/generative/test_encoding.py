@@ -87,6 +87,7 @@ def test_masks_cover_the_learned_answers_exactly(talk: list[tuple[str, str, bool
     [
         (CHATML, ["one<|end|>", "two<|end|>"]),
         (LLAMA2, [" one<|end|>", " two<|end|>"]),
+        (CHATML.replace("<|end|>", "<|tool|>"), ["one<|tool|>", "two<|tool|>"]),
         (NO_END, [" one\n<|end|>", " two\n<|end|>"]),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
@@ -22,6 +20,7 @@ pytest.importorskip("gguf")
 import gguf
 import tokenizers
 from safetensors.numpy import load_file
+from student_folders import write_manifest
 from tiny_models import TEXTS, digits_and_bytes, make_adapter, make_model
 from tokenizers import Regex, normalizers, pre_tokenizers
 
@@ -32,7 +31,7 @@ from freehold.serving.bases.weights import as_floats
 from freehold.serving.export import export_gguf, modelfile, source_of
 from freehold.serving.export.student import student_source
 from freehold.serving.export.vocabulary import _LLAMA3, _QWEN
-from freehold.serving.folder import BaseUsed, GenerativeManifest
+from freehold.serving.folder import BaseUsed
 
 LLAMA = os.environ.get("FREEHOLD_LLAMA_PYTHON") or (sys.executable if find_spec("llama_cpp") else "")
 """A Python that has llama-cpp-python."""
@@ -243,33 +242,19 @@ def test_a_file_that_is_there_stays(tmp_path: Path) -> None:
     assert (tmp_path / "x.gguf").read_text() == "mine"
 
 
-def stored(folder: Path, weights: Any, base: BaseUsed | None = None) -> str:
-    """Write the manifest of a student's folder; gives its hash."""
-    manifest = GenerativeManifest(
-        task="ticket", dataset="ds", dataset_sha256="", seed=0, recipe={}, weights=weights, base=base, context=64,
-        max_answer_tokens=32, parameters=1, input_tokens_fixed=0, input_tokens_per_character=0,
-        output_tokens_per_character=0,
-    )  # fmt: skip
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "manifest.json"]
-    files = {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
-    body = msgspec.json.encode({**msgspec.to_builtins(manifest), "files": files})
-    (folder / "manifest.json").write_bytes(body)
-    return hashlib.sha256(body).hexdigest()
-
-
 def test_a_stored_student_is_checked_before_it_is_exported(tmp_path: Path) -> None:
     make_model(tmp_path / "models" / "tiny")
     settings = Settings(models=ModelSettings(folders=(str(tmp_path / "models"),)), data_dir=str(tmp_path / "data"))
     student = tmp_path / "student"
     make_adapter(student / "adapter")
-    digest = stored(student, "adapter", find_base(settings, "tiny").used)
+    digest = write_manifest(student, "adapter", find_base(settings, "tiny").used)
     assert student_source(settings, student, digest).source.adapter is not None
     with pytest.raises(StudentError, match="not the one that was stored"):
         student_source(settings, student, "0" * 64)
-    stored(student, "adapter", BaseUsed(name="tiny", sha256="0" * 64, licence="apache-2.0", context=256))
+    write_manifest(student, "adapter", BaseUsed(name="tiny", sha256="0" * 64, licence="apache-2.0", context=256))
     with pytest.raises(StudentError, match="have changed since the student was made"):
         student_source(settings, student)
-    stored(student, "adapter", find_base(settings, "tiny").used)
+    write_manifest(student, "adapter", find_base(settings, "tiny").used)
     (student / "adapter" / "added.json").write_text("{}")
     with pytest.raises(StudentError, match="not named by the student's manifest"):
         student_source(settings, student)
@@ -282,7 +267,7 @@ def test_a_stored_student_is_checked_before_it_is_exported(tmp_path: Path) -> No
         student_source(settings, student)
     whole = tmp_path / "whole"
     shutil.copytree(tmp_path / "models" / "tiny", whole / "model")
-    stored(whole, "full")
+    write_manifest(whole, "full")
     assert student_source(settings, whole).source.adapter is None
     (whole / "manifest.json").write_text('{"kind": "classifier"}')
     with pytest.raises(StudentError, match="no generative student"):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from freehold.cli.common import config_option, echo_json, json_option, open_store, settings_at
-from freehold.domain.errors import NotFound, StudentError
-
-if TYPE_CHECKING:
-    from freehold.config import Settings
-    from freehold.serving.export.student import StudentSource
+from freehold.cli.common import config_option, echo_json, json_option, settings_at
+from freehold.cli.students.find import find_student
+from freehold.domain.errors import StudentError
 
 _TYPES = ("f32", "f16", "q8_0")
 
@@ -35,7 +32,7 @@ def export_command(student: str, to: Path, kind: Any, ollama: bool, config: str 
     from freehold.serving.export import export_gguf
 
     _, settings = settings_at(config)
-    name, found = _find(settings, student)
+    name, _, found = find_student(settings, student)
     chat = found.source.chat_template
     written = export_gguf(found.source, to, kind, name=name, context=found.manifest.context)
     made: Path | None = None
@@ -55,26 +52,3 @@ def export_command(student: str, to: Path, kind: Any, ollama: bool, config: str 
     click.echo(f"Next: `llama-server -m {to} -c {written.context} --temp 0`")
     if made is not None:
         click.echo(f"or `ollama create student -f {made}`.")
-
-
-def _find(settings: Settings, wanted: str) -> tuple[str, StudentSource]:
-    """A student by its id, its id's beginning, or its folder."""
-    from freehold.serving.export.student import student_source
-    from freehold.store.counsel import decisions
-
-    folder = Path(wanted)
-    if (folder / "manifest.json").is_file():
-        return folder.resolve().name, student_source(settings, folder)
-    store = open_store(settings)
-    students = [one for one in store.control.students.list() if one.student_id.startswith(wanted)]
-    if len(students) != 1:
-        what = f"{len(students)} students' ids begin with" if students else "There is no student"
-        raise NotFound(f"{what} {wanted!r}.", "`freehold tasks TASK` shows ids; or give the student's folder.")
-    one = students[0]
-    if one.kind != "generative":
-        raise StudentError(
-            f"{one.student_id} is a classifier, which no other program loads.",
-            "Only language models are exported; classifiers are served in the gateway.",
-        )
-    counsel = decisions(store, one.task, one.student_id)
-    return one.student_id, student_source(settings, store.data / one.path, one.sha256, counsel)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from freehold.cli.common import config_option, echo_json, json_option, settings_at
+from freehold.cli.common import config_option, echo_json, end_with_parent, json_option, settings_at
 from freehold.domain.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--api-key-env", metavar="VARIABLE", help="Environment variable with the key that callers must send.")
 @click.option("--most-students", type=click.IntRange(1), default=8, show_default=True,
               help="Students kept loaded beside those in force.")  # fmt: skip
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when standard input closes.")
 @config_option
 @json_option
 @click.option(
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 def serve_command(
     model: Path | None, name: str, adapters: tuple[str, ...], adapter_root: Path | None, host: str | None,
     port: int | None, slots: int | None, threads: int | None, context: int | None, api_key_env: str | None,
-    most_students: int, config: str | None, as_json: bool, log_level: str,
+    most_students: int, with_parent: bool, config: str | None, as_json: bool, log_level: str,
 ) -> None:  # fmt: skip
     """Answer as OpenAI's API does, with models of your own, on this machine.
 
@@ -51,6 +53,8 @@ def serve_command(
     from freehold.config.student_settings import ServerSettings
 
     configure_logs(log_level)
+    if with_parent:
+        end_with_parent(lambda: os.kill(os.getpid(), signal.SIGTERM))
     settings: Settings | None = None
     given = ServerSettings()
     if model is None or config is not None:

@@ -9,6 +9,7 @@ import click
 COMMANDS: dict[str, str] = {
     "serve": "freehold.cli.students.server",
     "export": "freehold.cli.students.export",
+    "vllm": "freehold.cli.students.vllm",
 }
 """Name → module with a click command `NAME_command`, imported when it is called."""
 

@@ -1,7 +1,7 @@
 """A release's folder in, the level out to which it was verified, and why not more.
 
-Public names: `verify_release`, `Report`, `MAX_LEVEL`; `trusted_key`, `claimed_key`; `Workshop`, `Recipe`, `StudentFiles`, `Answered`:
-what callers hand in. `freehold.release.verify.apart` cuts a process off the network.
+Public names: `verify_release`, `Report`, `MAX_LEVEL`; `trusted_key`, `claimed_key`; `Workshop`, `Recipe`,
+`StudentFiles`, `Answered`: what callers hand in. `freehold.release.verify.apart` cuts a process off the network.
 """
 
 from freehold.release.verify.report import Report

@@ -134,8 +134,8 @@ def _by_another_machine(released: Released, workshop: Workshop, otherwise: int) 
     if names and otherwise <= FEW * len(released.items):
         said = "; ".join(f"{name} {here.get(name, 'none')}, not {there[name]}" for name in names)
         raise Missing(
-            f"{otherwise} of {len(released.items)} outputs come out otherwise, but they were computed on another kind of "
-            f"machine: {said}.",
+            f"{otherwise} of {len(released.items)} outputs come out otherwise, but they were computed on another kind "
+            f"of machine: {said}.",
             "Verify on a machine like the one that `evaluation.computed_on` of inventory.json tells of.",
         )
 

@@ -18,10 +18,15 @@ from freehold.release.verify.workshop import Recipe, Workshop, digests
 from freehold.runners.machine import TRAINING_CODE, code_digest, code_hashes, installed_packages, this_machine
 from freehold.store.artifacts import sha256_of
 
-DECISIVE = frozenset(("numpy", "scipy", "scikit-learn", "safetensors", "msgspec", "regex"))
+DECISIVE: frozenset[str] = frozenset(("numpy", "scipy", "scikit-learn", "safetensors", "msgspec", "regex"))
 """Packages whose version can change the bytes of a classical student."""
 MAX_CODE = 256 << 20
-GENERATIVE_DECISIVE = DECISIVE - {"scipy", "scikit-learn"} | {"torch", "transformers", "tokenizers", "peft"}
+GENERATIVE_DECISIVE: frozenset[str] = DECISIVE - {"scipy", "scikit-learn"} | {
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+}
 """The same of a generative one."""
 _KIND = ("architecture", "flags", "libc", "python")
 """What makes machines of one kind, as far as arithmetic is concerned; and the libraries that do it."""

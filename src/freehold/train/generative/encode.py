@@ -163,7 +163,8 @@ def _alone(example: Example, at: int, tokenizer: Tokenizer) -> list[Span]:
 
 
 def _before_and_answer(example: Example, at: int, tokenizer: Tokenizer) -> tuple[str, str]:
-    """What the model is given before turn `at`, and what it should write: to its end token, where there is one."""
+    """What the model is given before turn `at`, and what it should write, to the special token that ends it: templates
+    may end a turn by another than the tokenizer's own (`<|eot_id|>`, say). Where there is none, it is put there."""
     after = _render(example, at + 1, tokenizer, answer_next=False)
     before = _render(example, at, tokenizer, answer_next=True)
     if not after.startswith(before):  # the template writes something else before an answer than it asks with
@@ -171,8 +172,7 @@ def _before_and_answer(example: Example, at: int, tokenizer: Tokenizer) -> tuple
     if not after.startswith(before):
         before = _common(before, after)
     answer = after[len(before) :]
-    end = answer.rfind(tokenizer.end)
-    return before, answer[: end + len(tokenizer.end)] if end >= 0 else answer + tokenizer.end
+    return before, answer[: tokenizer.end_of(answer)] or answer + tokenizer.end
 
 
 def _common(one: str, other: str) -> str:

@@ -95,6 +95,10 @@ class Tokenizer:
         """Whether a text from outside holds what is a special token here: it could then end a turn, or begin one."""
         return any(token in text for token in self._special)
 
+    def end_of(self, text: str) -> int:
+        """Where the last special token of a text ends; 0 if it has none."""
+        return max((at + len(token) for token in self._special if (at := text.rfind(token)) >= 0), default=0)
+
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json` (with the chat template) into a model's folder."""
         folder.mkdir(parents=True, exist_ok=True)
