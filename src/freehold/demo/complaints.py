@@ -40,7 +40,8 @@ def compose_complaint(rng: Random, drifted: bool = False, part: Part = "all") ->
         slots["date"] = [blanks.of(day.said)]
         slots["past"] = [f"on {slots['date'][0]}"]
         said.append(lexicon.date)
-    said.append(lexicon.wishes[wish])
+    slots["wish"] = lexicon.wishes[wish]
+    said.append(lexicon.wish_said)
     rng.shuffle(said)
     cores = [say(phrasing(templates, rng, part), rng, slots) for templates in (lexicon.problems, *said)]
     truth = as_json(

@@ -130,6 +130,7 @@ class ComplaintLexicon(msgspec.Struct, frozen=True):
     amount: list[str]
     date: list[str]
     no_date: list[str]
+    wish_said: list[str]
     wishes: dict[str, list[str]]
 
 
