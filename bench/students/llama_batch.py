@@ -2,8 +2,8 @@
 
     PYTHON bench/students/llama_batch.py < request.json > answer.json
 
-The request: `gguf`, `prompts` (tokens of each), `tokens` per answer, `context`, `at_once` (a list). The answer: for each
-of `at_once`, CPU and wall seconds of computing all prompts and greedy answers, so many side by side, in llama.cpp's own
+The request: `gguf`, `prompts` (tokens of each), `tokens` per answer, `context`, `at_once` (a list). The answer: for
+each of `at_once`, CPU and wall seconds of computing all prompts and greedy answers, so many side by side, in llama.cpp's own
 batches; no server, no text, no log-probabilities around it.
 """
 
