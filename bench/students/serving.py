@@ -110,9 +110,8 @@ def run(given: argparse.Namespace, folder: Path) -> None:
         print(f"  {at_once:>2} at once               {1e3 * statistics.median(times):7.1f}  {1e3 * p95:7.1f}")
     plain = ours[8].cpu / ours[8].tokens
     print("\nadapters, 8 at once: CPU per token against the base alone")
-    print(
-        f"  one adapter {one.cpu / one.tokens / plain:.2f} times, five models mixed {mixed.cpu / mixed.tokens / plain:.2f}"
-    )
+    costs = one.cpu / one.tokens / plain, mixed.cpu / mixed.tokens / plain
+    print(f"  one adapter {costs[0]:.2f} times, the base and four adapters mixed {costs[1]:.2f}")
     print(f"  switch of an adapter, file to live: {1e3 * statistics.median(swaps):.1f} ms (median of {len(swaps)})")
     print(f"schema: {valid[0]} of {valid[1]} answers valid; resident memory of the server {memory:.0f} MB")
 
@@ -209,7 +208,8 @@ def with_llama(given: argparse.Namespace, model: Path, gguf: Path, prompts: list
     text: Any = import_module("freehold.serving.engine.text")
     words = text.Words(model)
     tokens = [words.conversation([{"role": "user", "content": prompt}]) for prompt in prompts]
-    asked = {"gguf": str(gguf), "prompts": tokens, "tokens": given.tokens, "context": CONTEXT, "at_once": AT_ONCE}
+    asked = {"gguf": str(gguf), "prompts": tokens, "tokens": given.tokens, "at_once": AT_ONCE}
+    asked["context"] = 32 * (1 + (max(map(len, tokens)) + given.tokens) // 32)
     ran = subprocess.run(
         [given.llama_python, str(_HERE / "llama_batch.py")], input=json.dumps(asked), capture_output=True, text=True
     )
