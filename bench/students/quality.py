@@ -2,10 +2,10 @@
 
     OMP_WAIT_POLICY=PASSIVE python -m bench.students.quality ticket [--seed 1] [--minutes 5] [--recipe tiny]
 
-trains with our own recipe (tokenizer, examples with noise, weights), answers 500 held-out questions greedily and prints
-one JSON object: the share right (exact JSON, SQL by its result on SQLite, numbers to a thousandth), seconds by wall clock
-and by CPU of each part (all processes), tokens per CPU second, and whether all of it came within the minutes. What a
-recipe is tuned on is seed 0.
+trains with our own recipe (tokenizer, examples with noise, weights), answers 500 held-out questions greedily and
+prints one JSON object: the share right (exact JSON, SQL by its result on SQLite, numbers to a thousandth), seconds by
+wall clock and by CPU of each part (all processes), tokens per CPU second, and whether all of it came within the
+minutes. What a recipe is tuned on is seed 0.
 """
 
 from __future__ import annotations

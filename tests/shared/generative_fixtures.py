@@ -38,7 +38,7 @@ matrix_rate = 0.02
 [run]
 epochs = 14.0
 batch_tokens = 1024
-evaluate_every = 50
+evaluate_every = 100
 checkpoint_every = 50
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -145,7 +144,8 @@ def end_with_parent(end: Callable[[], object]) -> None:
     `kill -9` included."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 4096):  # not by `sys.stdin`, whose lock would be held when the interpreter ends
+            pass
         end()
 
     threading.Thread(target=wait, name="parent-watch", daemon=True).start()

@@ -18,7 +18,13 @@ import freehold
 from freehold.domain.machines import Machine, TrainingRun
 from freehold.domain.rights import Kind
 
-TRAINING_CODE: tuple[str, ...] = ("train/", "upstreams/student/", "domain/answers.py", "domain/evidence.py", "store/artifacts.py")
+TRAINING_CODE: tuple[str, ...] = (
+    "train/",
+    "upstreams/student/",
+    "domain/answers.py",
+    "domain/evidence.py",
+    "store/artifacts.py",
+)
 """Of the package: what can change what the training of a classical student gives."""
 GENERATIVE_CODE: tuple[str, ...] = (
     "train/generative/",

@@ -13,28 +13,27 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
-import shutil
 import socket
 import struct
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from freehold.domain.errors import ConfigError, FreeholdError
+from freehold.runners.fleeting import fleeting_folder
 from freehold.runners.ray import connect
 
 Files: TypeAlias = "Mapping[str, bytes]"
 """Path below the folder → content."""
 MEETING = "FREEHOLD_MEETING"
 """Environment variable with the file that workers on one node meet in."""
+_MEETING_FILE = "meeting"
 _STARTS = 4
 _LOOK_SECONDS = 0.25
-_START_SECONDS = 120.0
-_PING_SECONDS = 15.0
+_START_SECONDS = 240.0
+_PING_SECONDS = 30.0
 _DRAFT = ".draft"
 _INTERFACE_ADDRESS = 0x8915
 """SIOCGIFADDR of netdevice(7)."""
@@ -53,6 +52,18 @@ class Job(NamedTuple):
     """Told of files of the first worker that have changed; at the end of all that are its own."""
     meanwhile: frozenset[str]
     """Files that come back while the work goes on."""
+
+
+class _Place(NamedTuple):
+    """Of a worker."""
+
+    node: str
+    address: str
+    """Of the node."""
+    port: int
+    """That is free there."""
+    file: str
+    """That others on the same node may meet in."""
 
 
 class RayTeam:
@@ -81,32 +92,32 @@ class RayTeam:
         Raises:
             FreeholdError: as the work does; or workers die again and again, differ, or find no room.
         """
-        name = secrets.token_hex(8)
-        for start in range(_STARTS):
-            members = self._members(name)
+        for _ in range(_STARTS):
+            members = self._members()
             try:
-                if self._done(members, job, f"{name}-{start}"):
+                if self._done(members, job):
                     return
             except self._ray.exceptions.RayError as error:
                 cause = getattr(error, "cause", None)
                 raise cause if isinstance(cause, FreeholdError) else _failed(error) from error
             finally:
-                self._end(members)
+                for member in members:
+                    self._ray.kill(member)
         raise FreeholdError(
             f"Workers on the Ray cluster died {_STARTS} times.",
             "Look for memory that ran out on its nodes; what was done is kept, and it goes on from there.",
         )
 
-    def _members(self, name: str) -> list[Any]:
+    def _members(self) -> list[Any]:
         kind = self._ray.remote(_Member).options(
             num_cpus=self._threads,
             num_gpus=self._gpus,
             max_concurrency=2,  # so that it can be asked while it works
             scheduling_strategy="SPREAD",
         )
-        return [kind.remote(name, rank, self._threads) for rank in range(self._size)]
+        return [kind.remote(self._threads) for _ in range(self._size)]
 
-    def _done(self, members: Sequence[Any], job: Job, attempt: str) -> bool:
+    def _done(self, members: Sequence[Any], job: Job) -> bool:
         """Whether the work is done; else a worker has died."""
         ray = self._ray
         try:
@@ -114,7 +125,7 @@ class RayTeam:
             given = ray.put(dict(job.files()))
             told = ray.get([member.take.remote(given, job.alike) for member in members], timeout=_START_SECONDS)
             _check_alike(told)
-            meeting = _meeting(places, attempt)
+            meeting = _meeting(places)
             working = [
                 member.work.remote(job.work, {"RANK": str(rank), "WORLD_SIZE": str(self._size), **meeting})
                 for rank, member in enumerate(members)
@@ -143,33 +154,25 @@ class RayTeam:
                 return True
         return False
 
-    def _end(self, members: Sequence[Any]) -> None:
-        for member in members:
-            with contextlib.suppress(self._ray.exceptions.RayError):
-                self._ray.get(member.clear.remote(), timeout=_PING_SECONDS)
-            self._ray.kill(member)
-
 
 class _Member:
     """One worker, in a process of its own on a node."""
 
-    def __init__(self, name: str, rank: int, threads: int) -> None:
+    def __init__(self, threads: int) -> None:
         # Before torch is loaded: threads that wait must not spin.
         os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
-        self._name = f"freehold-{name}-"
-        self._folder = Path(tempfile.gettempdir()) / f"{self._name}{rank}"
+        self._folder = fleeting_folder("freehold-team-")
         self._seen: dict[str, tuple[int, int]] = {}
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(mode=0o700)
 
-    def place(self) -> tuple[str, str, int]:
-        """Node, its address, and a port that is free there."""
+    def place(self) -> _Place:
+        """Where this worker is."""
         ray: Any = import_module("ray")
         address = str(ray.util.get_node_ip_address())
         if interface := _interface(address):
             os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = interface
         with socket.create_server((address, 0)) as server:
-            return str(ray.get_runtime_context().get_node_id()), address, server.getsockname()[1]
+            node = str(ray.get_runtime_context().get_node_id())
+            return _Place(node, address, server.getsockname()[1], str(self._folder / _MEETING_FILE))
 
     def take(self, files: Files, alike: str) -> dict[str, str]:
         """Write the files; says what must be equal on all workers."""
@@ -192,7 +195,12 @@ class _Member:
         found: dict[str, bytes] = {}
         for path in sorted(self._folder.rglob("*")):
             name = path.relative_to(self._folder).as_posix()
-            if _DRAFT in name or not path.is_file() or (wanted is not None and name not in wanted):
+            if (
+                _DRAFT in name
+                or name == _MEETING_FILE
+                or not path.is_file()
+                or (wanted is not None and name not in wanted)
+            ):
                 continue
             with contextlib.suppress(FileNotFoundError):  # replaced at this moment: next time
                 stamp = _stamp(path)
@@ -204,21 +212,13 @@ class _Member:
     def ping(self) -> None:
         """Alive."""
 
-    def clear(self) -> None:
-        """Remove what this node has of the work, that of dead workers too."""
-        for path in Path(tempfile.gettempdir()).glob(f"{self._name}*"):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
 
-
-def _meeting(places: Sequence[tuple[str, str, int]], attempt: str) -> dict[str, str]:
+def _meeting(places: Sequence[_Place]) -> dict[str, str]:
     """Environment that says where workers meet: in a file where they share a node, else at the first one's address."""
-    if len({node for node, _, _ in places}) == 1:
-        return {MEETING: str(Path(tempfile.gettempdir()) / f"freehold-{attempt}-meeting")}
-    _, address, port = places[0]
-    return {"MASTER_ADDR": address, "MASTER_PORT": str(port)}
+    first = places[0]
+    if all(place.node == first.node for place in places):
+        return {MEETING: first.file}
+    return {"MASTER_ADDR": first.address, "MASTER_PORT": str(first.port)}
 
 
 def _check_alike(told: Sequence[Mapping[str, str]]) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import math
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from freehold.domain.errors import FreeholdError
+from freehold.runners.fleeting import fleeting_folder
 from freehold.runners.ray import connect
 
 Files: TypeAlias = "Mapping[str, bytes]"
@@ -59,12 +60,14 @@ def run_trials(address: str, work: str, trials: Sequence[Files], cpus: Sequence[
     tune: Any = import_module("ray.tune")
     schedulers: Any = import_module("ray.tune.schedulers")
     ray: Any = import_module("ray")
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)  # it misses the files that nobody asked for
     rule = schedulers.MedianStoppingRule(
         time_attr=stopping.time,
         metric=stopping.loss,
         mode="min",
         grace_period=stopping.grace,
         min_samples_required=stopping.least,
+        min_time_slice=math.inf,  # a trial is never set aside for others: it would have to begin again
     )
     files = [ray.put(dict(trial)) for trial in trials]
 
@@ -95,15 +98,12 @@ def _trial(config: dict[str, Any], work: str, files: Sequence[Any]) -> None:
     ray: Any = import_module("ray")
     tune: Any = import_module("ray.tune")
     module, _, function = work.partition(":")
-    folder = Path(tempfile.mkdtemp(prefix="freehold-trial-"))
-    try:
-        for name, content in ray.get(files[config["trial"]]).items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        getattr(import_module(module), function)(folder, tune.report)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    folder = fleeting_folder("freehold-trial-")  # a trial that is stopped ends without another word
+    for name, content in ray.get(files[config["trial"]]).items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    getattr(import_module(module), function)(folder, tune.report)
 
 
 def _told(found: Any) -> Told:

@@ -10,6 +10,8 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,7 +105,10 @@ def main() -> None:
         result["trials"] = [trial._asdict() for trial in trials]
         best = best_of(trials)
         result["best"] = best.settings if best is not None else None
-    result["left"] = left_behind()
+    deadline = time.monotonic() + 20
+    while (left := left_behind()) and time.monotonic() < deadline:
+        threading.Event().wait(0.1)
+    result["left"] = left
     print(json.dumps(result))
 
 

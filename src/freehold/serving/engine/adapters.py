@@ -110,6 +110,8 @@ class Mix:
         self.adapters = tuple(adapters)
         self.layers: list[dict[str, Factors]] = []
         self.columns: dict[str, list[tuple[int, int]]] = {}
+        self.arrays: list[dict[str, Factors]] = []
+        """On the CPU in float32: `layers` as numpy sees them."""
         for number in range(len(adapters[0].layers)):
             parts: dict[str, Factors] = {}
             for part in PARTS:
@@ -120,6 +122,8 @@ class Mix:
                         torch.cat([one.down for one in there], 1), torch.cat([one.up for one in there])
                     )
             self.layers.append(parts)
+            if all(str(one.down.dtype) == "torch.float32" and one.down.is_cpu for one in parts.values()):
+                self.arrays.append({part: Factors(one.down.numpy(), one.up.numpy()) for part, one in parts.items()})
         # All layers of an adapter have the same ranks (one `r`), so a part's columns are the same in each.
         for part in self.layers[0]:
             start = 0

@@ -32,9 +32,7 @@ class _Layer:
         layer = weights.layers[number]
         self.tensors: dict[str, Any] = layer.matrices
         self.arrays: dict[str, Floats] = {part: layer.matrices[part].numpy() for part in PARTS}
-        self.biases: dict[str, Floats | None] = {
-            part: None if layer.biases[part] is None else layer.biases[part].numpy() for part in PARTS
-        }
+        self.biases: dict[str, Any] = layer.biases
         self.keys: Floats = slots.keys[number].numpy()
         self.values: Floats = slots.values[number].numpy()
         self.keys_transposed: Floats = self.keys.swapaxes(2, 3)
@@ -124,7 +122,7 @@ class Quick:
             arrays = layer.arrays
             multiply(x, 1.0 / sqrt(dot(x, x) / hidden + epsilon), normed)
             dot(normed, arrays["qkv"], qkv)
-            self._extras(number, layer, "qkv", b.normed, b.qkv, lora)
+            self._extra(number, layer, "qkv", normed, qkv, lora)
             multiply(b.turned, turn, b.turned)
             layer.keys[0, :, position] = b.keys[0]
             layer.values[0, :, position] = b.values[0]
@@ -135,17 +133,17 @@ class Quick:
             matmul(scores, layer.values[:1, :, :end], b.mixed_heads)
             b.mixed_heads /= b.peaks
             dot(mixed, arrays["o"], added)
-            self._extras(number, layer, "o", b.mixed, b.added, lora)
+            self._extra(number, layer, "o", mixed, added, lora)
             x += added
             multiply(x, 1.0 / sqrt(dot(x, x) / hidden + epsilon), normed)
             dot(normed, arrays["gate_up"], gate_up)
-            self._extras(number, layer, "gate_up", b.normed, b.gate_up, lora)
+            self._extra(number, layer, "gate_up", normed, gate_up, lora)
             np.exp(gate, acted)
             acted += 1.0
             np.divide(gate, acted, acted)
             acted *= up
             dot(acted, arrays["down"], added)
-            self._extras(number, layer, "down", b.acted, b.added, lora)
+            self._extra(number, layer, "down", acted, added, lora)
             x += added
         multiply(x, 1.0 / sqrt(dot(x, x) / hidden + epsilon), normed)
         dot(normed, self._head, b.logits[0])
@@ -167,7 +165,7 @@ class Quick:
             weights = layer.tensors
             self._norm(x, b.normed)
             mm(tensors["normed"], weights["qkv"], out=tensors["qkv"])
-            self._extras(number, layer, "qkv", b.normed, b.qkv, lora)
+            self._extras(number, layer, "qkv", tensors["normed"], tensors["qkv"], lora)
             np.multiply(b.turned, turn, b.turned)
             layer.keys[b.rows, :, positions] = b.keys
             layer.values[b.rows, :, positions] = b.values
@@ -179,17 +177,17 @@ class Quick:
             np.matmul(scores, layer.values[:rows, :, :end], b.mixed_heads)
             b.mixed_heads /= b.peaks
             mm(tensors["mixed"], weights["o"], out=tensors["added"])
-            self._extras(number, layer, "o", b.mixed, b.added, lora)
+            self._extras(number, layer, "o", tensors["mixed"], tensors["added"], lora)
             x += b.added
             self._norm(x, b.normed)
             mm(tensors["normed"], weights["gate_up"], out=tensors["gate_up"])
-            self._extras(number, layer, "gate_up", b.normed, b.gate_up, lora)
+            self._extras(number, layer, "gate_up", tensors["normed"], tensors["gate_up"], lora)
             np.exp(b.gate, b.acted)
             b.acted += 1.0
             np.divide(b.gate, b.acted, b.acted)
             b.acted *= b.up
             mm(tensors["acted"], weights["down"], out=tensors["added"])
-            self._extras(number, layer, "down", b.acted, b.added, lora)
+            self._extras(number, layer, "down", tensors["acted"], tensors["added"], lora)
             x += b.added
         self._norm(x, b.normed)
         mm(tensors["normed"], self._head_tensor, out=tensors["logits"])
@@ -202,15 +200,24 @@ class Quick:
         np.sqrt(squares, squares)
         np.divide(x, squares[:, None], out)
 
-    def _extras(self, number: int, layer: _Layer, part: str, x: Floats, y: Floats, lora: Lora | None) -> None:
-        """Add a part's bias and its adapters' share to `y`."""
+    def _extra(self, number: int, layer: _Layer, part: str, x: Floats, y: Floats, lora: Lora | None) -> None:
+        """Add a part's bias and its adapter's share to `y`, for one row."""
+        bias = layer.biases[part]
+        if bias is not None:
+            y += bias.numpy()
+        if lora is not None:
+            factors = lora.mix.arrays[number].get(part)
+            if factors is not None:
+                y += np.dot(np.dot(x, factors.down), factors.up)
+
+    def _extras(self, number: int, layer: _Layer, part: str, x: Any, y: Any, lora: Lora | None) -> None:
+        """Add a part's biases and its adapters' shares to `y`; both torch's."""
         bias = layer.biases[part]
         if bias is not None:
             y += bias
         if lora is not None:
             factors = lora.mix.layers[number].get(part)
             if factors is not None:
-                low = x @ factors.down.numpy()
-                if len(lora.mix.adapters) > 1 or len(x) > 1:
-                    low *= lora.masks[part].numpy()
-                y += low @ factors.up.numpy()
+                low = self._mm(x, factors.down)
+                low *= lora.masks[part]
+                y.addmm_(low, factors.up)

@@ -77,6 +77,7 @@ class StudentModels:
 
     def ready(self, name: str) -> Served | None:
         """See `ModelSource`."""
+        name = _full(name)
         served = self._served.get(name)
         if served is not None and self._lock.acquire(blocking=False):  # while one is loaded, the order may wait
             try:
@@ -88,6 +89,7 @@ class StudentModels:
 
     def get(self, name: str) -> Served:
         """See `ModelSource`."""
+        name = _full(name)
         with self._lock:
             served = self._served.get(name)
             if served is None:
@@ -185,3 +187,8 @@ class StudentModels:
             if id(engine) not in used:
                 del self._bases[sha256]
                 self._worker.retire(engine)
+
+
+def _full(name: str) -> str:
+    """`student/ID` for an id, too: the gateway's upstream for students is called `student`, and its models are ids."""
+    return name if name.startswith(PREFIX) else PREFIX + name

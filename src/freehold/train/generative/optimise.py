@@ -1,4 +1,4 @@
-"""How weights move: AdamW, or Muon for the matrices of the blocks and AdamW for the rest; the rate over time; clipping."""
+"""How weights move: by AdamW, or the matrices of the blocks by Muon and the rest by AdamW; rates over time; clipping."""
 
 from __future__ import annotations
 

@@ -37,7 +37,6 @@ FAILURE = "failure.json"
 
 _canonical = msgspec.json.Encoder(order="sorted")
 T = TypeVar("T")
-Tokens = NDArray[np.int32]
 
 
 class ScratchStart(msgspec.Struct, frozen=True, kw_only=True, tag="scratch", tag_field="from"):
@@ -52,6 +51,8 @@ class BaseStart(msgspec.Struct, frozen=True, kw_only=True, tag="base", tag_field
     """The weights in a Hugging Face folder."""
 
     folder: str
+    adapter: str = ""
+    """The folder of a LoRA adapter on it to go on with; empty: a new one, where the recipe wants one."""
 
 
 Start = ScratchStart | BaseStart
@@ -121,7 +122,7 @@ def write_pairs(run: Path, parts: dict[str, Sequence[Pair]]) -> str:
     tensors: dict[str, NDArray[Any]] = {}
     for name, pairs in parts.items():
         for field in Pair._fields:
-            values: list[Tokens] = [getattr(pair, field) for pair in pairs]
+            values: list[NDArray[np.int32]] = [getattr(pair, field) for pair in pairs]
             tensors[f"{name}.{field}.lengths"] = np.array([len(value) for value in values], np.int64)
             tensors[f"{name}.{field}"] = _joined(values, np.int32)
     data = save(tensors)

@@ -123,7 +123,7 @@ def sweep_on_ray(
     for number, (variant, told) in enumerate(zip(variants, ended, strict=True), 1):
         last = told.last
         stopped = not told.error and not last.get("over", False)
-        found = (last.get("best"), last.get(_STEP, 0), stopped, last.get("seconds", 0.0))
+        found = (last.get("best"), last.get(_STEP, 0), stopped, last.get("seconds", last.get("time_total_s", 0.0)))
         trials.append(Trial(number, variant.settings, *found, told.error))
         done(trials[-1])
     _check_any(trials)
