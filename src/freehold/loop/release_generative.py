@@ -193,10 +193,11 @@ class GenerativeWorkshop(BaseWorkshop):
         lacking = [name for name in _TOKENIZER_FILES if f"{MODEL}/{name}" not in recipe.files]
         if lacking:
             raise StudentError(f"The student has no {lacking[0]}.", _DO_NOT_RELY)
-        from freehold.train.generative.students import start_of
+        from freehold.train.generative.prepare import start_of
 
+        plan = self._plan(recipe, known, recipe_in(known))
         try:
-            tokenizer, _ = start_of(self._plan(recipe, known, recipe_in(known)))
+            tokenizer, _ = start_of(plan.samples, plan.recipe, plan.base.folder if plan.base is not None else None)
         except TrainingError as error:
             raise Missing(f"the tokenizer cannot be made here: {error.message}", error.hint) from error
         made = self._room()
