@@ -123,6 +123,8 @@ def made_up(count: int, vocabulary: int, seed: int) -> list[Encoded]:
 
 
 def ours(folder: Path, spec: Spec, examples: list[Encoded], packed: bool) -> tuple[int, float, float]:
+    import transformers.models.llama.modeling_llama  # noqa: F401  loading libraries is not counted of trl either
+
     from freehold.train.generative.loop import train
 
     run = folder / "run"
