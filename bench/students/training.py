@@ -3,10 +3,10 @@
     OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python bench/students/training.py speed [--examples N] [--hidden N] …
 
 prints one line per way: tokens shown (padding not counted), CPU seconds, tokens per CPU second, the loss reached, and
-how many times trl's better way ours is. Each runs in a process of its own, one after the other. What is counted of trl is
-`trainer.train()` alone; of ours everything from reading the data to writing the model. trl is run as it is best: with
-examples padded to the longest of a batch, and with its packing. What examples say does not matter for speed; these copy
-words of their prompt into an answer of fixed form, so that a loss that falls shows that it learns.
+how many times trl's better way ours is. Each runs in a process of its own, one after the other. What is counted of trl
+is `trainer.train()` alone; of ours everything from reading the data to writing the model. trl is run as it is best:
+with examples padded to the longest of a batch, and with its packing. What examples say does not matter for speed; these
+copy words of their prompt into an answer of fixed form, so that a loss that falls shows that it learns.
 """
 
 from __future__ import annotations

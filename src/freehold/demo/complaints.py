@@ -8,7 +8,7 @@ from typing import Any
 
 from freehold.demo.lexicon import COMPLAINTS, ComplaintLexicon
 from freehold.demo.phrases import Blanks, Composed, Part, letter, load, phrasing, say
-from freehold.demo.values import belongs, made_up_name, made_up_word, some_amount, some_date
+from freehold.demo.values import belongs, made_up_make, made_up_name, some_amount, some_date
 
 AMOUNT_RATE, DATE_RATE = 0.8, 0.8
 """How often these two are said; else they are null."""
@@ -73,7 +73,7 @@ def _order(rng: Random, part: Part) -> str:
 
 def _product(lexicon: ComplaintLexicon, rng: Random, part: Part) -> str:
     while True:
-        product = f"{made_up_word(rng, 2)} {rng.choice(lexicon.nouns)}"
+        product = f"{made_up_make(rng)} {rng.choice(lexicon.nouns)}"
         if belongs(product, part):
             return product
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from freehold.demo.lexicon import QUERIES, QueryLexicon
 from freehold.demo.phrases import common, load
-from freehold.demo.values import YEAR, made_up_name, made_up_word
+from freehold.demo.values import YEAR, made_up_make, made_up_name
 
 CUSTOMERS, PRODUCTS, ORDERS = 400, 160, 3000
 FIRST_ORDER = 20_001
@@ -52,7 +52,7 @@ def books() -> Books:
     categories = list(filters["category"].values)
     products = [
         (number, name, rng.choice(categories), prices[number - 1] / 100, rng.randrange(250))
-        for number, name in enumerate(_distinct(PRODUCTS, lambda: made_up_word(rng, 2)), 1)
+        for number, name in enumerate(_distinct(PRODUCTS, lambda: made_up_make(rng)), 1)
     ]
     orders: list[tuple[int, int, str, str, str, float]] = []
     items: list[tuple[int, int, int]] = []

@@ -10,31 +10,15 @@ from zlib import crc32
 from freehold.demo.phrases import Part, common
 
 YEAR = 2026
-_ONSETS = (
-    "b",
-    "br",
-    "d",
-    "dr",
-    "f",
-    "g",
-    "gr",
-    "h",
-    "k",
-    "kl",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "st",
-    "t",
-    "tr",
-    "v",
-    "w",
+_BEGINNINGS = (
+    *("Vel", "Har", "Bram", "Thorn", "Kest", "Pell", "Mar", "Lind", "Ash", "Brook", "Stan", "Wind", "Hol", "Gren"),
+    *("Fair", "Kirk", "Ren", "Wal", "Sten", "Tor", "Dun", "El", "Ros", "Nor", "Cal", "Ber", "Hed", "Mil", "Sor", "Tal"),
 )
-_VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "ou")
-_CODAS = ("", "", "l", "m", "n", "nd", "r", "rk", "s", "st", "x")
+_ENDINGS = (
+    *("ding", "well", "ford", "berg", "mann", "sen", "ton", "wick", "ley", "dale", "stad", "horst", "by", "croft"),
+    *("haven", "gate", "more", "field", "beck", "low", "ling", "strom", "lund", "rup", "vik", "hurst", "ham", "den"),
+)
+_MAKES = ("o", "ix", "ara", "ent", "ova", "ia", "us", "on", "eta", "ic", "or", "ano")
 _FIRST_DAY, _DAYS = date(YEAR, 1, 1), 270
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
@@ -56,19 +40,17 @@ def belongs(value: str, part: Part) -> bool:
     return part == "all" or (crc32(value.encode()) % 4 == 3) == (part == "unseen")
 
 
-def made_up_word(rng: Random, syllables: int) -> str:
-    """A word that means nothing, with a capital."""
-    parts = [rng.choice(_ONSETS) + rng.choice(_VOWELS) + rng.choice(_CODAS) for _ in range(syllables)]
-    return "".join(parts).capitalize()
+def made_up_make(rng: Random) -> str:
+    """The make of a product: made of parts, as names are."""
+    return rng.choice(_BEGINNINGS) + rng.choice(_MAKES)
 
 
 def made_up_name(rng: Random, part: Part = "all") -> str:
-    """A first name and a surname that nobody has."""
+    """A first name and a surname; surnames are made of parts that come again and again, as those of people are."""
     while True:
-        first = rng.choice(common().slots["name"]) if rng.random() < 0.5 else made_up_word(rng, 2)
-        name = f"{first} {made_up_word(rng, rng.choice((2, 2, 3)))}"
-        if belongs(name, part):
-            return name
+        surname = rng.choice(_BEGINNINGS) + rng.choice(_ENDINGS)
+        if belongs(surname, part):
+            return f"{rng.choice(common().slots['name'])} {surname}"
 
 
 def some_date(rng: Random, part: Part = "all") -> Said:

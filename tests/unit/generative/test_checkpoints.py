@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,7 +23,7 @@ from freehold.train.generative.worker import TIED
 from freehold.train.progress import Progress
 
 COMMAND = (sys.executable, "-m", "freehold.train.generative.worker", "--folder")
-LONG = {"epochs": 12, "checkpoint_every": 3, "evaluate_every": 4}
+LONG: dict[str, Any] = {"epochs": 12, "checkpoint_every": 3, "evaluate_every": 4}
 
 
 def _started(run: Path, **environment: str) -> subprocess.Popen[bytes]:

@@ -191,7 +191,9 @@ def test_muon_moves_weights_as_that_of_torch_does() -> None:
     for step in range(5):
         for name, weight in theirs.items():
             weight.grad = torch.randn_like(weight)
-            ours[name].grad.copy_(weight.grad)
+            gradient = ours[name].grad
+            assert gradient is not None and weight.grad is not None
+            gradient.copy_(weight.grad)
         muon.step()
         mover.step(step)
     for name, weight in theirs.items():  # torch's computes in bfloat16

@@ -11,11 +11,11 @@ from freehold.domain.errors import EvidenceError, TrainingError
 from freehold.train.generative.failures import translated
 from freehold.train.generative.fit import fit, fit_preferences
 from freehold.train.generative.loop import train
-from freehold.train.generative.spec import BaseStart
-from freehold.train.recipes import Adapter, Optimizer, Scratch
+from freehold.train.generative.spec import BaseStart, Start
+from freehold.train.recipes import Adapter, Optimizer, Recipe, Scratch
 
 
-def _refused(folder: Path, recipe, start=tiny_runs.START) -> str:
+def _refused(folder: Path, recipe: Recipe, start: Start = tiny_runs.START) -> str:
     run, spec = tiny_runs.lay_out(folder, recipe, start=start)
     with pytest.raises(TrainingError) as caught:
         train(run, spec)
@@ -92,7 +92,7 @@ def test_memory_that_runs_out_is_said_in_our_words(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="Memory ran out"), translated(spec):
         bytearray(10**17)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), translated(spec):
-        torch.ones(2, 3) @ torch.ones(2, 3)
+        torch.mm(torch.ones(2, 3), torch.ones(2, 3))
 
 
 def test_there_must_be_a_pair(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ def test_an_adapter_learns_on_a_large_base(tmp_path: Path) -> None:
     torch.manual_seed(0)
     base: Any
     with torch.device("cuda" if CUDA else "cpu"):
-        base = LlamaForCausalLM(config).to(torch.bfloat16)
+        base = LlamaForCausalLM(config)
+    base.to(dtype=torch.bfloat16)
     base.save_pretrained(tmp_path / "base")
     parameters = base.num_parameters()
     del base

@@ -129,15 +129,7 @@ def _trainer(
         dataloader_pin_memory=False,
     )
     # `_prepare_dataset` would make tokens of texts; ours are made, by the template that the student is served with.
-    own = type("TokenPairs", (library.trainer,), {"_prepare_dataset": lambda _, dataset, *rest: dataset})
-    callback = type(
-        "Watching",
-        (library.callback,),
-        {
-            "on_log": lambda _, args, state, control, logs=None, **rest: watcher.on_log(state, logs or {}),
-            "on_evaluate": lambda _, args, state, control, metrics=None, **rest: watcher.on_look(control, metrics),
-        },
-    )
+    own: Any = type("TokenPairs", (library.trainer,), {"_prepare_dataset": _as_it_is})
     return own(
         model=built.causal if built.wrapped is None else built.wrapped,
         ref_model=copy.deepcopy(built.causal) if built.wrapped is None else None,
@@ -145,8 +137,23 @@ def _trainer(
         train_dataset=_dataset(library, fit),
         eval_dataset=_dataset(library, tune) if tune else None,
         processing_class=_tokenizer(library, built),
-        callbacks=[callback()],
+        callbacks=[_callback(library, watcher)],
     )
+
+
+def _as_it_is(trainer: Any, dataset: Any, *rest: Any) -> Any:
+    return dataset
+
+
+def _callback(library: _Trl, watcher: _Watcher) -> Any:
+    def on_log(_: Any, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+        watcher.on_log(state, logs or {})
+
+    def on_evaluate(_: Any, args: Any, state: Any, control: Any, metrics: Any = None, **rest: Any) -> None:
+        watcher.on_look(control, metrics)
+
+    own: Any = type("Watching", (library.callback,), {"on_log": on_log, "on_evaluate": on_evaluate})
+    return own()
 
 
 def _dataset(library: _Trl, pairs: list[Pair]) -> Any:

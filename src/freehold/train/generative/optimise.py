@@ -1,4 +1,4 @@
-"""How weights move: by AdamW, or the matrices of the blocks by Muon and the rest by AdamW; rates over time; clipping."""
+"""How weights move: by AdamW, or the matrices of the blocks by Muon and the rest by AdamW; the rate; clipping."""
 
 from __future__ import annotations
 

@@ -132,9 +132,9 @@ def write_pairs(run: Path, parts: dict[str, Sequence[Pair]]) -> str:
 
 def read_pairs(run: Path, part: str) -> list[Pair]:
     """What `write_pairs` wrote of one part."""
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
-    tensors = load_file(run / PAIRS)
+    tensors = load((run / PAIRS).read_bytes())
     if not tensors[f"{part}.prompt.lengths"].size:
         return []
     columns = [
