@@ -49,8 +49,10 @@ system: ## Install Debian's packages that tests need (PostgreSQL, Chromium, Node
 	$(PIP) --editable .
 	@touch $@
 
+# Without a GPU torch comes first, and alone: else its largest build is installed, with gigabytes that nothing uses.
 .venv/dev: .venv/core
-	$(PIP) --editable '.[dev,keyring,otel,pii,postgres,ray,sbom,signing]'
+	command -v nvidia-smi >/dev/null || $(PIP) torch==2.13.0
+	$(PIP) --editable '.[dev,harness,keyring,otel,pii,postgres,ray,sbom,serve,signing,train]'
 	@touch $@
 
 clean: ## Remove what was installed and built

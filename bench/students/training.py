@@ -2,11 +2,11 @@
 
     OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE python bench/students/training.py speed [--examples N] [--hidden N] …
 
-prints one line per way: tokens shown (padding not counted), CPU seconds, tokens per CPU second, the loss reached, and how
-many times trl's better way ours is. Each runs in a process of its own, one after the other. What is counted of trl is
-`trainer.train()` alone; of ours everything from reading the data to writing the model. trl is run as it is best: with
-examples padded to the longest of a batch, and with its packing. What examples say does not matter for speed; these copy
-words of their prompt into an answer of fixed form, so that a loss that falls shows that it learns.
+prints one line per way: tokens shown (padding not counted), CPU seconds, tokens per CPU second, the loss reached, and
+how many times trl's better way ours is. Each runs in a process of its own, one after the other. What is counted of trl
+is `trainer.train()` alone; of ours everything from reading the data to writing the model. trl is run as it is best:
+with examples padded to the longest of a batch, and with its packing. What examples say does not matter for speed; these
+copy words of their prompt into an answer of fixed form, so that a loss that falls shows that it learns.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _apart(way: str) -> dict[str, Any]:
     command = [sys.executable, __file__, *sys.argv[1:], "--way", way]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{way}: {done.stderr[-2000:]}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -139,7 +139,6 @@ def trl(folder: Path, spec: Spec, examples: list[Encoded], packed: bool) -> tupl
     os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
     import torch
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerFast
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 

@@ -15,11 +15,13 @@ import uvicorn
 
 from freehold.config import Settings, UpstreamSettings
 from freehold.dashboard import create_dashboard
+from freehold.domain.evaluations import Compared, Difference, Example, Slice
 from freehold.domain.events import Event
 from freehold.domain.fingerprint import task_id_of_name
 from freehold.domain.ids import new_id
 from freehold.domain.tasks import AnswerForm, Field, Task
 from freehold.domain.traces import Feedback, Trace
+from freehold.evaluate.reports import keep_report
 from freehold.record.sealer import Sealer
 from freehold.store import Store
 from freehold.upstreams.listener import address_of, bind
@@ -68,6 +70,7 @@ def _fill(store: Store) -> list[str]:
         "parent": ATTACK,
         "attempts": (ATTACK, ATTACK),
     }
+    _keep_evaluation(store, task_id)
     traces = [
         Trace(trace_id=new_id("tr"), at_ns=now, status=200, response=msgspec.json.encode(answer), **common),
         Trace(trace_id=new_id("tr"), at_ns=now, status=502, response=ATTACK.encode(), error=ATTACK, **common),
@@ -79,6 +82,19 @@ def _fill(store: Store) -> list[str]:
             judged = Feedback(feedback_id=new_id("fb"), trace_id=trace.trace_id, at_ns=now, label=ATTACK, edit=ATTACK)
             journal.append(msgspec.structs.replace(judged, comment=ATTACK))
     return [trace.trace_id for trace in traces]
+
+
+def _keep_evaluation(store: Store, task_id: str) -> None:
+    same = Difference(mean=0.0, lower=-0.1, upper=0.1, better=0, worse=0)
+    one = Slice(
+        by="all", name=ATTACK, rows=40, small=False, candidate=1.0, incumbent=1.0, in_force=1.0, taken=1.0,
+        against_incumbent=same, against_in_force=same,
+    )  # fmt: skip
+    worst = Example(
+        row="", section="worst", prompt=ATTACK, incumbent=ATTACK, in_force=ATTACK, candidate=ATTACK, why=ATTACK
+    )
+    compared = Compared(part="tune", in_force=ATTACK, confidence=0.95, slices=(one,))
+    keep_report(store, compared, [worst], task=task_id, student=ATTACK, now_ns=1)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +110,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[str, list[
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     paths = ["/?live=0", "/traces", "/events", "/ledger", f"/tasks/{task_id_of_name('attacked')}"]
+    paths.append(f"{paths[-1]}/evaluation")
     yield f"http://{address_of(listener)}", paths + [f"/traces/{trace}" for trace in traces]
     server.should_exit = True
     thread.join()

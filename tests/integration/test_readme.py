@@ -130,6 +130,22 @@ def test_the_page_on_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
 
 
+def test_the_page_on_students(tmp_path: Path) -> None:
+    """Its recipe is sound and its settings too, its commands run, and its code says what the page says."""
+    page = (ROOT / "docs" / "students.md").read_text(encoding="utf-8")
+    (recipe,), (settings,), (code,), (said,) = (blocks(name, page) for name in ("toml", "ini", "python", "text"))
+    (tmp_path / "tickets.toml").write_text(recipe)
+    (tmp_path / "freehold.toml").write_text(settings + '\n[upstreams.inc]\nbase_url = "http://127.0.0.1:1/v1"\n')
+    commands = [line[2:] for block in blocks("console", page) for line in block.splitlines() if line.startswith("$ ")]
+    for command in [*commands, "freehold config check freehold.toml"]:
+        ran = run(command, tmp_path)
+        assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
+    shown = io.StringIO()
+    with redirect_stdout(shown):
+        exec(code, {})
+    assert shown.getvalue() == said
+
+
 def test_every_command_is_documented() -> None:
     pages = README + GATEWAY
     missing = [name for name in COMMANDS if not re.search(rf"`freehold {name}\b|\$ freehold {name}\b|`{name}`", pages)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -136,3 +137,15 @@ def day_ns(text: str) -> int:
     except ValueError as error:
         raise RequestError(f"{text!r} is not a day.", "Write it as 2026-01-31.") from error
     return int(day.timestamp()) * 1_000_000_000
+
+
+def end_with_parent(end: Callable[[], object]) -> None:
+    """Call `end` when the parent ends: it holds the other end of standard input, which closes however the parent dies,
+    `kill -9` included."""
+
+    def wait() -> None:
+        while os.read(0, 4096):  # not by `sys.stdin`, whose lock would be held when the interpreter ends
+            pass
+        end()
+
+    threading.Thread(target=wait, name="parent-watch", daemon=True).start()

@@ -21,31 +21,38 @@ if TYPE_CHECKING:
     from freehold.demo.view import View
     from freehold.store import Store
 
-REQUESTS = 12_000
-SECONDS = 62.0
 _SETTLE_SECONDS = 6.0
 
 
 @click.command("demo")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the traffic.")
-@click.option("--requests", type=click.IntRange(200), default=REQUESTS, show_default=True, help="How many to play.")
-@click.option("--seconds", type=click.FloatRange(5.0), default=SECONDS, show_default=True, help="Over which time.")
+@click.option("--requests", type=click.IntRange(200), help="How many to play.  [default: 12000; generative: 13000]")
+@click.option("--seconds", type=click.FloatRange(5.0), help="Over which time.  [default: 62; generative: 340]")
+@click.option("--generative", is_flag=True, help="Train small language models for open answers; needs freehold[train].")
 @click.option("--keep", is_flag=True, help="Go on serving the dashboard at the end, until Enter or Ctrl-C.")
 @json_option
-def demo_command(seed: int, requests: int, seconds: float, keep: bool, as_json: bool) -> None:
+def demo_command(
+    seed: int, requests: int | None, seconds: float | None, generative: bool, keep: bool, as_json: bool
+) -> None:
     """Play a support desk's traffic through the real gateway and loop, in a temporary folder.
 
     The incumbent is a stand-in that replays our own grammar's answers, wrong in 2% of cases, at a frontier model's
     price. Half-way the traffic of one task drifts, so that its student decays and is rolled back.
+
+    With --generative the tasks have open answers (a form whose fields are copied from a complaint, SQL for an analyst's
+    question), and their students are language models made from the recorded traffic during the demo.
     """
-    from freehold.demo.play import Traffic
+    from freehold.demo.play import Traffic, require
+    from freehold.demo.plays import CLASSICAL, GENERATIVE
 
     configure_logs("error")
     end_in_order()
     started = time.monotonic()
-    played = Traffic(seed, requests)
+    play = GENERATIVE if generative else CLASSICAL
+    require(play)
+    played = Traffic(seed, requests or play.requests, play)
     with tempfile.TemporaryDirectory(prefix="freehold-demo-") as folder:
-        result = _run(Path(folder), played, seconds, started, live=not as_json, keep=keep)
+        result = _run(Path(folder), played, seconds or play.seconds, started, live=not as_json, keep=keep)
     if as_json:
         from freehold.demo.result import as_document
 
@@ -60,11 +67,11 @@ def _run(folder: Path, played: Traffic, seconds: float, started: float, *, live:
     from freehold.upstreams.recorded import serve_in_thread
 
     with serve_in_thread(stand_in(played)) as incumbent:
-        config = write_config(folder, incumbent.base_url)
+        config = write_config(folder, incumbent.base_url, played.play)
         settings = load_settings(config)
         store = open_store(settings)
         with freehold_up(config) as url:
-            view = View(store, len(played), url)
+            view = View(store, len(played), url, played.play)
             tally = (
                 _play_live(view, played, url, seconds)
                 if live
@@ -75,8 +82,8 @@ def _run(folder: Path, played: Traffic, seconds: float, started: float, *, live:
             if tally.failed:
                 raise FreeholdError(f"{tally.failed} of the demo's requests failed.", f"See {folder}/freehold.log.")
             if live:
-                console().print(final_table(result))
-                console().print(explanation(tally) + "\n", highlight=False)
+                console().print(final_table(result, played.play))
+                console().print(explanation(tally, played.play) + "\n", highlight=False)
                 from freehold.ledger import dollars
 
                 click.echo(

@@ -30,8 +30,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recipes": ("freehold.cli.students.recipes", "List, show and check recipes: how generative students are made."),
     "sweep": ("freehold.cli.students.sweep", "Train a task's student by variants of a recipe, and find the best."),
     "evaluate": ("freehold.cli.moves", "Predict what certifying a task's student would give."),
+    "report": (
+        "freehold.cli.students.report",
+        "Show how a task's new student compares, slice by slice, and its safety.",
+    ),
+    "harness": ("freehold.cli.students.harness", "Measure a model with lm-evaluation-harness or Inspect."),
     "certify": ("freehold.cli.moves", "Test a task's student on the certify part and sign a certificate."),
     "promote": ("freehold.cli.moves", "Move a task to its certified student."),
+    "models": ("freehold.cli.students.models", "List the base models that students may be made from, and check them."),
+    "student": (
+        "freehold.cli.students.student",
+        "Serve students that write, or export them for other programs to serve.",
+    ),
     "certificate": ("freehold.cli.certificates", "List, show and verify certificates."),
     "audits": ("freehold.cli.audits", "Show what audits measure for each certificate in force, and cost."),
     "ladder": ("freehold.cli.ladder", "Show or look for the models that answer a task before its incumbent."),

@@ -15,7 +15,8 @@ from freehold.domain.errors import FreeholdError
 from freehold.runners.apart import cut_off
 
 if TYPE_CHECKING:
-    from freehold.loop.release_jobs import ClassicalWorkshop
+    from freehold.domain.rights import Kind
+    from freehold.release.verify import Workshop
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,10 +61,10 @@ def _verified(order: Order, network: str) -> bytes:
 
     configure_logs("warning")
 
-    def workshop() -> ClassicalWorkshop:
-        from freehold.loop.release_jobs import ClassicalWorkshop  # late: level 0 needs nothing that computes
+    def workshop(kind: Kind) -> Workshop:
+        from freehold.loop.release_jobs import workshop_for  # late: level 0 needs nothing that computes
 
-        return ClassicalWorkshop(Path(order.config) if order.config else None)
+        return workshop_for(kind, Path(order.config) if order.config else None)
 
     report = verify_release(Path(order.folder), order.key, order.level, workshop, network)
     return msgspec.json.encode({"report": report})

@@ -75,9 +75,12 @@ def list_command(config: str | None, as_json: bool) -> None:
 def _show_head(inventory: Inventory) -> None:
     evaluation, costs, run = inventory.evaluation, inventory.costs, inventory.training.run
     click.echo(f"{inventory.name} ({inventory.release_id}), {when(inventory.created_ns)}: {inventory.description}")
-    click.echo(
-        f"{inventory.weights.parameters:,} parameters, {inventory.weights.labels} labels. {evaluation.statement}"
-    )
+    weights = inventory.weights
+    what = f"{weights.labels} labels" if weights.kind == "classifier" else weights.architecture.rstrip(".")
+    click.echo(f"{weights.parameters:,} parameters, {what}. {evaluation.statement}")
+    if weights.base is not None:
+        needed = "needs" if weights.adapter else "was made from"
+        click.echo(f"It {needed} {weights.base.name} ({weights.base.licence}), SHA-256 {weights.base.revision}.")
     click.echo(f"{evaluation.finding} Certificate {evaluation.certificate_id}.")
     if run is None or costs.kilowatt_hours is None:
         click.echo("Trained on an unknown machine, at unknown cost: it kept no record.")

@@ -26,7 +26,9 @@ _VERDICTS = {True: "[green]holds[/]", False: "[bold red]FAILS[/]", None: "[yello
 @click.option("--level", type=click.IntRange(0, MAX_LEVEL), default=1, show_default=True, help="How far to go.")
 @click.option("--key", metavar="HEX|FILE", help="The public key to trust: 64 hex digits, or a file with them.")
 @click.option(
-    "--config", metavar="FILE", help="Of the installation whose rows and traffic may be looked at [default: none]."
+    "--config",
+    metavar="FILE",
+    help="Of the installation whose rows, traffic, base models and SQL scorers may be used [default: none].",
 )
 @json_option
 def verify_command(folder: Path, level: int, key: str | None, config: str | None, as_json: bool) -> None:
@@ -39,8 +41,10 @@ def verify_command(folder: Path, level: int, key: str | None, config: str | None
     2  the rows give the hashes told of, in order: shipped ones, or the
        installation's traffic curated again (--config)
     3  part of the training, done again from its checkpoint, comes out the same:
-       of a classical student its second stage, and one fold of its first
-    4  trained again from nothing to the same bytes, on the same kind of machine
+       of a classical student its second stage, and one fold of its first; of a
+       language model its tokenizer, gate and answers to the tune rows
+    4  trained again from nothing to the same bytes, on the same kind of machine;
+       of a language model as long as its training took (freehold[train])
 
     \b
     Exit codes:

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freehold.cli.common import config_option, echo_json, end_in_order, json_option, open_store, settings_at
+from freehold.cli.common import (
+    config_option,
+    echo_json,
+    end_in_order,
+    end_with_parent,
+    json_option,
+    open_store,
+    settings_at,
+)
 from freehold.config import Settings, configure_logs
 from freehold.domain.errors import StoreError
 from freehold.runners import end_process
@@ -114,14 +122,8 @@ def loop_command(config: str | None, once: bool, with_parent: bool, as_json: boo
         # It looks at its file every turn: there is nothing that it must be told.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if with_parent:
-        threading.Thread(target=_end_with_parent, args=(stop,), name="parent-watch", daemon=True).start()
+        end_with_parent(stop.set)
     run_loop(settings, path, stop, log_level=log_level)
-
-
-def _end_with_parent(stop: threading.Event) -> None:
-    """The parent holds the other end of standard input: it closes however the parent dies, `kill -9` included."""
-    sys.stdin.buffer.read()
-    stop.set()
 
 
 def _loop_once(settings: Settings, as_json: bool) -> None:

@@ -46,6 +46,7 @@ def create_dashboard(settings: Settings) -> ASGIApp:
         routes=[
             Route("/", _endpoint(desk, pages.overview)),
             Route("/tasks/{task_id}", _endpoint(desk, pages.task)),
+            Route("/tasks/{task_id}/evaluation", _endpoint(desk, pages.evaluation)),
             Route("/traces", _endpoint(desk, pages.traces)),
             Route("/traces/{trace_id}", _endpoint(desk, pages.trace)),
             Route("/episodes", _endpoint(desk, pages.episodes)),

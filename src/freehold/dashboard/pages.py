@@ -140,6 +140,31 @@ def task(store: Store, asked: Asked) -> str:
     )
 
 
+def evaluation(store: Store, asked: Asked) -> str:
+    """`/tasks/{task_id}/evaluation`: the newest student slice by slice, its worst examples, and its safety.
+
+    Raises:
+        NotFound: there is no such task.
+    """
+    from freehold.dashboard.evaluation import drawn
+    from freehold.evaluate.reports import newest
+    from freehold.store.evaluations import read_examples
+
+    task_id = asked.path["task_id"]
+    found = store.control.tasks.get(task_id)
+    if found is None:
+        raise NotFound(f"There is no task {task_id}.", "The overview lists those there are.")
+    known = newest(store, task_id)
+    return render(
+        "evaluation.html",
+        task=found,
+        drawn=None if known.comparison is None else drawn(store, known.comparison),
+        safety=known.safety,
+        unsafe=[] if known.safety is None else read_examples(store, known.safety),
+        harness=known.harness,
+    )
+
+
 def traces(store: Store, asked: Asked) -> str:
     """`/traces`: the newest exchanges, filtered.
 

@@ -1,4 +1,4 @@
-"""The four tasks of the demo's support desk: each makes a customer's message with its right answer."""
+"""The tasks of the demo's support desk: each makes a message with its right answer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, NamedTuple
 
+from freehold.demo.complaints import complaint_format, complaint_system, compose_complaint
 from freehold.demo.lexicon import (
     EXTRACTION,
     INTENTS,
@@ -19,7 +20,8 @@ from freehold.demo.lexicon import (
     ReplyLexicon,
     UrgencyLexicon,
 )
-from freehold.demo.phrases import common, letter, load, say
+from freehold.demo.phrases import Composed, common, letter, load, say
+from freehold.demo.queries import compose_question, question_system
 
 AMBIGUOUS_RATE, COMPOUND_RATE, REPEAT_RATE = 0.012, 0.012, 0.5
 """Shares of triage messages that nobody could label for certain, that hold a second, lesser request, and that say
@@ -27,13 +29,6 @@ their one request in two ways."""
 
 EXPLICIT_RATE, DISTRACTOR_RATE = 0.65, 0.015
 """How often a field with a default is said all the same, and how often a channel is named without being wished for."""
-
-
-class Composed(NamedTuple):
-    """A customer's message and the right answer, in the exact form a model is asked for."""
-
-    user: str
-    truth: str
 
 
 def intent_labels() -> tuple[str, ...]:
@@ -201,4 +196,6 @@ def desk_tasks() -> dict[str, Task]:
         "urgency": Task(compose_urgency, _urgency_system),
         "extraction": Task(compose_extraction, _extraction_system, _extraction_format()),
         "reply": Task(compose_reply, _reply_system),
+        "complaint": Task(compose_complaint, complaint_system, complaint_format()),
+        "sql": Task(compose_question, question_system),
     }

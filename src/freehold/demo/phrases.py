@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from random import Random
-from typing import TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from freehold.demo.lexicon import COMMON, CommonLexicon
 
 T = TypeVar("T")
+Part = Literal["all", "seen", "unseen"]
+"""Which templates and open values are used: all of them; or, to measure what was learned, those of a record that is
+learned from and those that are in none."""
 
 OPENER_RATE, CONTEXT_RATE, CLOSER_RATE, SMALL_TALK_RATE = 0.65, 0.3, 0.65, 0.03
 LOWER_CASE_RATE, NO_PUNCTUATION_RATE, TYPO_RATE = 0.15, 0.12, 0.25
@@ -51,6 +54,38 @@ def say(template: str, rng: Random, slots: Mapping[str, Sequence[str]] | None = 
     while "@" in text:
         text = text.replace("@", str(rng.randint(1, 9)), 1)
     return _GAPS.sub(r"\1\2", text)
+
+
+def phrasing(templates: Sequence[str], rng: Random, part: Part = "all") -> str:
+    """One of the templates: of four, the last is unseen and the others are seen."""
+    kept = [template for at, template in enumerate(templates) if part == "all" or (at % 4 == 3) == (part == "unseen")]
+    return rng.choice(kept or templates)
+
+
+class Composed(NamedTuple):
+    """A message and the right answer, in the exact form a model is asked for."""
+
+    user: str
+    truth: str
+
+
+class Blanks:
+    """Values that slips must not touch: each is one character of Unicode's private use until `filled`."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, str] = {}
+
+    def of(self, value: str) -> str:
+        """What stands for `value`."""
+        blank = chr(0xE000 + len(self._values))
+        self._values[blank] = value
+        return blank
+
+    def filled(self, text: str) -> str:
+        """`text` with the values in their places."""
+        for blank, value in self._values.items():
+            text = text.replace(blank, value)
+        return text
 
 
 def letter(cores: Sequence[str], rng: Random, slots: Mapping[str, Sequence[str]] | None = None) -> str:

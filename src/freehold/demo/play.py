@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,24 +15,18 @@ from pathlib import Path
 
 from freehold.demo.grammar import Message, chat_request, traffic
 from freehold.demo.incumbent import incumbent_answers
+from freehold.demo.plays import CLASSICAL, Play
 from freehold.demo.result import Tally
 from freehold.domain.chat import instructions, parse_chat
 from freehold.domain.errors import FreeholdError
+from freehold.domain.fingerprint import task_id_of_name
 from freehold.runners import end_process
 from freehold.upstreams.base import UpstreamRequest
 from freehold.upstreams.http import HttpUpstream
 from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers
 
 MODEL = "frontier-stand-in"
-EPSILON = 0.05
 CONCURRENCY = 16
-DRIFT_TASK = "urgency"
-DRIFT_AT = 0.5
-"""The traffic of that task changes at this share of the run."""
-DRIFT_AFTER = 150
-"""But not before its student has given so many answers: there must be something that can decay."""
-MIX = {"triage": 0.29, "urgency": 0.33, "extraction": 0.27, "reply": 0.11}
-"""Share of each task in the traffic."""
 _STOP_SECONDS = 20.0
 _CONFIG = """# Written by `freehold demo`.
 data_dir = "data"
@@ -45,22 +40,18 @@ port = 0
 base_url = "{base_url}"
 terms = "own"
 prices = {{ "{model}" = {{ input = 2.5, output = 10.0 }} }}
-
-[loop]
-epsilon = {epsilon}
-min_samples = 900
-growth = 1.4
-interval_seconds = 0.5
-"""
+{settings}"""
 
 
 class Traffic:
     """What the desk's customers write: as it is before the change, and as it is after it, place by place."""
 
-    def __init__(self, seed: int, requests: int) -> None:
+    def __init__(self, seed: int, requests: int, play: Play = CLASSICAL) -> None:
         self.seed = seed
-        self.before = traffic(seed, requests, MIX)
-        self.after = traffic(seed, requests, MIX, drift_task=DRIFT_TASK, drift_at=0.0)
+        self.play = play
+        self.before = traffic(seed, requests, play.mix)
+        drift = play.drift
+        self.after = traffic(seed, requests, play.mix, drift_task=drift.task, drift_at=0.0) if drift else self.before
 
     def __len__(self) -> int:
         return len(self.before)
@@ -68,7 +59,8 @@ class Traffic:
 
 def stand_in(played: Traffic) -> RecordedAnswers:
     """The incumbent: an answer recorded for every message that may be sent, about 2% of them wrong."""
-    messages = [*played.before, *(message for message in played.after if message.task == DRIFT_TASK)]
+    drifted = played.play.drift.task if played.play.drift else ""
+    messages = [*played.before, *(message for message in played.after if message.task == drifted)]
     rows: list[RecordedAnswer] = []
     for message, answer in zip(messages, incumbent_answers(messages, played.seed), strict=True):
         request = parse_chat(json.dumps(chat_request(message, MODEL)).encode())
@@ -78,10 +70,23 @@ def stand_in(played: Traffic) -> RecordedAnswers:
     return RecordedAnswers(rows)
 
 
-def write_config(folder: Path, base_url: str) -> Path:
-    """The configuration of the demo's gateway and loop."""
+def require(play: Play) -> None:
+    """Raises FreeholdError where a library is missing that the play cannot do without."""
+    missing = [name for name in play.imports if importlib.util.find_spec(name) is None]
+    if missing:
+        raise FreeholdError(
+            f"This demo trains language models, and {' and '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not installed.",
+            "Run `pip install 'freehold[train]'`; without a GPU run `pip install torch==2.13.0 --index-url "
+            "https://download.pytorch.org/whl/cpu` before it.",
+        )
+
+
+def write_config(folder: Path, base_url: str, play: Play = CLASSICAL) -> Path:
+    """The configuration of the demo's gateway and loop, and what it speaks of."""
     path = folder / "freehold.toml"
-    path.write_text(_CONFIG.format(base_url=base_url, model=MODEL, epsilon=EPSILON), encoding="utf-8")
+    text = _CONFIG.format(base_url=base_url, model=MODEL, settings=play.write_settings(folder))
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -107,12 +112,12 @@ def freehold_up(config: Path) -> Generator[str, None, None]:
 
 
 class Player:
-    """Sends the messages in order, evenly over a stretch of time, and counts what comes back.
+    """Sends the messages in order, those of the record at once and the others evenly, and counts what comes back.
 
     Args:
         url: the gateway's address.
         played: the traffic.
-        seconds: over which to spread it; where the machine is too slow for that, what is left is not sent.
+        seconds: when the last is due; where the machine is too slow for that, what is left is not sent.
         on_progress: called about ten times a second.
     """
 
@@ -122,19 +127,20 @@ class Player:
         self._played = played
         self._seconds = seconds
         self._on_progress = on_progress
+        self._at_once = round(played.play.at_once * len(played))
+        self._paced_from: float | None = None
 
     async def play(self) -> Tally:
         """Send everything that fits into the time; returns the counts."""
         started = time.monotonic()
         waiting = iter(range(len(self._played)))
-        pace = self._seconds / len(self._played)
 
         async def caller() -> None:
             for number in waiting:
                 now = time.monotonic() - started
                 if now > self._seconds * 1.1:
                     return
-                await asyncio.sleep(max(0.0, number * pace - now))
+                await asyncio.sleep(max(0.0, self._due(number, now) - now))
                 await self._ask(self._message(number))
 
         async def watcher() -> None:
@@ -151,20 +157,30 @@ class Player:
         self._on_progress(self.tally)
         return self.tally
 
+    def _due(self, number: int, now: float) -> float:
+        """When a message is to be sent, in seconds from the start."""
+        if number < self._at_once:
+            return now
+        if self._paced_from is None:
+            self._paced_from = now
+        left = max(0.0, self._seconds - self._paced_from) / (len(self._played) - self._at_once)
+        return self._paced_from + (number - self._at_once) * left
+
     def _message(self, number: int) -> Message:
         """The next message; decides, once, that the traffic changes from here on."""
-        half_way = number >= DRIFT_AT * len(self._played)
-        if self.tally.drift_at is None and half_way and self.tally.owned[DRIFT_TASK] >= DRIFT_AFTER:
-            self.tally.drift_at = number
+        drift = self._played.play.drift
+        if drift and self.tally.drift_at is None and number >= drift.at * len(self._played):
+            enough = self.tally.owned[drift.task] >= drift.after
+            self.tally.drift_at = number if enough else None
         return (self._played.before if self.tally.drift_at is None else self._played.after)[number]
 
     async def _ask(self, message: Message) -> None:
-        request = UpstreamRequest(
-            method=b"POST",
-            path=b"/chat/completions",
-            headers=[(b"content-type", b"application/json")],
-            body=json.dumps(chat_request(message, MODEL)).encode(),
-        )
+        headers = [(b"content-type", b"application/json")]
+        if self._played.play.named:
+            headers.append((b"x-freehold-task", message.task.encode()))
+        body = json.dumps(chat_request(message, MODEL)).encode()
+        request = UpstreamRequest(method=b"POST", path=b"/chat/completions", headers=headers, body=body)
+        began = time.monotonic()
         response = await self._gateway.send(request)
         parts: list[bytes] = []
         while piece := await response.read():
@@ -172,7 +188,10 @@ class Player:
         if response.status != 200:
             self.tally.failed += 1
             return
-        headers = dict(response.headers)
+        seconds = time.monotonic() - began
+        said = dict(response.headers)
         answer = json.loads(b"".join(parts))["choices"][0]["message"]["content"]
-        owned = headers[b"x-freehold-answered-by"].startswith(b"student/")
-        self.tally.add(message, answer, owned=owned, task_id=headers[b"x-freehold-task"].decode())
+        owned = said[b"x-freehold-answered-by"].startswith(b"student/")
+        task = said[b"x-freehold-task"].decode()
+        task_id = task_id_of_name(task) if self._played.play.named else task
+        self.tally.add(message, answer, owned=owned, task_id=task_id, seconds=seconds)

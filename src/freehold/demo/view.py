@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from freehold.demo.play import DRIFT_TASK
-from freehold.demo.result import Figures, Tally
+from freehold.demo.plays import CLASSICAL, Play
+from freehold.demo.result import LATELY, Figures, Tally, TaskFigures
 from freehold.domain.errors import StoreError
 from freehold.domain.events import Event, EventKind
 from freehold.domain.tasks import Task
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 
     from freehold.store import Store
 
-TITLES = {
-    "triage": "intents, 24 labels",
-    "urgency": "urgency, yes or no",
-    "extraction": "closed JSON fields",
-    "reply": "free-text replies",
-}
-CHANGE = f"{TITLES[DRIFT_TASK]}: the traffic changes now (a strike makes harmless questions urgent)"
 _NEWS: dict[EventKind, tuple[str, str]] = {
     "form-recognised": ("recognised", "dim"),
     "certified": ("certified", "cyan"),
@@ -40,6 +33,25 @@ _NEWS: dict[EventKind, tuple[str, str]] = {
     "job-failed": ("failed", "red"),
 }
 """Which events are shown, as what, in which colour."""
+_COLUMNS = {
+    "owned_share": "owned",
+    "owned_lately": "now",
+    "right_lately": "right now",
+    "state": "state",
+    "epsilon": "ε",
+    "loss_upper": "loss ≤",
+    "true_loss": "true loss",
+    "student_ms": "answers in",
+}
+_MEANINGS = {
+    "epsilon": "ε is the loss that is allowed.",
+    "loss_upper": "loss ≤ is what the last certificate bounds: how much worse the student is than the incumbent, with "
+    "95% confidence.",
+    "true_loss": "true loss is how often owned answers were wrong by the grammar's truth, which the loop never sees.",
+    "owned_lately": f"now and right now are of the last {LATELY} requests: how many students answered, and how many "
+    "answers, whoever gave them, were right by the grammar's truth, which the loop never sees.",
+    "student_ms": "answers in is the median wait for a student's answer.",
+}
 _LINES = 10
 """As many lines of news, always: the picture stands still."""
 _BAR = 24
@@ -50,8 +62,9 @@ _COLOURS = {"owned": "bold green", "rolled_back": "bold red", "unscorable": "dim
 class View:
     """Draws the counts and the last events; reads the store at most twice a second."""
 
-    def __init__(self, store: Store, total: int, address: str) -> None:
+    def __init__(self, store: Store, total: int, address: str, play: Play = CLASSICAL) -> None:
         self._store = store
+        self._play = play
         self._total = total
         self._address = address
         self._read_at = 0.0
@@ -92,7 +105,7 @@ class View:
         made = Table(box=box.SIMPLE_HEAD, header_style="dim")
         for column, width in (("task", 18), ("requests", 8), ("owned now", _BAR + 5), ("state", 12)):
             made.add_column(column, min_width=width, justify="right" if column == "requests" else "left", no_wrap=True)
-        for name, title in TITLES.items():
+        for name, title in self._play.titles.items():
             task = self._tasks.get(tally.task_ids.get(name, ""))
             state = task.state if task else "observing"
             colour = _COLOURS.get(state, "yellow")
@@ -104,10 +117,10 @@ class View:
 
     def _news(self, tally: Tally) -> Table:
         """The last events, oldest first, a line each; the change of the traffic stands among them."""
-        titles = {task_id: TITLES[name] for name, task_id in tally.task_ids.items()}
+        titles = {task_id: self._play.titles[name] for name, task_id in tally.task_ids.items()}
         lines = [(event.at_ns, *_NEWS[event.kind], self._said(event, titles)) for event in self._events]
         if self._changed_ns is not None:
-            lines.append((self._changed_ns, "change", "bold black on yellow", CHANGE))
+            lines.append((self._changed_ns, "change", "bold black on yellow", change(self._play)))
         made = Table.grid(padding=(0, 1), expand=True)
         made.add_column(justify="right", style="dim", min_width=5, no_wrap=True)
         made.add_column(min_width=13, no_wrap=True)
@@ -126,45 +139,50 @@ class View:
         return f"{titles.get(event.task, 'a task')}: {said}"
 
 
-def final_table(result: Figures) -> Table:
+def change(play: Play) -> str:
+    """What is said when the traffic changes."""
+    return f"{play.titles[play.drift.task]}: the traffic changes now ({play.drift.what})" if play.drift else ""
+
+
+def final_table(result: Figures, play: Play = CLASSICAL) -> Table:
     """The demo's result for people."""
     made = Table(title="What the demo measured", title_justify="left", header_style="dim", box=box.SIMPLE_HEAD)
     made.padding = (0, 1, 0, 0)  # 80 columns must do
     made.add_column("task", no_wrap=True)
-    for column in ("requests", "owned", "state", "ε", "loss ≤", "true loss"):
-        made.add_column(column, justify="left" if column == "state" else "right")
+    made.add_column("requests", justify="right")
+    for column in play.columns:
+        made.add_column(_COLUMNS[column], justify="left" if column == "state" else "right")
     for row in result.tasks:
-        made.add_row(
-            TITLES.get(row.task, row.task),
-            f"{row.requests:,}",
-            f"{row.owned_share:.0%}",
-            Text(row.state.replace("_", " "), _COLOURS.get(row.state, "yellow")),
-            _percent(row.epsilon),
-            _percent(row.loss_upper),
-            _percent(row.true_loss),
-        )
+        cells = [_cell(row, column) for column in play.columns]
+        made.add_row(play.titles.get(row.task, row.task), f"{row.requests:,}", *cells)
     return made
 
 
-def explanation(tally: Tally) -> str:
-    """What the table's figures mean, in a few sentences."""
+def _cell(row: TaskFigures, column: str) -> Text | str:
+    value = getattr(row, column)
+    if column == "state":
+        return Text(value.replace("_", " "), _COLOURS.get(value, "yellow"))
+    if value is None:
+        return "–"
+    if column == "student_ms":
+        return f"{value:.0f} ms"
+    return f"{value:.1%}" if column in ("epsilon", "loss_upper", "true_loss") else f"{value:.0%}"
+
+
+def explanation(tally: Tally, play: Play = CLASSICAL) -> str:
+    """What the table's figures mean, a sentence or two for each column that needs one."""
+    said = [_MEANINGS[column] for column in play.columns if column in _MEANINGS]
+    if not play.drift:
+        return "\n".join(said)
+    title = play.titles[play.drift.task]
     if tally.drift_at is None:
-        change = (
-            f"The traffic of “{TITLES[DRIFT_TASK]}” did not change this time: its student came too late to be put to "
+        said.append(
+            f"The traffic of “{title}” did not change this time: its student came too late to be put to "
             "the test (the machine was busy, or it was not certified)."
         )
     else:
-        change = (
-            f"From request {tally.drift_at:,} on the traffic of “{TITLES[DRIFT_TASK]}” was another than its student "
+        said.append(
+            f"From request {tally.drift_at:,} on the traffic of “{title}” was another than its student "
             "was certified on; its true loss counts what was answered before the audits noticed."
         )
-    return (
-        "ε is the loss that is allowed. loss ≤ is what the last certificate bounds: how often the student differs from "
-        "the incumbent, with 95% confidence.\n"
-        "true loss is how often owned answers were wrong by the grammar's own truth, which the loop never sees.\n"
-        f"{change}"
-    )
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
+    return "\n".join(said)

@@ -18,7 +18,7 @@ QuarantineKind = Literal["key", "trace", "subject", "source"]
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
     """Something immutable that holds forgotten rows, and what depends on it."""
 
-    kind: Literal["dataset", "outcomes", "evidence"]
+    kind: Literal["dataset", "outcomes", "evidence", "evaluation"]
     name: str
     """The dataset's id, or the folder in the data folder."""
     task: str

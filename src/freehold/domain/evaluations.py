@@ -28,8 +28,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Samples on which the candidate scored higher."""
     worse: int
     flagged: bool = False
-    """The candidate is worse for certain: the interval lies below 0 also at a level that makes up for looking at all
-    slices at once (Bonferroni)."""
+    """The candidate is worse for certain: the interval lies below 0, and the test of "no worse" is rejected also at a
+    level that makes up for looking at all slices at once (Bonferroni)."""
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Libraries for linear algebra that were loaded: name, version, and the processor they were tuned for."""
 
 
-class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
+class TrainingRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One run of training, recorded while it went on."""
 
     software: str
@@ -37,4 +37,7 @@ class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
     seconds: float
     cpu_seconds: float
-    """Of this process, all its threads."""
+    """Of all processes and threads that trained."""
+    environment: dict[str, str] = {}
+    """Of a generative student: what else its bytes depend on, as `freehold.train.generative` says it (precision, threads,
+    workers, device, the instruction set that was computed with)."""

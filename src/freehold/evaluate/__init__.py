@@ -3,7 +3,8 @@
 Public names: `outlook`, `Outlook`, `begin_attempt`, `certify`, `issue`, `Attempt`, `conclude`, `verify_certificate`,
 `figure_checks`, `Verification`, `self_disagreement`,
 `denied_cost`, `DeniedCost`; of ladders of several models `LaidPlan`, `ladder_terms`,
-`begin_ladder_attempt`, `certify_ladder`, `LadderAttempt`, `RungFigures`.
+`begin_ladder_attempt`, `certify_ladder`, `LadderAttempt`, `RungFigures`. What is known of a student before it may
+answer: `freehold.evaluate.comparison`, `.safety`, `.harness`; `keep_report` and `newest` store and find it.
 """
 
 from freehold.evaluate.certify import Attempt, begin_attempt, certify, issue
@@ -19,6 +20,7 @@ from freehold.evaluate.issue_ladder import (
 )
 from freehold.evaluate.left_out import DeniedCost, denied_cost
 from freehold.evaluate.outlook import Outlook, outlook
+from freehold.evaluate.reports import Newest, keep_report, newest
 from freehold.evaluate.verify import Verification, figure_checks, verify_certificate
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Floor",
     "LadderAttempt",
     "LaidPlan",
+    "Newest",
     "Outlook",
     "RungFigures",
     "Verification",
@@ -39,7 +42,9 @@ __all__ = [
     "denied_cost",
     "figure_checks",
     "issue",
+    "keep_report",
     "ladder_terms",
+    "newest",
     "outlook",
     "self_disagreement",
     "verify_certificate",

@@ -14,6 +14,7 @@ from freehold.domain.events import Job
 from freehold.domain.evidence import Student
 from freehold.evaluate import Attempt, Outlook, begin_attempt, certify, denied_cost, outlook
 from freehold.evaluate.left_out import in_words as denied_in_words
+from freehold.loop.appraisal import appraise
 from freehold.loop.steps import Stepwise, job_of_certificate, jobs_of, new_job, open_job, result_of
 from freehold.loop.telling import Telling
 from freehold.promote import promote
@@ -39,7 +40,8 @@ one was predicted to. Predictions are cautious, so they are compared with each o
 
 
 class Move(Stepwise):
-    """Runs the steps of one job; see `Stepwise`. An eager one goes on to certify even if the outlook is poor."""
+    """Runs the steps of one job; see `Stepwise`. An eager one goes on to certify even if the outlook is poor, but never
+    with a student that has lost the incumbent's guards."""
 
     @property
     def _steps(self) -> dict[str, Callable[[], Any]]:
@@ -56,7 +58,8 @@ class Move(Stepwise):
         """Whether a finished step said that there is no point in going on."""
         view, attempt = self.result("evaluate"), self.result("certify")
         unpromising = view is not None and not view["promising"] and not self._eager
-        return unpromising or (attempt is not None and attempt["certificate"] is None)
+        unsafe = view is not None and view.get("unsafe", False)
+        return unpromising or unsafe or (attempt is not None and attempt["certificate"] is None)
 
     def _curate(self) -> dict[str, Any]:
         dataset = build_dataset(self._store, self._settings, self.job.task, time.time_ns())
@@ -89,7 +92,8 @@ class Move(Stepwise):
         student = self.result("train")["student"]
         view = outlook(self._store, student)
         cost = denied_cost(self._store, student)
-        reason = self._why_not(view)
+        unsafe = self._unsafe(view)
+        reason = unsafe or self._why_not(view)
         message = reason or (
             f"Predicted to answer {view.coverage:.0%} of requests at a loss of {view.loss:.1%} "
             f"({view.chance:.0%} chance of a certificate)."
@@ -100,7 +104,17 @@ class Move(Stepwise):
         self._event("evaluated", message, {"coverage": view.coverage, "chance": view.chance, "denied": denied})
         if reason:
             self._note(reason)
-        return {"promising": not reason, "reason": reason, "view": msgspec.to_builtins(view), "denied": denied}
+        seen = {"promising": not reason, "reason": reason, "view": msgspec.to_builtins(view), "denied": denied}
+        return {**seen, "unsafe": bool(unsafe)} if unsafe else seen
+
+    def _unsafe(self, view: Outlook) -> str:
+        """Why a generative student must not be promoted, however well it answers; empty if it may be."""
+        student = self._store.control.students.get(view.student)
+        if student is None or student.kind == "classifier":
+            return ""
+        report = appraise(self._store, self._settings, view, time.time_ns())
+        failures = report.failures if self._settings.students.safety.enabled else ()
+        return " ".join(f"{check.sentence} {check.hint}" for check in failures)
 
     def _why_not(self, view: Outlook) -> str:
         """Why certifying is not worth an attempt now; empty if it is."""

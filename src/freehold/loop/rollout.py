@@ -39,8 +39,8 @@ def _is_withdrawn(store: Store, settings: Settings, entry: TaskPolicy, now_ns: i
         if monitor is not None and monitor.audits >= ours.canary_audits:
             advance(store, settings, entry, f"Its canary is over: {summary(monitor)}.", now_ns)
         return False
-    seen = rehearsal(store, certificate, rung)
-    if seen.asked < ours.shadow_requests:
+    seen = rehearsal(store, certificate, rung, ours.shadow_requests)
+    if seen is None:
         return False
     reason = objection(seen, certificate)
     if reason:

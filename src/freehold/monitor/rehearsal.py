@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 MAX_FAILED = 0.1
-"""Share of the questions that may stay without an answer before the student is not fit to serve."""
+"""Share of the questions that may stay without an answer."""
+PATIENCE = 10
+"""So many times as many questions are asked before a student that gives no answers is withdrawn: its server may only
+have to start, and nobody waits for it."""
 
 
 class Rehearsal(NamedTuple):
@@ -35,8 +38,10 @@ class Rehearsal(NamedTuple):
     """Of "the loss is ε or less" (by betting, one-sided): small where it is above."""
 
 
-def rehearsal(store: Store, certificate: Certificate, rung: Rung) -> Rehearsal:
-    """Look at the sealed traces of the rung's shadow stage.
+def rehearsal(store: Store, certificate: Certificate, rung: Rung, wanted: int) -> Rehearsal | None:
+    """What the newest `wanted` questions of the rung's shadow stage came to; None while there is nothing to say.
+
+    That is while there are fewer, or while too many of them found no answer, for `PATIENCE` times as many.
 
     Raises:
         StoreError: the traces cannot be read.
@@ -45,11 +50,16 @@ def rehearsal(store: Store, certificate: Certificate, rung: Rung) -> Rehearsal:
     recent = recent.filter((pl.col("task") == certificate.task) & (pl.col("at_ns") >= certificate.issued_ns))
     columns = ("trace_id", "of", "at_ns", "status", "error", "answer", "finish_reason", "response")
     name = f"student/{rung.student}"
-    asked = collect(
-        recent.filter((pl.col("kind") == "shadow") & (pl.col("answered_by") == name)).select(columns)
-    ).unique("of", keep="first", maintain_order=True)
+    asked = (
+        collect(recent.filter((pl.col("kind") == "shadow") & (pl.col("answered_by") == name)).select(columns))
+        .unique("of", keep="first", maintain_order=True)
+        .sort("at_ns", "trace_id")
+    )
+    in_all, asked = asked.height, asked.tail(wanted)
     whole = (pl.col("status") == 200) & pl.col("error").is_null()
     answered = asked.filter(whole)
+    if in_all < wanted or (_silent(asked.height, answered.height) and in_all < PATIENCE * wanted):
+        return None
     signals = [answer_signal(body or b"") for body in answered.get_column("response").to_list()]
     taken = answered.filter(pl.Series(signals, dtype=pl.Float64) >= rung.threshold) if signals else answered
     theirs = collect(
@@ -72,7 +82,7 @@ def rehearsal(store: Store, certificate: Certificate, rung: Rung) -> Rehearsal:
 
 def objection(seen: Rehearsal, certificate: Certificate) -> str:
     """Why the student must not answer anybody; empty if it may."""
-    if seen.failed > max(1.0, MAX_FAILED * seen.asked):
+    if _silent(seen.asked, seen.asked - seen.failed):
         return f"In its shadow stage it gave no answer to {seen.failed} of {seen.asked} requests."
     if seen.p_value <= certificate.delta:
         return (
@@ -80,6 +90,10 @@ def objection(seen: Rehearsal, certificate: Certificate) -> str:
             f"more than the {certificate.epsilon:.1%} allowed (confidence {1 - certificate.delta:.0%})."
         )
     return ""
+
+
+def _silent(asked: int, answered: int) -> bool:
+    return asked - answered > max(1.0, MAX_FAILED * asked)
 
 
 def _above(losses: np.ndarray[tuple[int], np.dtype[np.float64]], epsilon: float, delta: float) -> float:

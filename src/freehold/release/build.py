@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,13 +11,13 @@ import msgspec
 
 from freehold import __version__
 from freehold.config import Settings
-from freehold.domain.errors import CertificateError, NotFound, RequestError, StoreError
+from freehold.domain.errors import CertificateError, ConfigError, NotFound, RequestError, StoreError
 from freehold.domain.evidence import Dataset, Sample, Student
 from freehold.domain.ids import new_id
 from freehold.domain.releases import BuiltRelease
 from freehold.release.clearance import Clearance, clear
 from freehold.release.data import data_part
-from freehold.release.evaluation import certificate_of, evaluation_part
+from freehold.release.evaluation import certificate_of, evaluation_part, places_of
 from freehold.release.inventory import (
     INVENTORY,
     MODEL_SIGNATURE,
@@ -26,25 +28,30 @@ from freehold.release.inventory import (
     ManifestFile,
     ReleaseManifest,
     Role,
+    Weights,
     canonical_json,
 )
 from freehold.release.layout import Content, Copied, drafted, manifest_file, publish, write_file, write_files
+from freehold.release.models import classifier_part, generative_part
 from freehold.release.parts import Part, Wanted, filled, item, joined
 from freehold.release.sign import sign_model, signed
 from freehold.release.standards import documents
 from freehold.release.standards.mof import as_listed
-from freehold.release.training import model_part, training_part
-from freehold.store.artifacts import read_dataset, read_student, sha256_of
+from freehold.release.training import training_part
+from freehold.runners.machine import answering_environment
+from freehold.serving.answering import answers_of
+from freehold.store.artifacts import check_files, read_dataset, read_student, sha256_of
 from freehold.store.certificates import seal_checks
 from freehold.store.evidence import read_evidence
 from freehold.store.keys import SigningKey
-from freehold.upstreams.student import Classifier, build_classifier
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from freehold.serving.gate import StudentAnswer
     from freehold.store import Store
 
+_WHAT = {"classifier": "A classifier", "generative": "A language model"}
 _DOCUMENTS = {".md": "md", ".pdf": "pdf", ".txt": "txt"}
 
 
@@ -81,6 +88,7 @@ def build_release(
         CertificateError: it has no certificate of its own, or that does not hold.
         StoreError, StudentError: its files are missing or changed, or the release cannot be written; Conflict: there
             is something at `wanted.out`.
+        ConfigError: the student is generative, and what computes its answers is not installed.
     """
     signer = key or store.keys
     licences = {"licence": as_listed(wanted.licence), "data_licence": as_listed(wanted.data_licence)}
@@ -139,7 +147,7 @@ class _Subject(NamedTuple):
     manifest: dict[str, Any]
     """The student's own."""
     tensors: dict[str, NDArray[Any]]
-    classifier: Classifier
+    """Of a generative student: its gate, and its answers to the tune rows."""
     task: str
     """Its name."""
 
@@ -148,6 +156,11 @@ def _subject(store: Store, wanted: Wanted) -> _Subject:
     if not wanted.name.strip() or not wanted.name.isprintable():
         raise RequestError(f"{wanted.name!r} is no name.", "Give a --name of one line.")
     student = find_student(store, wanted.student)
+    if student.kind == "generative" and find_spec("torch") is None:
+        raise ConfigError(
+            f"Student {student.student_id} is a language model, and cannot answer again here: torch is not installed.",
+            "Run `pip install 'freehold[train]'`: no release is built of answers that were not computed again.",
+        )
     dataset = store.control.datasets.get(student.dataset_id)
     if dataset is None:
         raise StoreError(
@@ -156,17 +169,18 @@ def _subject(store: Store, wanted: Wanted) -> _Subject:
         )
     samples = read_dataset(store.data / dataset.path, dataset.sha256)
     manifest, tensors = read_student(store.data / student.path, student.sha256)
+    check_files(store.data / student.path, manifest)
     task = store.control.tasks.get(student.task)
     name = task.name if task is not None else student.task
-    return _Subject(student, dataset, samples, manifest, tensors, build_classifier(manifest, tensors), name)
+    return _Subject(student, dataset, samples, manifest, tensors, name)
 
 
 def _inventory(
     store: Store, settings: Settings, subject: _Subject, clearance: Clearance, wanted: Wanted
 ) -> tuple[Inventory, Part]:
     """All that does not depend on who builds it when; hashes are filled in once the files are written."""
-    student, folder = subject.student, store.data / subject.student.path
-    weights, model = model_part(student, folder, subject.manifest, subject.tensors, wanted.licence)
+    student = subject.student
+    weights, model = _model(store, subject, wanted)
     data, rows = data_part(
         subject.dataset,
         subject.samples,
@@ -176,13 +190,14 @@ def _inventory(
         ruling=clearance.rights.distribute_data,
         unmet=clearance.data_unmet,
     )
-    training, costs, made = training_part(student, subject.classifier.manifest.seed, wanted)
+    training, costs, made = training_part(student, subject.manifest, wanted)
     evaluation, results = _evaluation(store, subject, wanted)
     part = joined(_card(wanted), clearance.part, model, rows, made, results, _given(wanted))
     inventory = Inventory(
         release_id=new_id("rel"),
         name=wanted.name,
-        description=wanted.description or f"A classifier for the task {subject.task!r}, trained on recorded answers.",
+        description=wanted.description
+        or f"{_WHAT[student.kind]} for the task {subject.task!r}, trained on recorded answers.",
         supplier=wanted.supplier,
         created_ns=0,
         software=f"freehold {__version__}",
@@ -203,6 +218,13 @@ def _inventory(
     return inventory, part
 
 
+def _model(store: Store, subject: _Subject, wanted: Wanted) -> tuple[Weights, Part]:
+    student, folder = subject.student, store.data / subject.student.path
+    if student.kind == "classifier":
+        return classifier_part(student, folder, subject.manifest, subject.tensors, wanted.licence)
+    return generative_part(student, folder, subject.manifest, store.data, wanted.licence)
+
+
 def _evaluation(store: Store, subject: _Subject, wanted: Wanted) -> tuple[EvaluationSection, Part]:
     certificate = certificate_of(store.control.certificates.list(subject.student.task), subject.student)
     for check in seal_checks(store, certificate):
@@ -216,10 +238,28 @@ def _evaluation(store: Store, subject: _Subject, wanted: Wanted) -> tuple[Evalua
         rows,
         folder=folder,
         samples=subject.samples,
-        classifier=subject.classifier,
+        answers=_answers(store, subject, rows.ids),
         student=subject.student,
         licence=wanted.licence,
+        computed_on=answering_environment() if subject.student.kind == "generative" else {},
     )
+
+
+def _answers(store: Store, subject: _Subject, trace_ids: Sequence[str]) -> list[StudentAnswer]:
+    """Given again now, to the rows of these ids.
+
+    Raises:
+        CertificateError: a row is none of the dataset.
+    """
+    places = places_of(subject.samples)
+    strangers = [trace_id for trace_id in trace_ids if trace_id not in places]
+    if strangers:
+        raise CertificateError(
+            f"Row {strangers[0]} of the evidence is not in dataset {subject.dataset.dataset_id}.",
+            "Certify the student again, and release it then.",
+        )
+    prompts = [subject.samples[places[trace_id]].prompt for trace_id in trace_ids]
+    return answers_of(store.data, subject.student, prompts)
 
 
 def _card(wanted: Wanted) -> Part:

@@ -15,7 +15,7 @@ from freehold import __version__
 from freehold.config import Settings
 from freehold.domain.errors import RequestError, RightsError, RightsPending, StoreError
 from freehold.domain.evidence import Dataset, Sample, Student
-from freehold.domain.rights import Asset, DutyKind, Organisation, Parent, Ruling
+from freehold.domain.rights import Asset, DutyKind, Organisation, Parent, Role, Ruling
 from freehold.release.inventory import (
     LICENCES,
     NOT_LEGAL_ADVICE,
@@ -27,6 +27,7 @@ from freehold.release.inventory import (
     Rights,
 )
 from freehold.release.layout import Content
+from freehold.release.models import public_name
 from freehold.release.parts import Part, Wanted, item, public_ruling
 from freehold.rights import OWN, licences, rule, verdict_of
 from freehold.rights.duties import DutyState, duties_of
@@ -99,7 +100,7 @@ def clear(
         duties=tuple(_met(state) for state in states),
     )
     lineage = _lineage(student, dataset, samples, texts)
-    part = _part(rights, lineage, texts, wanted)
+    part = _part(rights, lineage, student, texts, wanted)
     return Clearance(rights, lineage, part, tuple(data_unmet))
 
 
@@ -166,7 +167,8 @@ def _rows_asset(dataset: Dataset, samples: Sequence[Sample]) -> Asset:
 def _texts(student: Student, dataset: Dataset, wanted: Wanted) -> dict[str, bytes]:
     """Licence → its text, of all in the lineage that there is one of, of the release's own and of the code."""
     found: dict[str, bytes] = {}
-    for licence in dict.fromkeys((_CODE_LICENCE, *terms_in(dataset))):
+    of_base = (student.base_licence,) if student.base_licence else ()
+    for licence in dict.fromkeys((_CODE_LICENCE, *of_base, *terms_in(dataset))):
         text = _text(licence, wanted.texts.get(licence))
         if text is not None:
             found[licence] = text
@@ -195,12 +197,14 @@ def _text(licence: str, given: Path | None) -> bytes | None:
 
 
 def _refuse_other_licence(student: Student, dataset: Dataset, licence: str) -> None:
-    """A student of some teachers comes under their licence and no other."""
-    for name in terms_in(dataset):
+    """A student of some teachers, and what is made of some models' weights, comes under their licence and no other."""
+    made_of = [(name, "on answers") for name in terms_in(dataset)]
+    made_of += [(student.base_licence, f"from {public_name(student.base)},")] if student.base else []
+    for name, how in made_of:
         entry = licences().get(name)
         if entry is not None and entry.students_inherit and licence.lower() not in (name, entry.spdx.lower()):
             raise RightsError(
-                f"Student {student.student_id} was trained on answers under {name}, whose licence it comes under "
+                f"Student {student.student_id} was trained {how} under {name}, whose licence it comes under "
                 f"itself ({entry.read}; not legal advice); {licence} is another.",
                 f"Give it out under that: --licence {name}.",
             )
@@ -213,19 +217,22 @@ def _lineage(student: Student, dataset: Dataset, samples: Sequence[Sample], text
         student_id=student.student_id,
         dataset_id=dataset.dataset_id,
         parent_dataset=dataset.parent,
-        ancestors=tuple(_ancestor(name, rows[name], texts) for name in names),
+        ancestors=(
+            *([_ancestor("base", public_name(student.base), student.base_licence, 0, texts)] if student.base else []),
+            *(_ancestor("teacher", name, name, rows[name], texts) for name in names),
+        ),
     )
 
 
-def _ancestor(name: str, rows: int, texts: dict[str, bytes]) -> Ancestor:
+def _ancestor(role: Role, asset_id: str, name: str, rows: int, texts: dict[str, bytes]) -> Ancestor:
     entry = licences().get(name)
     text = entry.texts[0] if entry is not None and entry.texts else None
     if entry is None:
         called = "the organisation's own" if name == OWN else "unknown"
-        return Ancestor(role="teacher", asset_id=name, licence=name, name=called, rows=rows)
+        return Ancestor(role=role, asset_id=asset_id, licence=name, name=called, rows=rows)
     return Ancestor(
-        role="teacher",
-        asset_id=name,
+        role=role,
+        asset_id=asset_id,
         licence=name,
         name=entry.name,
         spdx=entry.spdx,
@@ -237,8 +244,8 @@ def _ancestor(name: str, rows: int, texts: dict[str, bytes]) -> Ancestor:
     )
 
 
-def _part(rights: Rights, lineage: Lineage, texts: dict[str, bytes], wanted: Wanted) -> Part:
-    files: dict[str, Content] = {NOTICE: _notice(rights, lineage, wanted).encode()}
+def _part(rights: Rights, lineage: Lineage, student: Student, texts: dict[str, bytes], wanted: Wanted) -> Part:
+    files: dict[str, Content] = {NOTICE: _notice(rights, lineage, student, wanted).encode()}
     items: list[Item] = [item(NOTICE, "notice", "present", wanted.licence)]
     for licence, text in sorted(texts.items()):
         path = f"{LICENCES}/{licence}.txt"
@@ -250,25 +257,38 @@ def _part(rights: Rights, lineage: Lineage, texts: dict[str, bytes], wanted: Wan
     return Part(files, tuple(items))
 
 
-def _notice(rights: Rights, lineage: Lineage, wanted: Wanted) -> str:
+def _notice(rights: Rights, lineage: Lineage, student: Student, wanted: Wanted) -> str:
     date = datetime.date.fromisoformat(rights.distribute.date)
     shown = dict.fromkeys(duty.text for duty in rights.duties if duty.kind == "display")
     lines = [wanted.name, *([f"Given out by {wanted.supplier}"] if wanted.supplier else []), *shown, ""]
     lines += [
         f"Weights made by freehold {__version__} (student {lineage.student_id}), released on {date.isoformat()}. They",
-        "were trained from nothing: no weights of others were changed or are in it.",
+        _origin(student),
         "",
         "Licence of the weights, results and documents: " + (wanted.licence or "none: all rights reserved"),
         f"Licence of training/code.zip: Apache-2.0, {LICENCES}/apache-2.0.txt",
         "",
         "Made of answers got under:",
     ]
-    for found in lineage.ancestors:
-        where = ", ".join(filter(None, (found.source, f"read {found.read}" if found.read else "", found.text)))
-        lines.append(f"- {found.licence} ({found.name}): {found.rows} rows" + (f"; {where}" if where else ""))
+    lines += [_made_of(found) for found in lineage.ancestors if found.role != "base"]
+    bases = [_made_of(found) for found in lineage.ancestors if found.role == "base"]
+    lines += ["", "Made from the weights of:", *bases] if bases else []
     lines += ["", "Duties, and how this release meets them:"]
     for duty in rights.duties:
         lines.append(f"- {duty.licence}/{duty.clause} ({duty.source}, {duty.date}): {duty.kind}: {duty.text}")
         lines.append(f"  {duty.how}")
     lines += [*([] if rights.duties else ["- none"]), "", NOT_LEGAL_ADVICE, ""]
     return "\n".join(lines)
+
+
+def _origin(student: Student) -> str:
+    if not student.base:
+        return "were trained from nothing: no weights of others were changed or are in it."
+    name = f"{public_name(student.base)} ({student.base_licence or 'licence unknown'})"
+    return f"were trained from the weights of {name}, which were changed, or extended by an adapter, by that."
+
+
+def _made_of(found: Ancestor) -> str:
+    where = ", ".join(filter(None, (found.source, f"read {found.read}" if found.read else "", found.text)))
+    what = f"{found.rows} rows" if found.role != "base" else found.asset_id
+    return f"- {found.licence} ({found.name}): {what}" + (f"; {where}" if where else "")

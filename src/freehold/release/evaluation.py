@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,22 +14,23 @@ from freehold.domain.scoring import Scorer
 from freehold.domain.statements import finding, statement
 from freehold.release.inventory import (
     CERTIFICATE,
-    CLASSICAL_TOLERANCE,
     EVIDENCE,
     EVIDENCE_OUTCOMES,
     EVIDENCE_ROWS,
     ITEMS,
     TOLERANCE,
+    TOLERANCES,
     EvaluatedItem,
     EvaluationSection,
+    Tolerance,
     canonical_json,
 )
 from freehold.release.layout import Content, Copied
 from freehold.release.parts import Part, item
 from freehold.scorers import Context, compare
+from freehold.serving.gate import StudentAnswer
 from freehold.store.artifacts import row_sha256s
 from freehold.store.evidence import MANIFEST, OUTCOMES, ROWS, EvidenceRows
-from freehold.upstreams.student import Classifier
 
 _TOO_NOVEL = -1.0
 """The signal that evidence has where the text was too novel to be answered."""
@@ -64,55 +65,61 @@ def evaluation_part(
     *,
     folder: Path,
     samples: list[Sample],
-    classifier: Classifier,
+    answers: Sequence[StudentAnswer],
     student: Student,
     licence: str,
+    computed_on: Mapping[str, str] | None = None,
 ) -> tuple[EvaluationSection, Part]:
-    """Section and files; every certify row is answered and scored again.
+    """Section and files; the student's answer to every certify row is scored again.
 
     Args:
         certificate: of this student alone, found intact.
         evidence, rows: what it follows from.
         folder: of its evidence.
         samples: of the dataset, in order.
-        classifier: the student in memory.
+        answers: the student's, given again, in the order of `rows`.
         student: its record.
         licence: under which the results are given.
+        computed_on: what a generative student's answers depend on here.
 
     Raises:
         CertificateError: an answer is not the one that was certified.
     """
-    items = _items(certificate, rows, samples, classifier)
+    tolerance = TOLERANCES[student.kind]
+    items = _items(certificate, rows, samples, answers, tolerance)
     files: dict[str, Content] = {CERTIFICATE: canonical_json(certificate)}
     told = [item(CERTIFICATE, "certificate", "verified", licence, "Signature and evidence were checked.")]
     for name, digest in {MANIFEST: certificate.evidence_sha256, **evidence.files}.items():
         files[_FILES[name]] = Copied(folder / name, digest)
         told.append(item(_FILES[name], "evidence", "verified", licence, "Its hash is in the certificate's chain."))
     files[ITEMS] = b"".join(canonical_json(each) + b"\n" for each in items)
-    files[TOLERANCE] = canonical_json(CLASSICAL_TOLERANCE)
+    files[TOLERANCE] = canonical_json(tolerance)
     note = "Computed again from the weights: signals and losses are those that were certified."
     told += [
         item(ITEMS, "evaluation-results", "verified", licence, note),
         item(TOLERANCE, "tolerance", "present", licence),
     ]
-    return _section(certificate, student, len(items)), Part(files, tuple(told))
+    return _section(certificate, student, len(items), computed_on or {}), Part(files, tuple(told))
 
 
 def _items(
-    certificate: Certificate, rows: EvidenceRows, samples: list[Sample], classifier: Classifier
+    certificate: Certificate,
+    rows: EvidenceRows,
+    samples: list[Sample],
+    answers: Sequence[StudentAnswer],
+    tolerance: Tolerance,
 ) -> list[EvaluatedItem]:
-    places = {sample.trace_id: place for place, sample in enumerate(samples)}
+    places = places_of(samples)
     hashes = row_sha256s(samples)
     scorer = msgspec.json.decode(certificate.scorer, type=Scorer) if certificate.scorer else None
     limit = certificate.rungs[0].novelty_limit
     items: list[EvaluatedItem] = []
-    for number, trace_id in enumerate(rows.ids):
+    for number, (trace_id, answer) in enumerate(zip(rows.ids, answers, strict=True)):
         place = places[trace_id]
-        answer = classifier.answer(samples[place].prompt)
         loss = _loss(certificate.loss, scorer, answer.text, samples[place])
         seen = answer.signal if answer.novelty <= limit else _TOO_NOVEL
         certified = float(rows.signals[number, 0]) if rows.signals is not None else seen
-        if not _near(seen, certified) or loss != rows.losses[number, 0]:
+        if not abs(seen - certified) <= tolerance.signal or loss != rows.losses[number, 0]:
             raise CertificateError(
                 f"Student and certificate {certificate.certificate_id} do not fit: row {trace_id} now has the signal "
                 f"{seen} and the loss {loss}, but {certified} and {rows.losses[number, 0]} were certified.",
@@ -131,8 +138,9 @@ def _items(
     return items
 
 
-def _near(seen: float, certified: float) -> bool:
-    return abs(seen - certified) <= CLASSICAL_TOLERANCE.signal
+def places_of(samples: Sequence[Sample]) -> dict[str, int]:
+    """Trace id → place in the dataset."""
+    return {sample.trace_id: place for place, sample in enumerate(samples)}
 
 
 def _loss(name: LossName, scorer: Scorer | None, output: str, sample: Sample) -> float:
@@ -142,7 +150,9 @@ def _loss(name: LossName, scorer: Scorer | None, output: str, sample: Sample) ->
     return compared.signed if name == "signed" else compared.harm
 
 
-def _section(certificate: Certificate, student: Student, items: int) -> EvaluationSection:
+def _section(
+    certificate: Certificate, student: Student, items: int, computed_on: Mapping[str, str]
+) -> EvaluationSection:
     return EvaluationSection(
         certificate_id=certificate.certificate_id,
         statement=statement(certificate),
@@ -164,5 +174,6 @@ def _section(certificate: Certificate, student: Student, items: int) -> Evaluati
         issued_ns=certificate.issued_ns,
         items=items,
         metrics=student.metrics,
-        tolerance=CLASSICAL_TOLERANCE,
+        tolerance=TOLERANCES[student.kind],
+        computed_on=dict(computed_on),
     )

@@ -11,7 +11,8 @@ A release is a folder, whole and closed:
     NOTICE                      every duty, and how it is met
     licences/ID.txt             texts of the licences in the lineage, as far as the package has them
     model/manifest.json         the student's own manifest, as it was certified (its SHA-256 is the student's)
-    model/tensors.safetensors   the weights
+    model/tensors.safetensors   the weights of a classifier; of a generative student its gate, and notes of the training
+    model/model/…, model/adapter/…   a generative student's weights and tokenizer, as Hugging Face's libraries read them
     data/dataset.json           the dataset's record
     data/rows.txt               SHA-256 of each row, in order, one a line
     data/rows.jsonl.zst         the rows themselves, in order, where rights and privacy allow
@@ -32,7 +33,7 @@ docs/release.md is the full account, for whoever writes or checks such a folder 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -87,6 +88,7 @@ Role = Literal[
     "architecture",
     "weights",
     "model-manifest",
+    "gate",
     "base-model",
     "tokenizer",
     "chat-template",
@@ -144,9 +146,11 @@ class BaseModel(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     source: str
     revision: str
+    """What names its bytes; of a base that Freehold trained from, the SHA-256 over the lines `SHA256  NAME` (two
+    spaces, a line feed after each) of its files in order of name."""
     licence: str
     files: dict[str, str]
-    """File → SHA-256."""
+    """File → SHA-256; empty where they are no longer at hand: `revision` names them all."""
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +163,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     """Of the student's manifest, which names the hash of every file of the student."""
     parameters: int
-    """Numbers in the tensors that answers are computed from."""
+    """Numbers in the tensors of the release that answers are computed from: of an adapter, its own."""
     tensors: tuple[Tensor, ...]
     fields: tuple[str, ...] = ()
     """Of a classifier: the fields of an answer, as JSON paths; a single label has the empty path."""
@@ -171,6 +175,10 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     """Empty: it has none."""
     template_sha256: str = ""
     """Of its chat template; empty: it has none."""
+    adapter: bool = False
+    """Whether it answers only together with its base, whose weights are not in the release."""
+    context: int = 0
+    """Of a generative student: tokens that prompt and answer may have together."""
 
 
 class DataSection(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,6 +227,8 @@ class TrainingSection(msgspec.Struct, frozen=True, kw_only=True):
     """Of the code in training/code.zip: see `freehold.runners.machine.code_digest`."""
     same_code: bool | None
     """Whether that is the code the student was trained by; None: unknown."""
+    recipe: dict[str, Any] = {}
+    """Of a generative student: the whole recipe, as it was used."""
 
 
 class Tolerance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -232,6 +242,11 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 CLASSICAL_TOLERANCE = Tolerance(loss=0.0, signal=1e-5, novelty=1e-6)
 """Answers and losses are equal on any machine; signals are sums of 32-bit floats, whose order is the library's. What a
 release of a classical student states may be stricter than this, never laxer."""
+GENERATIVE_TOLERANCE = Tolerance(loss=0.0, signal=1e-3, novelty=1e-6)
+"""The signal is exp of a sum over up to some hundred tokens, of each of which another processor gives the last two
+digits of a 32-bit float otherwise. Outputs must be equal all the same: on the type of machine that `computed_on` tells
+of they are, and elsewhere a choice between two tokens that are as good as equal may fall otherwise."""
+TOLERANCES: dict[Kind, Tolerance] = {"classifier": CLASSICAL_TOLERANCE, "generative": GENERATIVE_TOLERANCE}
 
 
 class EvaluatedItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -275,8 +290,10 @@ class EvaluationSection(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     """Lines of evaluation/items.jsonl."""
     metrics: dict[str, float]
-    """Cross-fitted figures of the training."""
+    """Figures of the training: cross-fitted ones of a classifier."""
     tolerance: Tolerance
+    computed_on: dict[str, str] = {}
+    """What the outputs of a generative student depend on beside its weights, where they were computed."""
 
 
 class Ancestor(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ ASSUMED_DOLLARS = 0.05
 """Per core and hour: an assumption, about what a rented core costs."""
 _MEDIA_TYPES = {
     "": "text/plain",
+    ".jinja": "text/plain",
     ".json": "application/json",
     ".jsonl": "application/x-ndjson",
     ".md": "text/markdown",
@@ -67,7 +68,7 @@ class Part(NamedTuple):
 
 def item(path: str, role: Role, state: State, licence: str, note: str = "") -> Item:
     """An item that lies in a file; its media type follows from the file's name."""
-    media_type = _MEDIA_TYPES[Path(path).suffix]
+    media_type = _MEDIA_TYPES.get(Path(path).suffix, "application/octet-stream")
     return Item(path=path, role=role, state=state, licence=licence, media_type=media_type, note=note)
 
 

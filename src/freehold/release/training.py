@@ -1,38 +1,34 @@
-"""The training and model parts of a release: weights, how they were made, by which code, on which machine, at what
-cost."""
+"""The training part of a release: how the weights were made, by which code, on which machine, at what cost."""
 
 from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from freehold import __version__
+from freehold.domain.errors import StudentError
 from freehold.domain.evidence import Student
 from freehold.domain.machines import TrainingRun
 from freehold.release.inventory import (
     CODE,
     LOCK,
-    MODEL_MANIFEST,
-    MODEL_TENSORS,
     TRAINING,
     Costs,
     Role,
-    Tensor,
     TrainingSection,
-    Weights,
     canonical_json,
 )
-from freehold.release.layout import Content, Copied
+from freehold.release.layout import Content
+from freehold.release.models import public_name
 from freehold.release.parts import Part, Wanted, item, told
-from freehold.runners.machine import TRAINING_CODE, code_digest, code_files, code_hashes
-from freehold.store.artifacts import MANIFEST, TENSORS, sha256_of
-from freehold.upstreams.student.classifier import Manifest
+from freehold.runners.machine import CODE_OF, code_digest, code_files, code_hashes
+from freehold.serving.folder import GenerativeManifest
+from freehold.store.artifacts import sha256_of
+from freehold.train.recipes import Recipe, Scratch
 
 _CODE_LICENCE = "Apache-2.0"
 _CODE_ROLES: tuple[Role, ...] = (
@@ -42,17 +38,14 @@ _CODE_ROLES: tuple[Role, ...] = (
     "preprocessing-code",
     "architecture",
 )
-_ARCHITECTURE = (
-    "Per field of the answer, two linear models over n-grams (words; characters), each the mean of five that were "
-    "fitted to four fifths of the rows; then a logistic regression over the shape of their scores, which gives the "
-    "signal."
-)
 _METHOD = (
     "Linear support vector machines (scikit-learn LinearSVC) on five folds, then a logistic regression on cross-fitted "
     "scores. One pass over the fit part of the dataset; rows to certify on are not used."
 )
-_PARAMETERS = frozenset(("idf", "weights", "bias", "log_counts", "second"))
-"""Tensors that answers are computed from; `vocabulary` names the columns, and others are notes of the training."""
+_DRAWN = (
+    "weights and order of rows: torch.manual_seed, per step",
+    "noise in the rows: freehold.train.generative.augment",
+)
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 _SAME_CODE = {
     True: "The code that trained it.",
@@ -63,49 +56,25 @@ _JOULES_PER_KWH = 3_600_000
 _SECONDS_PER_HOUR = 3600
 
 
-def model_part(
-    student: Student, folder: Path, manifest: dict[str, Any], tensors: dict[str, NDArray[Any]], licence: str
-) -> tuple[Weights, Part]:
-    """The student's own files, as they are: `manifest` and `tensors` were read from `folder`, their hashes checked."""
-    heads = msgspec.convert(manifest, Manifest).heads
-    shapes = [Tensor(name, str(tensor.dtype), tensor.shape) for name, tensor in sorted(tensors.items())]
-    weights = Weights(
-        kind="classifier",
-        architecture=_ARCHITECTURE,
-        sha256=student.sha256,
-        parameters=sum(int(np.prod(tensor.shape)) for tensor in shapes if tensor.name in _PARAMETERS),
-        tensors=tuple(shapes),
-        fields=tuple("/".join(head.path) for head in heads),
-        labels=sum(len(head.values) for head in heads),
-    )
-    files: dict[str, Content] = {
-        MODEL_MANIFEST: Copied(folder / MANIFEST, student.sha256),
-        MODEL_TENSORS: Copied(folder / TENSORS, manifest["files"][TENSORS]),
-    }
-    items = (
-        item(MODEL_TENSORS, "weights", "verified", licence, "model/manifest.json names its hash."),
-        item(MODEL_MANIFEST, "model-manifest", "verified", licence, "The certificate names its hash. Labels, style."),
-        item(MODEL_TENSORS, "tokenizer", "verified", licence, "Texts are cut into the n-grams of `vocabulary`."),
-        told("chat-template", "None: it reads the text of the request."),
-        told("base-model", "None: it was trained from nothing."),
-        told("checkpoint", "No weights of single folds; what the stages hand on is in the tensors `checkpoint_*`."),
-    )
-    return weights, Part(files, items)
+def training_part(student: Student, manifest: Mapping[str, Any], wanted: Wanted) -> tuple[TrainingSection, Costs, Part]:
+    """Section, costs and files; `manifest`: the student's own.
 
-
-def training_part(student: Student, seed: int, wanted: Wanted) -> tuple[TrainingSection, Costs, Part]:
-    """Section, costs and files."""
-    run = student.training
+    Raises:
+        StudentError: a generative student's recipe cannot be understood.
+    """
+    run, seed = student.training, int(manifest["seed"])
+    method, seeds, recipe = _told(student, manifest, seed)
     code = code_files()
     hashes = {name: sha256_of(data) for name, data in code.items()}
     section = TrainingSection(
-        method=_METHOD,
+        method=method,
         seed=seed,
-        seeds={"folds: numpy.random.default_rng": seed, "linear models: LinearSVC(random_state)": seed},
+        seeds=seeds,
         run=run,
         software=f"freehold {__version__}",
         code_sha256=code_digest(hashes),
-        same_code=None if run is None else run.code == code_hashes(TRAINING_CODE),
+        same_code=None if run is None else run.code == code_hashes(CODE_OF[student.kind]),
+        recipe=recipe,
     )
     costs = _costs(run, wanted)
     files: dict[str, Content] = {TRAINING: canonical_json({"training": section, "costs": costs}), CODE: _zipped(code)}
@@ -121,6 +90,42 @@ def training_part(student: Student, seed: int, wanted: Wanted) -> tuple[Training
         note = _SAME_CODE[section.same_code] if role == "training-code" else "The package that built the release."
         items.append(item(CODE, role, "verified" if known else "present", _CODE_LICENCE, note))
     return section, costs, Part(files, tuple(items))
+
+
+def _told(student: Student, manifest: Mapping[str, Any], seed: int) -> tuple[str, dict[str, int], dict[str, Any]]:
+    """Method, what is drawn by which seed, and the recipe."""
+    if student.kind == "classifier":
+        return _METHOD, {"folds: numpy.random.default_rng": seed, "linear models: LinearSVC(random_state)": seed}, {}
+    known = msgspec.convert(manifest, GenerativeManifest)
+    return _how(known), dict.fromkeys(_DRAWN, seed), known.recipe
+
+
+def recipe_in(known: GenerativeManifest) -> Recipe:
+    """The recipe that a generative student's manifest keeps.
+
+    Raises:
+        StudentError: it is of another version, or none.
+    """
+    try:
+        return msgspec.convert(known.recipe, Recipe)
+    except msgspec.ValidationError as error:
+        raise StudentError(
+            f"The student's recipe cannot be understood: {error}.", "Use the version of Freehold that trained it."
+        ) from error
+
+
+def _how(known: GenerativeManifest) -> str:
+    recipe = recipe_in(known)
+    start = "random weights, with a tokenizer of its own"
+    if not isinstance(recipe.model, Scratch):
+        start = f"the weights of {public_name(known.base.name) if known.base is not None else 'a base model'}"
+    what = "full weights" if recipe.adapter is None else f"a LoRA adapter of rank {recipe.adapter.rank}"
+    aim = "to write the recorded answers" if recipe.method == "sft" else "to prefer one of two answers (DPO)"
+    return (
+        f"Supervised: {what} learned {aim}, from {start}, by {recipe.optimizer.kind} over at most "
+        f"{recipe.run.epochs:g} passes over the fit part (recipe {recipe.name!r}); the weights that were best on the "
+        "tune part were kept. Rows to certify on are not used."
+    )
 
 
 def _costs(run: TrainingRun | None, wanted: Wanted) -> Costs:

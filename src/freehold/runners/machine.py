@@ -10,24 +10,34 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import freehold
 from freehold.domain.machines import Machine, TrainingRun
+from freehold.domain.rights import Kind
 
-TRAINING_CODE = ("train/", "upstreams/student/", "domain/answers.py", "domain/evidence.py", "store/artifacts.py")
+TRAINING_CODE: tuple[str, ...] = (
+    "train/",
+    "upstreams/student/",
+    "domain/answers.py",
+    "domain/evidence.py",
+    "store/artifacts.py",
+)
 """Of the package: what can change what the training of a classical student gives."""
-GENERATIVE_CODE = (
+GENERATIVE_CODE: tuple[str, ...] = (
     "train/generative/",
     "train/recipes/",
     "train/counts.py",
     "serving/",
+    "upstreams/student/features.py",
     "domain/answers.py",
     "domain/evidence.py",
     "store/artifacts.py",
 )
 """The same of a generative one."""
+CODE_OF: dict[Kind, tuple[str, ...]] = {"classifier": TRAINING_CODE, "generative": GENERATIVE_CODE}
 _GENERATIVE_PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl")
 _FLAGS = re.compile(r"sse4_[12]|avx\w*|fma|f16c|bmi[12]|amx\w*|neon|asimd\w*|sve\w*")
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -43,8 +53,13 @@ class RunRecorder:
         self._began = time.perf_counter()
         self._cpu_began = time.process_time()
 
-    def finish(self) -> TrainingRun:
-        """What there is to say of the run, now that it is over."""
+    def finish(self, environment: Mapping[str, str] | None = None, cpu_seconds_elsewhere: float = 0.0) -> TrainingRun:
+        """What there is to say of the run, now that it is over.
+
+        Args:
+            environment: what the trainer says that the bytes depend on.
+            cpu_seconds_elsewhere: of processes that this one started.
+        """
         seconds, cpu_seconds = time.perf_counter() - self._began, time.process_time() - self._cpu_began
         return TrainingRun(
             software=f"freehold {freehold.__version__}",
@@ -52,7 +67,8 @@ class RunRecorder:
             packages=installed_packages(() if self._code == TRAINING_CODE else _GENERATIVE_PACKAGES),
             machine=this_machine(),
             seconds=seconds,
-            cpu_seconds=cpu_seconds,
+            cpu_seconds=cpu_seconds + cpu_seconds_elsewhere,
+            environment=dict(environment or {}),
         )
 
 
@@ -70,6 +86,20 @@ def this_machine() -> Machine:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         arithmetic=_arithmetic(),
     )
+
+
+def answering_environment() -> dict[str, str]:
+    """What the answers of a language model depend on beside its weights; torch is loaded, since it knows best."""
+    torch: Any = import_module("torch")
+    numpy: Any = import_module("numpy")
+    return {
+        "torch": str(torch.__version__),
+        "numpy": str(numpy.__version__),
+        "architecture": platform.machine(),
+        "ATEN_CPU_CAPABILITY": str(torch.backends.cpu.get_cpu_capability()),
+        "flags": " ".join(_processor()[1]),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }
 
 
 @cache

@@ -32,9 +32,17 @@ _FAULTS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 class ChatTemplate:
     """A chat template with the special tokens that it may name."""
 
-    def __init__(self, text: str, special: Mapping[str, str]) -> None:
-        """`special`: of `SPECIAL`, those that the tokenizer has."""
+    def __init__(self, text: str, special: Mapping[str, str], day: datetime.datetime | None = None) -> None:
+        """A template.
+
+        Args:
+            text: the Jinja source.
+            special: of `SPECIAL`, those that the tokenizer has.
+            day: what templates that tell the model the day take for today; None: today. Training fixes one, so that
+                the same rows give the same bytes tomorrow.
+        """
         self.text = text
+        self.day = day
         self.special = {name: special[name] for name in SPECIAL if name in special}
 
     def render(
@@ -62,6 +70,7 @@ class ChatTemplate:
                 tools=list(tools) or None,
                 documents=None,
                 add_generation_prompt=answer_next,
+                strftime_now=self._now,
                 **self.special,
                 **more,
             )
@@ -72,9 +81,16 @@ class ChatTemplate:
                 "Use a base model whose template does, or change its chat_template.jinja.",
             ) from error
 
+    def _now(self, form: str) -> str:
+        return (self.day or datetime.datetime.now()).strftime(form)
 
-def read_chat_template(folder: Path) -> ChatTemplate | None:
+
+def read_chat_template(folder: Path, day: datetime.datetime | None = None) -> ChatTemplate | None:
     """The chat template of a model's folder; None if it has none.
+
+    Args:
+        folder: the model's.
+        day: see `ChatTemplate`.
 
     Raises:
         TrainingError: a file cannot be read.
@@ -88,7 +104,7 @@ def read_chat_template(folder: Path) -> ChatTemplate | None:
         raise TrainingError(
             f"The tokenizer in {folder} cannot be read: {error}.", "Fetch the model again, or name another."
         ) from error
-    return None if text is None else ChatTemplate(text, special_tokens(config))
+    return None if text is None else ChatTemplate(text, special_tokens(config), day)
 
 
 def special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
@@ -129,7 +145,7 @@ def _compiled(text: str) -> Template:
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
     environment.filters["tojson"] = _tojson
-    functions: dict[str, Any] = {"raise_exception": _refuse, "strftime_now": _now}
+    functions: dict[str, Any] = {"raise_exception": _refuse}
     cast("dict[str, Any]", environment.globals).update(functions)
     return environment.from_string(text)
 
@@ -140,7 +156,3 @@ def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, *
 
 def _refuse(message: str) -> NoReturn:
     raise TemplateError(message)
-
-
-def _now(form: str) -> str:
-    return datetime.datetime.now().strftime(form)

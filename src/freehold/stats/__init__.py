@@ -14,7 +14,7 @@ Public names, each imported on first use (numpy alone would take longer than the
 - `allocation`: `allocate_audits`, `AuditNeed`, `Allocation`: where a day's audit dollars go
 - `limits`: `least_slack`, `needed_rows`: what no test can do
 - `memorised`: `planted_and_given`, `CanaryReport`: planted answers that come out
-- `paired`: `paired_interval` of the difference of two scores
+- `paired`: `paired_interval`, `worse_p_value` of the difference of two scores
 - `plan`: `needed_samples`, `predicted_outcome`, `allowed_errors`: what more evidence would bring
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from freehold.stats.fixed_sequence import FixedSequenceResult, Tested, fixed_sequence_test, threshold_grid
     from freehold.stats.limits import least_slack, needed_rows
     from freehold.stats.memorised import CanaryReport, planted_and_given
-    from freehold.stats.paired import paired_interval
+    from freehold.stats.paired import paired_interval, worse_p_value
     from freehold.stats.plan import allowed_errors, needed_samples, predicted_outcome
     from freehold.stats.spending import spent_delta
     from freehold.stats.trinomial import trinomial_p_value, trinomial_test
@@ -79,6 +79,7 @@ __all__ = [
     "trinomial_p_value",
     "trinomial_test",
     "walk",
+    "worse_p_value",
 ]
 
 _MODULES = {
@@ -91,7 +92,7 @@ _MODULES = {
     "dispatch": ("loss_test",),
     "limits": ("least_slack", "needed_rows"),
     "memorised": ("CanaryReport", "planted_and_given"),
-    "paired": ("paired_interval",),
+    "paired": ("paired_interval", "worse_p_value"),
     "plan": ("allowed_errors", "needed_samples", "predicted_outcome"),
     "spending": ("spent_delta",),
     "trinomial": ("trinomial_p_value", "trinomial_test"),

@@ -12,6 +12,7 @@ and 1,000: BCa bootstrap 0.146 (4), 0.027 (5); betting 0.206 (0), 0.033 (3); tri
 
 from __future__ import annotations
 
+from freehold.domain.errors import EvidenceError
 from freehold.stats.betting import betting_p_value
 from freehold.stats.checks import FloatArray, Floats, as_losses, check_level
 from freehold.stats.trinomial import trinomial_count_p_value
@@ -37,14 +38,30 @@ def paired_interval(differences: Floats, delta: float = 0.05, *, exact: bool = F
     return max(-1.0, -upper(-values, delta / 2)), min(1.0, upper(values, delta / 2))
 
 
-def _upper_exact(values: FloatArray, level: float) -> float:
-    from freehold.domain.errors import EvidenceError
+def worse_p_value(differences: Floats, delta: float = 0.05, *, exact: bool = False) -> float:
+    """The p-value of "the mean difference is 0 or more", by the same tests; small where the candidate is worse.
 
-    harms, gains = int((values == 1.0).sum()), int((values == -1.0).sum())
-    if harms + gains + int((values == 0.0).sum()) != values.size:
+    It is made for a test at δ. Raises as `paired_interval` does.
+    """
+    check_level("delta", delta)
+    values = as_losses(differences, -1.0, 1.0)
+    if not exact:
+        return betting_p_value(values, 0.0, delta=delta, low=-1.0, high=1.0)
+    return _p_exact(*_counts(values), values.size, 0.0, delta)
+
+
+def _counts(values: FloatArray) -> tuple[int, int]:
+    """How often the difference is 1, and −1."""
+    above, below = int((values == 1.0).sum()), int((values == -1.0).sum())
+    if above + below + int((values == 0.0).sum()) != values.size:
         raise EvidenceError(
             "An exact interval was asked for, but a difference is not −1, 0 or 1.", "Leave `exact` out for such scores."
         )
+    return above, below
+
+
+def _upper_exact(values: FloatArray, level: float) -> float:
+    harms, gains = _counts(values)
     inside, outside = -1.0, 1.0  # its p-value falls as the mean that is asked about rises
     for _ in range(_HALVINGS):
         middle = (inside + outside) / 2

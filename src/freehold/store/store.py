@@ -44,6 +44,7 @@ class Store:
         self.datasets_root = data / "datasets"
         self.students_root = data / "students"
         self.evidence_root = data / "evidence"
+        self.evaluations_root = data / "evaluations"
         """What certificates were computed from."""
         self.key_path = data / "keys" / "signing.key"
 

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from freehold import __version__
 from freehold.config import Settings
-from freehold.domain.errors import EvidenceError, NotFound, RightsError
+from freehold.domain.errors import ConfigError, EvidenceError, NotFound, RightsError
 from freehold.domain.evidence import Dataset, Sample, Student
 from freehold.domain.machines import TrainingRun
 from freehold.runners.machine import RunRecorder
@@ -57,11 +57,26 @@ def train_student(
     samples = read_dataset(store.data / dataset.path, dataset.sha256)
     task = store.control.tasks.get(dataset.task)
     if task is not None and settings.student_kind(msgspec.structs.replace(task, form=dataset.form)) == "generative":
-        from freehold.train.generative.students import train_generative  # it needs an extra
-
-        return train_generative(store, settings, dataset, samples, now_ns, watch)
+        return _train_generative()(store, settings, dataset, samples, now_ns, watch)
     fitted = fit_student(dataset, samples, settings.loop.seed)
     return _stored(store, dataset, fitted, recorder.finish(), now_ns)
+
+
+def _train_generative() -> Callable[..., Student]:
+    """Late, since it needs an extra.
+
+    Raises:
+        ConfigError: the extra is not installed.
+    """
+    try:
+        from freehold.train.generative.students import train_generative
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"A generative student cannot be trained: {error.name} is not installed.",
+            "Run `pip install freehold[train]` (without a GPU: `pip install torch==2.13.0` first), "
+            'or set `recipe = ""` under [students].',
+        ) from error
+    return train_generative
 
 
 class FittedStudent(NamedTuple):

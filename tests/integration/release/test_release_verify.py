@@ -23,7 +23,7 @@ from loop_fixtures import Desk
 from safetensors.numpy import load
 
 from freehold.domain.evidence import Certificate, Dataset
-from freehold.loop.release_jobs import ClassicalWorkshop
+from freehold.loop.release_jobs import workshop_for
 from freehold.release import inventory as inv
 from freehold.release.build import build_release
 from freehold.release.parts import Wanted
@@ -40,7 +40,9 @@ class Release(NamedTuple):
 
     def verify(self, level: int, folder: Path | None = None, config: Path | None = None) -> Report:
         public_key = self.key.public_key()
-        return verify_release(folder or self.folder, public_key, level, lambda: ClassicalWorkshop(config), "not asked")
+        return verify_release(
+            folder or self.folder, public_key, level, lambda kind: workshop_for(kind, config), "not asked"
+        )
 
 
 def _config(desk: Desk, path: Path) -> Path:

@@ -27,7 +27,8 @@ from freehold.train.generative.tokenizer import Tokenizer
 
 TICKETS = tickets(200)
 OURS = tokenizer_of(TICKETS)
-WIDE = recipe(data={"context": 4096})
+WIDE = recipe(data={"context": 4096, "learn": "assistant"})
+LAST = recipe(data={"context": 4096})
 
 CHATML = """{%- for message in messages %}
 {{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|end|>' + '\n' }}
@@ -86,6 +87,7 @@ def test_masks_cover_the_learned_answers_exactly(talk: list[tuple[str, str, bool
     [
         (CHATML, ["one<|end|>", "two<|end|>"]),
         (LLAMA2, [" one<|end|>", " two<|end|>"]),
+        (CHATML.replace("<|end|>", "<|tool|>"), ["one<|tool|>", "two<|tool|>"]),
         (NO_END, [" one\n<|end|>", " two\n<|end|>"]),
     ],
 )
@@ -97,6 +99,8 @@ def test_templates_of_bases(template: str, answers: list[str]) -> None:
     tokenizer = with_template(template, bos_token="<|pad|>")
     found, _ = encode([Example(turns)], tokenizer, WIDE)
     assert [stretch for one in found for stretch in learned(one)] == answers
+    [last], _ = encode([Example(turns)], tokenizer, LAST)
+    assert learned(last) == answers[1:]
     [alone], _ = encode([example("first", "one")], tokenizer, WIDE)
     prompt = tokenizer.encode(prompt_text("first", tokenizer))
     assert alone.tokens[: len(prompt)].tolist() == prompt and not alone.learn[: len(prompt)].any()
@@ -119,12 +123,11 @@ def test_what_is_left_out_is_counted_and_most_of_it_too_long_is_an_error() -> No
     found, left_out = encode(odd, OURS, recipe())
     assert left_out == {SPECIAL_INSIDE: 1} and len(found) == len(fit)
     shorter = recipe(data={"context": max(len(one.tokens) for one in found) - 1})
-    found.sort(key=lambda one: len(one.tokens))
     fit += [example("Customer Anna", "{}")] * len(fit)
     some, left_out = encode(fit, OURS, shorter)
     assert left_out[TOO_LONG] == len(fit) - len(some) > 0
     with pytest.raises(EvidenceError, match="longer than 16 tokens") as raised:
-        encode(fit, OURS, recipe(data={"context": 16}))
+        encode(fit[:100], OURS, recipe(data={"context": 16}))
     assert "context = 64" in raised.value.hint
     with pytest.raises(EvidenceError, match="No example is left to learn from: 1 holds"):
         encode(odd[:1], OURS, recipe())

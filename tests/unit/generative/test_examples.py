@@ -31,6 +31,7 @@ def test_a_dataset_that_contradicts_itself_is_refused_and_one_that_hardly_does_i
     with pytest.raises(EvidenceError, match="30 prompts have different answers, and 60 of the 90 rows") as raised:
         examples_of(rows, recipe())
     assert "best-answer" in raised.value.hint and "feedback-trust" in raised.value.hint
+    assert len(examples_of(rows, recipe(data={"samples": 3, "best_of": False}))[0]) == 90, "then they are asked for"
     few = [sample(f"question {number % 30}", "yes" if number < 85 else "no") for number in range(90)]
     assert len(examples_of(few, recipe())[0]) == 90
     found = contradictions(few)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freehold.domain.errors import TrainingError
+from freehold.serving.chat_template import read_chat_template
 from freehold.train.generative.encode import prompt_text
 from freehold.train.generative.tokenizer import SCRATCH_SPECIAL, Tokenizer, read_tokenizer, train_tokenizer
 from freehold.train.recipes import Scratch
@@ -114,3 +115,11 @@ def test_folders_that_cannot_be_used_say_what_to_do(tmp_path: Path) -> None:
     assert read_tokenizer(named).template.render([], answer_next=True) == "<|end|>"
     (named / "chat_template.jinja").write_text("{{ messages | tojson }}")
     assert read_tokenizer(named).template.render([{"a": "<ä>"}], answer_next=True) == '[{"a": "<ä>"}]'
+
+
+def test_the_day_that_a_template_tells_is_the_same_in_every_training(tmp_path: Path) -> None:
+    OURS.save(tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("{{ strftime_now('%d %B %Y') }}")
+    assert read_tokenizer(tmp_path).template.render([], answer_next=True) == "01 January 2026"
+    served = read_chat_template(tmp_path)
+    assert served is not None and served.render([], answer_next=True) != "01 January 2026"

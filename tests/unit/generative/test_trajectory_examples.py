@@ -42,7 +42,9 @@ def test_a_row_becomes_an_example_with_its_calls_and_tools() -> None:
 
 def test_calls_are_learned_and_results_are_not() -> None:
     tokenizer = tokenizer_of(tickets(50))
-    [encoded], _ = encode(trajectory_examples([ROW])[0], tokenizer, recipe(data={"context": 1024}))
+    [encoded], _ = encode(
+        trajectory_examples([ROW])[0], tokenizer, recipe(data={"context": 1024, "learn": "assistant"})
+    )
     text = [tokenizer.decode([token]) for token in encoded.tokens]
     said = "".join(piece for piece, learned in zip(text, encoded.learn, strict=True) if learned)
     assert said == '<|tool|>{"name": "look", "arguments": {"order": 12}}<|end|>It was never sent.<|end|>'

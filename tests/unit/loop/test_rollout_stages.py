@@ -93,8 +93,16 @@ def test_what_it_is_not_sure_of_does_not_count(shadow: Stage) -> None:
     assert shadow.look() == () and shadow.rung is not None and shadow.rung.stage == "canary"
 
 
+def test_a_server_that_has_to_start_is_waited_for(shadow: Stage) -> None:
+    for number in range(60):
+        shadow.shadowed("yes", status=200 if number >= 40 else 0)
+        if number == 39:
+            assert shadow.look() == () and shadow.rung is not None and shadow.rung.stage == "shadow"
+    assert shadow.look() == () and shadow.rung is not None and shadow.rung.stage == "canary"
+
+
 def test_one_that_gives_no_answers_is_withdrawn(shadow: Stage) -> None:
-    for number in range(20):
+    for number in range(200):
         shadow.shadowed("yes", status=200 if number % 4 else 0)
     assert shadow.look() == ("t",) and shadow.rung is None
     task = shadow.desk.store.control.tasks.get("t")

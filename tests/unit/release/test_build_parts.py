@@ -20,6 +20,7 @@ from freehold.release.evaluation import certificate_of, evaluation_part
 from freehold.release.inventory import CODE, LOCK, EvaluationSection
 from freehold.release.parts import Part, Wanted
 from freehold.release.training import training_part
+from freehold.serving.gate import StudentAnswer
 from freehold.store.artifacts import dataset_sha256, read_dataset, row_sha256s
 from freehold.store.evidence import EvidenceRows, read_evidence
 
@@ -40,13 +41,15 @@ class Parts(NamedTuple):
     def made(self, **changes: Any) -> tuple[EvaluationSection, Part]:
         """The part, with other evidence."""
         assert self.desk.rung is not None
+        student = self.desk.student(self.desk.rung)
+        prompts = {sample.trace_id: sample.prompt for sample in self.samples}
         return evaluation_part(
             self.certificate,
             self.evidence,
             self.rows._replace(**changes),
             folder=self.desk.store.data / self.certificate.evidence_path,
             samples=self.samples,
-            classifier=self.desk.student(self.desk.rung),
+            answers=[StudentAnswer(*student.answer(prompts[trace_id])) for trace_id in self.rows.ids],
             student=self.student,
             licence="",
         )
@@ -82,7 +85,7 @@ def test_rows_are_hashed_as_the_page_says() -> None:
 
 def test_a_student_that_kept_no_record_says_that_it_is_unknown(parts: Parts) -> None:
     old = msgspec.structs.replace(parts.student, training=None)
-    section, costs, part = training_part(old, 0, WANTED)
+    section, costs, part = training_part(old, {"seed": 0}, WANTED)
     assert (section.run, section.same_code) == (None, None)
     assert (costs.cpu_seconds, costs.kilowatt_hours, costs.dollars) == (None, None, None)
     assert LOCK not in part.files
@@ -94,10 +97,10 @@ def test_a_student_that_kept_no_record_says_that_it_is_unknown(parts: Parts) -> 
 def test_code_that_was_changed_since_is_not_called_what_trained_it(parts: Parts) -> None:
     run = parts.student.training
     assert run is not None
-    section, _, part = training_part(parts.student, 0, WANTED)
+    section, _, part = training_part(parts.student, {"seed": 0}, WANTED)
     assert section.same_code is True
     other = msgspec.structs.replace(run, code={**run.code, "train/students.py": "0" * 64})
-    changed, _, later = training_part(msgspec.structs.replace(parts.student, training=other), 0, WANTED)
+    changed, _, later = training_part(msgspec.structs.replace(parts.student, training=other), {"seed": 0}, WANTED)
     assert changed.same_code is False
     assert {item.state for item in later.items if item.role == "training-code"} == {"present"}
     assert part.files[CODE] == later.files[CODE], "the same sources give the same bytes"

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from freehold.runners.yielding import FOLDER, QUIET_SECONDS, SUFFIX, Pulse, Yielding, yielding_environment, yielding_here
+from freehold.runners.yielding import (
+    FOLDER,
+    QUIET_SECONDS,
+    SUFFIX,
+    Pulse,
+    Yielding,
+    yielding_environment,
+    yielding_here,
+)
 
 
 class Machine:

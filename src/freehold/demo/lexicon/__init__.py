@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-COMMON, INTENTS, URGENCY, EXTRACTION, REPLIES = (
+COMMON, INTENTS, URGENCY, EXTRACTION, REPLIES, COMPLAINTS, QUERIES = (
     "common.toml",
     "intents.toml",
     "urgency.toml",
     "extraction.toml",
     "replies.toml",
+    "complaints.toml",
+    "queries.toml",
 )
 
 
@@ -116,3 +118,59 @@ class ReplyLexicon(msgspec.Struct, frozen=True):
     endings: Bodies
     vague: Bodies
     topics: dict[str, Topic]
+
+
+class ComplaintLexicon(msgspec.Struct, frozen=True):
+    """What complaints are made of; `wishes` by the value of the closed field."""
+
+    nouns: list[str]
+    problems: list[str]
+    order: list[str]
+    customer: list[str]
+    amount: list[str]
+    date: list[str]
+    no_date: list[str]
+    wishes: dict[str, list[str]]
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """A condition on a query: what it says after a noun, and its SQL. `values` gives each value its wordings; without
+    them the slot is an open value (a date, a month, a number)."""
+
+    sql: str
+    bodies: list[str]
+    tables: list[str] = []
+    """That it needs beside the family's own, by their aliases."""
+    values: dict[str, list[str]] = {}
+
+
+class Family(msgspec.Struct, frozen=True):
+    """One kind of question; `{what}` is where its conditions are said."""
+
+    weight: int
+    tables: list[str]
+    """By their aliases; the first is selected from, the others are joined."""
+    select: str
+    bodies: list[str]
+    filters: list[str]
+    fewest: int = 0
+    most: int = 2
+    """How many conditions are said."""
+    where: str = ""
+    """A condition that every question of this family has."""
+    tail: str = ""
+    """GROUP BY and what follows."""
+    values: dict[str, list[str]] = {}
+    """Wordings of the slot `{by}`, by the column that it is."""
+
+
+class QueryLexicon(msgspec.Struct, frozen=True):
+    """All that the analysts ask."""
+
+    tables: dict[str, str]
+    """With their aliases."""
+    joins: dict[str, str]
+    """By the aliases of the first table and of the one joined to it."""
+    filters: dict[str, Filter]
+    families: dict[str, Family]
+    openers: list[str]

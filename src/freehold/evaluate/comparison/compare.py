@@ -9,7 +9,7 @@ from freehold.domain.evaluations import Compared, Costs, Difference, Slice
 from freehold.domain.evidence import Part
 from freehold.evaluate.comparison.rows import Row
 from freehold.evaluate.comparison.slices import Group, groups
-from freehold.stats.paired import paired_interval
+from freehold.stats.paired import paired_interval, worse_p_value
 
 DELTA = 0.05
 SMALL = 30
@@ -99,7 +99,7 @@ def _difference(values: list[float], exact: bool, delta: float, slices: int) -> 
         upper=upper,
         better=sum(value > 0 for value in values),
         worse=sum(value < 0 for value in values),
-        flagged=upper < 0 and paired_interval(values, delta / slices, exact=exact)[1] < 0,
+        flagged=upper < 0 and worse_p_value(values, delta / slices, exact=exact) <= delta / slices,
     )
 
 

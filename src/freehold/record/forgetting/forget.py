@@ -114,7 +114,8 @@ def forget(
         kind: what `value` is.
         value: the subject, the key's id, the episode or the trace id.
         datasets: remove the files of datasets, outcomes and evidence that hold such rows, too, with the students and
-            routers that were made of them; tasks that these serve go back to the incumbent first.
+            routers that were made of them; tasks that these serve go back to the incumbent first. (Examples beside
+            evaluations are removed in any case: nothing rests on them.)
         damaged: remove quarantined copies of damaged journal segments whole.
         ways: how to reach what other rooms keep.
 
@@ -252,10 +253,8 @@ class _Forgetting:
         for holder in find_holders(self._store, chosen.trace_ids):
             known[holder.kind, holder.name] = holder
         self._save(holders=tuple(known.values()))
-        if not remove:
-            return
         for place, holder in known.items():
-            if not holder.removed:
+            if not holder.removed and (remove or holder.kind == "evaluation"):  # nothing rests on an evaluation
                 self._ways.at_step("remove")
                 known[place] = remove_holder(self._store, holder, self._ways.withdraw)
                 self._save(holders=tuple(known.values()))

@@ -1,4 +1,5 @@
-"""Immutable things that hold forgotten rows: datasets, outcomes, evidence; what depends on them, and their removal.
+"""Immutable things that hold forgotten rows: datasets, outcomes, evidence, examples beside evaluations; what depends on
+them, and their removal.
 
 Each is a folder with a Parquet file that names its rows by trace id.
 """
@@ -17,6 +18,7 @@ from polars.exceptions import PanicException, PolarsError
 from freehold.domain.erasures import Holder
 from freehold.domain.errors import StoreError
 from freehold.store.artifacts import SAMPLES
+from freehold.store.evaluations import EXAMPLES
 from freehold.store.evidence import OUTCOMES, ROWS
 
 if TYPE_CHECKING:
@@ -25,11 +27,18 @@ if TYPE_CHECKING:
 
 Withdraw = Callable[[str, str], None]
 """Takes a task's rung or ladder out of force: the task, and why."""
+Kind = Literal["dataset", "outcomes", "evidence", "evaluation"]
 _ROW_COLUMNS = ("trace_id", "row")
+_FILES: dict[Kind, tuple[str, ...]] = {
+    "dataset": (SAMPLES,),
+    "outcomes": (ROWS, OUTCOMES),
+    "evidence": (ROWS, OUTCOMES),
+    "evaluation": (EXAMPLES,),
+}
 
 
 class _Folder(NamedTuple):
-    kind: Literal["dataset", "outcomes", "evidence"]
+    kind: Kind
     path: Path
     name: str
     task: str
@@ -50,7 +59,7 @@ def find_holders(store: Store, trace_ids: Collection[str]) -> tuple[Holder, ...]
     found: list[Holder] = []
     for folder in _folders(store):
         # Evidence names the same rows in two files; beside a dataset lies a file that names those it left out.
-        names = (SAMPLES,) if folder.kind == "dataset" else (ROWS, OUTCOMES)
+        names = _FILES[folder.kind]
         files = [folder.path / name for name in names if (folder.path / name).exists()]
         rows = max((_count(file, wanted) for file in files), default=0)
         if rows:
@@ -78,7 +87,7 @@ def remove_drafts(store: Store, trace_ids: Collection[str]) -> int:
     """
     wanted = pl.Series(list(trace_ids), dtype=pl.String).implode()
     removed = 0
-    for root in (store.datasets_root, store.evidence_root, store.data / "outcomes"):
+    for root in (store.datasets_root, store.evidence_root, store.data / "outcomes", store.evaluations_root):
         for draft in sorted(root.glob(".*")):
             if any(_may_hold(file, wanted) for file in sorted(draft.glob("*.parquet"))):
                 _remove(draft)
@@ -129,6 +138,9 @@ def _folders(store: Store) -> Iterator[_Folder]:
         yield _Folder("evidence", path, relative, on[0].task if on else "", on)
     for path in sorted((store.data / "outcomes").glob("*")):
         yield _Folder("outcomes", path, str(path.relative_to(store.data)), "", ())
+    for evaluation in store.control.evaluations.list():
+        if evaluation.path:
+            yield _Folder("evaluation", store.data / evaluation.path, evaluation.evaluation_id, evaluation.task, ())
 
 
 def _serving(store: Store) -> dict[str, str]:

@@ -11,7 +11,7 @@ from freehold.domain.errors import RightsError, StoreError
 from freehold.domain.evidence import Dataset
 from freehold.domain.ownership import Point
 from freehold.domain.rights import Ruling
-from freehold.release.held import Held, held
+from freehold.release.held import Held, base_lacks, held
 from freehold.release.ownership.case import Case, Model
 from freehold.rights import rule, terms_of_upstream
 from freehold.rights.grips import USES, binding, limited, may_end, owns_outputs
@@ -58,6 +58,10 @@ def _weights(case: Case) -> Point:
 def _held(case: Case, model: Model) -> Held:
     if model.sha256:
         found = held(case.store.data / model.path, model.sha256)
+        if found.whole and model.student is not None and model.student.base:
+            lack = base_lacks(case.store.data, case.store.data / model.path)
+            if lack:
+                return Held(False, lack)
         if found.whole and model.sha256 not in case.certified:
             return Held(False, "Its files are whole, but no certificate in force, signed here, names their hash.")
         return found

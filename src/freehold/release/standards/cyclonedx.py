@@ -30,6 +30,7 @@ from freehold.release.standards.shared import (
     is_expression,
     library,
     pathless,
+    recipe_settings,
 )
 
 _MODEL = "model"
@@ -222,6 +223,7 @@ def _formula(inventory: Inventory) -> _Object:
         "properties": _properties(
             ("seed", str(training.seed)),
             *((f"seed:{what}", str(seed)) for what, seed in sorted(training.seeds.items())),
+            *((f"recipe:{name}", value) for name, value in recipe_settings(inventory).items()),
             ("code-sha256", training.code_sha256),
             ("same-code", {True: "yes", False: "no", None: "unknown"}[training.same_code]),
             *_machine(inventory),
@@ -261,6 +263,7 @@ def _machine(inventory: Inventory) -> list[tuple[str, str]]:
         ("system", machine.system),
         ("python", machine.python),
         ("arithmetic", "; ".join(machine.arithmetic)),
+        *((f"environment:{name}", value) for name, value in sorted(run.environment.items())),
         ("cpu-seconds", str(run.cpu_seconds)),
     ]
 

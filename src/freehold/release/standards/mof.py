@@ -204,7 +204,7 @@ def write_json(inventory: Inventory) -> bytes:
             "version": inventory.release_id,
             "date": day(inventory.created_ns),
             "type": "language",
-            "architecture": "other" if inventory.weights.kind == "classifier" else "",
+            "architecture": "other" if inventory.weights.kind == "classifier" else "transformer decoder",
             "origin": inventory.weights.base.name if inventory.weights.base else "",
             "producer": inventory.supplier,
             "contact": "",

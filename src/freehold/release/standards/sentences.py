@@ -14,6 +14,8 @@ _LOSSES = {
     "signed": "mean loss in score against the incumbent's answer, gains offset losses",
 }
 
+_OF_THE_RUN = frozenset(("kilowatt_hours", "parameters", "steps", "tokens"))
+
 LIMITING: frozenset[DutyKind] = frozenset(("use-policy", "not-competing", "not-distributed", "registration"))
 """Duties that say what it may not be used for, or by whom."""
 
@@ -49,10 +51,18 @@ def metrics(inventory: Inventory) -> tuple[Metric, ...]:
         f"{found.certify_rows} certify rows",
     )
     fitted = (
-        Metric(name, name.replace("_", " "), value, None, "rows to fit on, while training")
+        Metric(name, name.replace("_", " "), value, None, _measured_on(inventory, name))
         for name, value in sorted(found.metrics.items())
     )
     return (certified, coverage, *fitted)
+
+
+def _measured_on(inventory: Inventory, name: str) -> str:
+    if inventory.weights.kind == "generative" and name.startswith(("tune_", "cpu_seconds_per_answer")):
+        return "rows to tune on, after training"
+    if inventory.weights.kind == "generative" and name in _OF_THE_RUN:
+        return "the training run"
+    return "rows to fit on, while training"
 
 
 def application(inventory: Inventory) -> str:
@@ -71,6 +81,10 @@ def limitations(inventory: Inventory) -> tuple[str, ...]:
     sentences: list[str] = []
     if weights.kind == "classifier":
         sentences.append(f"It can only give answers that it has seen: {weights.labels} values in all.")
+    else:
+        sentences.append("It writes text that nobody may have read yet: below its threshold, do not use its answers.")
+    if weights.adapter and weights.base is not None:
+        sentences.append(f"It is an adapter, and answers only on {weights.base.name} with the SHA-256 told of.")
     sentences.append(
         f"Its figures hold for requests like those of {day(data.since_ns)} to {day(data.until_ns)}, which it was "
         "certified on; requests unlike these are not covered."

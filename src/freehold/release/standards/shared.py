@@ -156,6 +156,22 @@ def is_one_id(licence: str) -> bool:
     return _LICENCE_ID.fullmatch(licence) is not None
 
 
+def recipe_settings(inventory: Inventory) -> dict[str, str]:
+    """The recipe of a language model, one entry per field: `optimizer.rate` → `0.03`."""
+    found: dict[str, str] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            entries: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+            for name, inner in sorted(entries.items()):
+                walk(f"{prefix}.{name}" if prefix else name, inner)
+        elif value not in (None, ""):
+            found[prefix] = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+
+    walk("", inventory.training.recipe)
+    return found
+
+
 def document_uuid(inventory: Inventory) -> str:
     """A UUID (version 5, RFC 9562) that follows from the inventory: the same content has the same."""
     digest = hashlib.sha256(canonical_json(inventory)).hexdigest()

@@ -32,6 +32,7 @@ from freehold.release.standards.shared import (
     instant,
     library,
     pathless,
+    recipe_settings,
 )
 
 _CONTEXT = "https://spdx.org/rdf/3.0.1/spdx-context.jsonld"
@@ -43,6 +44,7 @@ _MEDIA_TYPE = re.compile(r"[^/]+/[^/]+")
 _PURPOSES: dict[Role, str] = {
     "weights": "model",
     "model-manifest": "manifest",
+    "gate": "model",
     "dataset": "data",
     "row-hashes": "data",
     "evaluation-data": "data",
@@ -307,7 +309,8 @@ def _training(inventory: Inventory) -> str:
 
 def _settings(inventory: Inventory) -> dict[str, str]:
     seeds = {f"seed: {what}": str(seed) for what, seed in sorted(inventory.training.seeds.items())}
-    return {"seed": str(inventory.training.seed), **seeds, "parameters": str(inventory.weights.parameters)}
+    recipe = {f"recipe: {name}": value for name, value in recipe_settings(inventory).items()}
+    return {"seed": str(inventory.training.seed), **seeds, "parameters": str(inventory.weights.parameters), **recipe}
 
 
 def _bounds(inventory: Inventory) -> dict[str, str]:

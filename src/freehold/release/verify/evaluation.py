@@ -17,6 +17,9 @@ from freehold.store.keys import verify
 
 TOO_NOVEL = -1.0
 """The signal that evidence has of a text that was too novel to be answered."""
+FEW = 0.02
+"""Share of a language model's outputs of which a sum that another processor rounds otherwise may make others: a choice
+between two tokens that are as good as equal. More are never explained by that."""
 _TOLD = tuple(name for name in EvaluationSection.__struct_fields__ if name in Certificate.__struct_fields__)
 _DO_NOT_RELY = "Do not rely on this release: ask whoever signed it."
 
@@ -93,7 +96,15 @@ def _answers(released: Released, workshop: Workshop) -> str:
     scorer = released.evidence[0].scorer
     tolerance = released.inventory.evaluation.tolerance
     answers = workshop.answers(released.files, [sample.prompt for sample in inputs])
-    losses = workshop.losses(scorer, [answer.output for answer in answers], inputs)
+    otherwise = sum(item.output != answer.output for item, answer in zip(released.items, answers, strict=True))
+    if otherwise:
+        _by_another_machine(released, workshop, otherwise)
+    try:
+        losses = workshop.losses(scorer, [answer.output for answer in answers], inputs)
+    except Missing as lack:
+        if otherwise:
+            raise ReleaseError(f"{otherwise} of {len(inputs)} outputs come out otherwise.", _DO_NOT_RELY) from lack
+        raise Missing(f"the outputs come out the same, but their losses were not computed: {lack}", lack.hint) from lack
     ids = released.evidence[1].ids
     off = dict.fromkeys(("output", *Tolerance.__struct_fields__), 0)
     first = ""
@@ -114,6 +125,19 @@ def _answers(released: Released, workshop: Workshop) -> str:
             _DO_NOT_RELY,
         )
     return f"The student answered all {len(inputs)} certify rows ({whence}) again: same outputs, same losses."
+
+
+def _by_another_machine(released: Released, workshop: Workshop, otherwise: int) -> None:
+    """Raise Missing where a few outputs come out otherwise, and it may be this machine that computes otherwise."""
+    there, here = released.inventory.evaluation.computed_on, workshop.environment()
+    names = sorted(name for name in there if there[name] != here.get(name))
+    if names and otherwise <= FEW * len(released.items):
+        said = "; ".join(f"{name} {here.get(name, 'none')}, not {there[name]}" for name in names)
+        raise Missing(
+            f"{otherwise} of {len(released.items)} outputs come out otherwise, but they were computed on another kind "
+            f"of machine: {said}.",
+            "Verify on a machine like the one that `evaluation.computed_on` of inventory.json tells of.",
+        )
 
 
 def _differs(item: EvaluatedItem, again: EvaluatedItem, tolerance: Tolerance) -> list[str]:

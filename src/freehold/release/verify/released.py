@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from freehold.domain.errors import ReleaseError
@@ -24,6 +24,7 @@ from freehold.release.inventory import (
 from freehold.release.verify.documents import parse
 from freehold.release.verify.seal import Sealed
 from freehold.release.verify.tree import GET_ANOTHER
+from freehold.release.verify.workshop import StudentFiles
 from freehold.store.artifacts import row_sha256s
 from freehold.store.evidence import parse_evidence
 
@@ -36,6 +37,31 @@ MAX_LINE = 64 << 20
 MAX_ROWS = 8 << 30
 """Bytes of all rows, unpacked."""
 _HASH_LINE = 65
+
+
+class _Files(StudentFiles):
+    def __init__(self, sealed: Sealed) -> None:
+        self._sealed = sealed
+        self._hashes = {
+            path.removeprefix(MODEL): file.sha256 for path, file in sealed.files.items() if path.startswith(MODEL)
+        }
+        self._folder: Path | None = None
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        return self._hashes
+
+    def __getitem__(self, name: str) -> bytes:
+        if name not in self._hashes:
+            raise KeyError(name)
+        return self._sealed.read(MODEL + name)
+
+    def folder(self, place: Path) -> Path:
+        if self._folder is None:
+            for name in self._hashes:
+                self._sealed.copy(MODEL + name, place / name)
+            self._folder = place
+        return self._folder
 
 
 class Released:
@@ -79,10 +105,9 @@ class Released:
         return hashes
 
     @cached_property
-    def files(self) -> dict[str, bytes]:
-        """The student's files, by their names in the model folder."""
-        paths = [path for path in self.sealed.files if path.startswith(MODEL)]
-        return {path.removeprefix(MODEL): self.sealed.read(path) for path in paths}
+    def files(self) -> StudentFiles:
+        """The student's files, by their names in the model folder; every byte that is given was hashed."""
+        return _Files(self.sealed)
 
     @cached_property
     def shipped(self) -> list[Sample] | None:

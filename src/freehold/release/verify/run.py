@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from freehold.domain.evidence import Check
+from freehold.domain.rights import Kind
 from freehold.release.inventory import Inventory, Role
 from freehold.release.verify.dataset import dataset_checks
 from freehold.release.verify.evaluation import evaluation_checks
@@ -15,7 +16,7 @@ from freehold.release.verify.seal import Sealed, check_files, open_sealed, read_
 from freehold.release.verify.training import replay_checks, retrain_checks
 from freehold.release.verify.tree import Tree
 from freehold.release.verify.workshop import Workshop
-from freehold.runners.machine import TRAINING_CODE, code_hashes
+from freehold.runners.machine import CODE_OF, code_hashes
 
 MAX_LEVEL = 4
 _PROVEN: dict[Role, int] = {
@@ -33,7 +34,9 @@ _PROVEN: dict[Role, int] = {
     "training-code": 4,
     "weights": 4,
     "model-manifest": 4,
+    "gate": 4,
     "tokenizer": 4,
+    "chat-template": 4,
 }
 """Role → the level at which an item is found to be what it is said to be. Of the others nothing is checked but that
 they are as signed."""
@@ -67,11 +70,11 @@ class Opened:
         return self.sealed
 
 
-def verify_release(folder: Path, key: str, level: int, workshop: Callable[[], Workshop], network: str) -> Report:
+def verify_release(folder: Path, key: str, level: int, workshop: Callable[[Kind], Workshop], network: str) -> Report:
     """Verify the release in a folder up to a level, by the public key that is trusted (64 hex digits).
 
     Args:
-        workshop: makes what levels above 0 need.
+        workshop: makes what levels above 0 need of a kind of student.
         network: how this process is kept from it, for the report.
 
     Raises:
@@ -82,7 +85,7 @@ def verify_release(folder: Path, key: str, level: int, workshop: Callable[[], Wo
         levels = [level_of(0, opened.checks())]
         if level and levels[0].reached and opened.sealed is not None and opened.inventory is not None:
             released = Released(opened.sealed, opened.inventory)
-            levels += _further(released, workshop(), key, level)
+            levels += _further(released, workshop(opened.inventory.weights.kind), key, level)
     return _report(folder, key, level, network, opened, levels)
 
 
@@ -121,7 +124,9 @@ def _report(folder: Path, key: str, asked: int, network: str, opened: Opened, le
 
 def _items(inventory: Inventory, reached: int) -> tuple[ItemVerdict, ...]:
     run = inventory.training.run
-    same_code = run is not None and run.code == code_hashes(TRAINING_CODE)  # the release's own is never run
+    same_code = run is not None and run.code == code_hashes(
+        CODE_OF[inventory.weights.kind]
+    )  # the release's own is never run
     found: list[ItemVerdict] = []
     for item in inventory.items:
         level = None if item.role == "training-code" and not same_code else _PROVEN.get(item.role)

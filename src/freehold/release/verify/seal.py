@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from freehold.domain.errors import ReleaseError, RequestError
+from freehold.domain.errors import ReleaseError, RequestError, StoreError
 from freehold.release.inventory import (
     FORMAT,
     INVENTORY,
@@ -63,6 +63,23 @@ class Sealed:
         data = bytearray()
         self._hashed(known, data.extend)
         return bytes(data)
+
+    def copy(self, path: str, target: Path) -> None:
+        """Write a file's copy, hashed as it is read; nothing is left of one that is not as signed.
+
+        Raises:
+            ReleaseError: as `read` does, whatever its size.
+            StoreError: the copy cannot be written.
+        """
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                self._hashed(self._known(path), file.write)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be copied to {target}: {error.strerror}.", "Make room there.") from error
+        except ReleaseError:
+            target.unlink(missing_ok=True)
+            raise
 
     def check(self, path: str) -> None:
         """Hash a file without keeping it.

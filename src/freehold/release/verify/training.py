@@ -14,13 +14,20 @@ from freehold.release.inventory import CODE
 from freehold.release.verify.dataset import rows_of
 from freehold.release.verify.released import Released
 from freehold.release.verify.report import Missing, checked, guarded
-from freehold.release.verify.workshop import Recipe, Workshop
+from freehold.release.verify.workshop import Recipe, Workshop, digests
 from freehold.runners.machine import TRAINING_CODE, code_digest, code_hashes, installed_packages, this_machine
 from freehold.store.artifacts import sha256_of
 
-DECISIVE = frozenset(("numpy", "scipy", "scikit-learn", "safetensors", "msgspec", "regex"))
+DECISIVE: frozenset[str] = frozenset(("numpy", "scipy", "scikit-learn", "safetensors", "msgspec", "regex"))
 """Packages whose version can change the bytes of a classical student."""
 MAX_CODE = 256 << 20
+GENERATIVE_DECISIVE: frozenset[str] = DECISIVE - {"scipy", "scikit-learn"} | {
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+}
+"""The same of a generative one."""
 _KIND = ("architecture", "flags", "libc", "python")
 """What makes machines of one kind, as far as arithmetic is concerned; and the libraries that do it."""
 _NOTED = ("cpu", "cores", "system")
@@ -42,7 +49,8 @@ def retrain_checks(released: Released, workshop: Workshop) -> Iterator[Check]:
 def recipe_of(released: Released, workshop: Workshop) -> Recipe:
     """All that the student was made from; level 2 found the rows to be right."""
     rows = rows_of(released, workshop)
-    return Recipe(released.files, released.dataset, rows, released.inventory.training.seed)
+    training = released.inventory.training
+    return Recipe(released.files, released.dataset, rows, training.seed, training.run)
 
 
 def _seed(released: Released) -> str:
@@ -85,11 +93,13 @@ def _retrained(released: Released, workshop: Workshop) -> str:
     recipe = recipe_of(released, workshop)
     again = workshop.retrained(recipe)
     run = released.inventory.training.run
-    kind, noted = differences(run, this_machine())  # now that the libraries for arithmetic are loaded
-    other = sorted(name for name in {*again, *recipe.files} if again.get(name) != recipe.files.get(name))
+    # Now that the libraries for arithmetic are loaded.
+    kind, noted = differences(run, this_machine(), workshop.decisive, workshop.code)
+    one, two = digests(again), digests(recipe.files)
+    other = sorted(name for name in {*one, *two} if one.get(name) != two.get(name))
     if not other and not kind:
         told = f" ({'; '.join(noted)})" if noted else ""
-        return f"Trained again on {len(recipe.samples)} rows: all {len(again)} files are the same to the byte{told}."
+        return f"Trained again on {len(recipe.samples)} rows: all {len(one)} files are the same to the byte{told}."
     if not kind and not noted:
         raise ReleaseError(
             f"Trained again on the same kind of machine by the same code, {', '.join(other)} came out otherwise.",
@@ -111,8 +121,20 @@ def _retrained(released: Released, workshop: Workshop) -> str:
 _SAME_KIND = "Verify on a machine like training/training.json describes, with training/lock.txt installed."
 
 
-def differences(run: TrainingRun | None, here: Machine) -> tuple[list[str], list[str]]:
-    """How this machine differs from the one that trained: what makes it another kind, and what may only matter."""
+def differences(
+    run: TrainingRun | None,
+    here: Machine,
+    decisive: frozenset[str] = DECISIVE,
+    code: tuple[str, ...] = TRAINING_CODE,
+) -> tuple[list[str], list[str]]:
+    """How this machine differs from the one that trained: what makes it another kind, and what may only matter.
+
+    Args:
+        run: as it is told of.
+        here: this machine.
+        decisive: packages whose version can change the bytes.
+        code: what of the package can.
+    """
     if run is None:
         return ["on what it was trained is unknown"], []
     there = run.machine
@@ -125,19 +147,19 @@ def differences(run: TrainingRun | None, here: Machine) -> tuple[list[str], list
     one, other = set(here.arithmetic), set(there.arithmetic)
     if not (one <= other or other <= one):
         kind.append(f"arithmetic by {_short(here.arithmetic)}, not {_short(there.arithmetic)}")
-    packages = installed_packages()
+    packages = installed_packages(tuple(sorted(decisive)))
     changed = [
         (name, packages.get(name, "none"), version)
         for name, version in run.packages.items()
         if packages.get(name) != version
     ]
-    kind += [f"{name} {now}, not {then}" for name, now, then in changed if name in DECISIVE]
+    kind += [f"{name} {now}, not {then}" for name, now, then in changed if name in decisive]
     noted = [
         f"{name} {_short(getattr(here, name))}, not {_short(getattr(there, name))}"
         for name in _NOTED
         if getattr(here, name) != getattr(there, name)
     ]
-    if run.code != code_hashes(TRAINING_CODE):
+    if run.code != code_hashes(code):
         noted.append(f"the code of training is not that of {run.software}")
     return kind, noted
 

@@ -1,15 +1,19 @@
 """What verifying needs of other rooms: they curate, train and evaluate, and are handed in by whoever calls.
 
-Another kind of student (a generative one) is another `Workshop`, whose checkpoints and tolerances are its own.
+Each kind of student has a `Workshop`, whose checkpoints and tolerances are its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from freehold.domain.evidence import Certificate, Check, Dataset, Evidence, Sample
+from freehold.domain.machines import TrainingRun
 from freehold.release.inventory import Tolerance
+from freehold.store.artifacts import sha256_of
 
 if TYPE_CHECKING:
     from freehold.store.evidence import EvidenceRows
@@ -23,6 +27,37 @@ class Answered(NamedTuple):
     novelty: float
 
 
+class StudentFiles(Mapping[str, bytes]):
+    """A student's files by their names in its folder, which may be larger than memory: each is read when asked for."""
+
+    @property
+    @abstractmethod
+    def hashes(self) -> Mapping[str, str]:
+        """Name → SHA-256."""
+
+    @abstractmethod
+    def folder(self, place: Path) -> Path:
+        """A folder that holds them all: written below `place`, an empty folder, unless they lie in one already.
+
+        Raises:
+            ReleaseError: a file is not the one that was signed.
+            StoreError: they cannot be written.
+        """
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.hashes)
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+
+def digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Name → SHA-256 of a student's files."""
+    if isinstance(files, StudentFiles):
+        return dict(files.hashes)
+    return {name: sha256_of(data) for name, data in files.items()}
+
+
 class Recipe(NamedTuple):
     """What a student was made from, and the student."""
 
@@ -32,6 +67,8 @@ class Recipe(NamedTuple):
     samples: Sequence[Sample]
     """All rows of the dataset, in order."""
     seed: int
+    run: TrainingRun | None = None
+    """As it is told of; None: unknown."""
 
 
 class Workshop(Protocol):
@@ -41,12 +78,21 @@ class Workshop(Protocol):
     """The laxest that a release may state."""
     segment: str
     """What level 3 does of the training, in a sentence."""
+    decisive: frozenset[str]
+    """Packages whose version can change the bytes of such a student."""
+    code: tuple[str, ...]
+    """Of the package, what can: see `freehold.runners.machine`."""
+
+    def environment(self) -> dict[str, str]:
+        """What answers depend on here beside the weights; empty: nothing that is known of."""
+        ...
 
     def answers(self, files: Mapping[str, bytes], prompts: Sequence[str]) -> list[Answered]:
         """Have the student answer.
 
         Raises:
             StudentError: its files do not fit together.
+            Missing: what computes, or its base model, is not at hand.
         """
         ...
 
@@ -88,10 +134,11 @@ class Workshop(Protocol):
         """
         ...
 
-    def retrained(self, recipe: Recipe) -> dict[str, bytes]:
+    def retrained(self, recipe: Recipe) -> Mapping[str, bytes]:
         """The student's files, trained again from nothing.
 
         Raises:
             EvidenceError: there is nothing to train on.
+            Missing: it could not come out the same here, or what trains or its base model is not at hand.
         """
         ...

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from freehold.domain.errors import ConfigError, RequestError, StoreError, StudentError, TrainingError
 from freehold.serving.bases.base import ARCHITECTURES, architecture_of
-from freehold.serving.chat_template import read_chat_template
 from freehold.serving.export.source import Source, number
 from freehold.serving.export.vocabulary import Vocabulary, vocabulary_of
 
@@ -71,7 +70,6 @@ def export_gguf(
     *,
     name: str = "student",
     context: int | None = None,
-    template: str | None = None,
 ) -> Exported:
     """Write a model to a GGUF file, whole or not at all.
 
@@ -81,7 +79,6 @@ def export_gguf(
         kind: of the matrices; vectors are always float32. f32 and f16 answer as the model does; q8_0 nearly.
         name: what the file calls itself.
         context: tokens; the model's own if None.
-        template: chat template (Jinja); that in the model's folder if None.
 
     Raises:
         RequestError: the file exists.
@@ -98,12 +95,12 @@ def export_gguf(
     vocabulary = vocabulary_of(source.files, int(number(config, "vocab_size")))
     planned = list(_plan(source, kind))
     length = context or _context(config)
-    chat = read_chat_template(source.folder)
+    chat = source.chat_template
     partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
     try:
         writer: Any = gguf.GGUFWriter(str(partial), family)
         _describe(writer, gguf, config, name=name, context=length, kind=kind)
-        _add_vocabulary(writer, vocabulary, template or (chat.text if chat is not None else ""))
+        _add_vocabulary(writer, vocabulary, chat.text if chat is not None else "")
         _write(writer, gguf, source, planned, family)
         partial.replace(to)
     except OSError as error:

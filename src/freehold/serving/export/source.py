@@ -14,6 +14,7 @@ import numpy.typing as npt
 from freehold.domain.errors import StudentError
 from freehold.serving.bases.files import safe_files
 from freehold.serving.bases.weights import TensorAt, as_floats, tensors_in
+from freehold.serving.chat_template import ChatTemplate, read_chat_template
 from freehold.serving.folder import ADAPTER, MODEL
 
 _PREFIX = "base_model.model."
@@ -56,6 +57,15 @@ class Source(NamedTuple):
     config: dict[str, Any]
     tensors: dict[str, TensorAt]
     adapter: Adapter | None = None
+
+    @property
+    def chat_template(self) -> ChatTemplate | None:
+        """How one asks it; None if its folder does not say.
+
+        Raises:
+            TrainingError: a file cannot be read.
+        """
+        return read_chat_template(self.folder)
 
     def weight(self, name: str) -> npt.NDArray[np.float32]:
         """A weight in its shape, the adapter merged into it.

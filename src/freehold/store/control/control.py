@@ -1,4 +1,4 @@
-"""The control store: tasks, datasets, students, certificates, jobs, monitors, drills, policies and events.
+"""The control store: tasks, datasets, students, evaluations, certificates, jobs, monitors, drills, policies and events.
 
 SQLite in the data folder by default, PostgreSQL by URL; one behaviour suite covers both.
 """
@@ -17,6 +17,7 @@ from freehold.domain.counsel import Decision, Fulfilment
 from freehold.domain.drills import Drill
 from freehold.domain.erasures import Erasure, Quarantine
 from freehold.domain.errors import Conflict, NotFound, StoreError
+from freehold.domain.evaluations import Evaluation
 from freehold.domain.events import Event, Job, Monitor
 from freehold.domain.evidence import Certificate, Dataset, Student
 from freehold.domain.policy import Policy, TaskPolicy
@@ -58,6 +59,9 @@ class ControlStore:
         self.recalls = Collection(database, schema.recalls, Recall, key="recall_id", created="created_ns")
         self.releases = Collection(
             database, schema.releases, BuiltRelease, key="release_id", created="created_ns", immutable=True
+        )
+        self.evaluations = Collection(
+            database, schema.evaluations, Evaluation, key="evaluation_id", created="created_ns", immutable=True
         )
         self.datasets = Collection(
             database, schema.datasets, Dataset, key="dataset_id", created="created_ns", immutable=True

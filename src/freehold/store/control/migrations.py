@@ -90,6 +90,11 @@ _WITH_RIGHTS = (
     ),
 )
 
+_WITH_EVALUATIONS = (
+    _DOCUMENT.format(name="evaluations"),
+    "CREATE INDEX evaluations_by_task ON evaluations (task, created_ns)",
+)
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _FIRST,
     _WITH_EVIDENCE,
@@ -97,6 +102,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _WITH_ACCESS,
     _WITH_ERASURES,
     _WITH_RIGHTS,
+    _WITH_EVALUATIONS,
 )
 """Migration i (from 1) takes the database from version i − 1 to i."""
 

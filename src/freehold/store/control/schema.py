@@ -34,6 +34,7 @@ decisions = _documents("decisions")
 fulfilments = _documents("fulfilments")
 recalls = _documents("recalls")
 releases = _documents("releases")
+evaluations = _documents("evaluations")
 
 policies = Table(
     "policies",

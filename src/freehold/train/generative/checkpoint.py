@@ -57,11 +57,9 @@ def write_checkpoint(run: Path, state: State, tensors: dict[str, Any]) -> None:
             os.fsync(file.fileno())
         draft.replace(run / CHECKPOINT)
         sync_folder(run)
-    except Exception as error:
+    except (OSError, import_module("safetensors").SafetensorError) as error:
         draft.unlink(missing_ok=True)
-        if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
-            raise disk_error(run / CHECKPOINT, error) from error
-        raise
+        raise disk_error(run / CHECKPOINT, error) from error
 
 
 def read_checkpoint(run: Path, device: Any) -> tuple[State, dict[str, Any]] | None:

@@ -73,7 +73,7 @@ def encode(examples: Sequence[Example], tokenizer: Tokenizer, recipe: Recipe) ->
             left_out[SPECIAL_INSIDE] += 1
             continue
         try:
-            pieces = conversations(example, tokenizer)
+            pieces = conversations(_as_asked(example, recipe), tokenizer)
         except TrainingError as error:
             left_out[REFUSED] += 1
             refused = refused or error
@@ -129,6 +129,15 @@ def conversations(example: Example, tokenizer: Tokenizer) -> list[list[Span]]:
     return [whole] if whole is not None else [_alone(example, at, tokenizer) for at in learned]
 
 
+def _as_asked(example: Example, recipe: Recipe) -> Example:
+    """With `data.learn = "answer"` only the last of the learned turns is."""
+    learned = [at for at, turn in enumerate(example.turns) if turn.learn]
+    if recipe.data.learn == "assistant" or len(learned) < 2:
+        return example
+    turns = (turn._replace(learn=at == learned[-1]) for at, turn in enumerate(example.turns))
+    return example._replace(turns=tuple(turns))
+
+
 def prompt_text(text: str, tokenizer: Tokenizer) -> str:
     """What a student is given for one prompt, as the server renders it."""
     return tokenizer.template.render([{"role": "user", "content": text}], answer_next=True)
@@ -154,7 +163,8 @@ def _alone(example: Example, at: int, tokenizer: Tokenizer) -> list[Span]:
 
 
 def _before_and_answer(example: Example, at: int, tokenizer: Tokenizer) -> tuple[str, str]:
-    """What the model is given before turn `at`, and what it should write: to its end token, where there is one."""
+    """What the model is given before turn `at`, and what it should write, to the special token that ends it: templates
+    may end a turn by another than the tokenizer's own (`<|eot_id|>`, say). Where there is none, it is put there."""
     after = _render(example, at + 1, tokenizer, answer_next=False)
     before = _render(example, at, tokenizer, answer_next=True)
     if not after.startswith(before):  # the template writes something else before an answer than it asks with
@@ -162,8 +172,7 @@ def _before_and_answer(example: Example, at: int, tokenizer: Tokenizer) -> tuple
     if not after.startswith(before):
         before = _common(before, after)
     answer = after[len(before) :]
-    end = answer.rfind(tokenizer.end)
-    return before, answer[: end + len(tokenizer.end)] if end >= 0 else answer + tokenizer.end
+    return before, answer[: tokenizer.end_of(answer)] or answer + tokenizer.end
 
 
 def _common(one: str, other: str) -> str:

@@ -20,7 +20,7 @@ class Meter:
 
     def __init__(self, watts_per_core: float, gpus: tuple[int, ...] = (), powercap: Path = _POWERCAP) -> None:
         self._watts = watts_per_core
-        self._counters = {path: value for path, value in _counters(powercap)}
+        self._counters = dict(_counters(powercap))
         self._gpus = gpus if gpus and shutil.which("nvidia-smi") else ()
         self._gpu_joules = 0.0
         self._looked = time.monotonic()

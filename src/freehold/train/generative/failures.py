@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from freehold.domain.errors import FreeholdError, TrainingError
 from freehold.train.generative.spec import Spec
@@ -13,7 +13,7 @@ _LOST = ("Connection closed by peer", "Connection reset", "gloo", "NCCL", "Timed
 
 
 @contextlib.contextmanager
-def translated(spec: Spec) -> Iterator[None]:
+def translated(spec: Spec) -> Generator[None]:
     """Turn running out of memory, or losing another worker, into a TrainingError; ours go through as they are."""
     try:
         yield

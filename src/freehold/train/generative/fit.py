@@ -27,7 +27,7 @@ from freehold.train.generative.spec import (
 from freehold.train.progress import Progress
 from freehold.train.recipes import Recipe
 
-__all__ = ["BaseStart", "Fit", "Pair", "Progress", "ScratchStart", "Start", "fit", "fit_preferences"]
+__all__ = ["BaseStart", "Fit", "Pair", "ScratchStart", "Start", "fit", "fit_preferences"]
 
 RUN = "run"
 

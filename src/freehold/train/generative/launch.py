@@ -55,6 +55,11 @@ class Workers:
         """Process ids: who must make room for others may stop and continue them."""
         return [process.pid for process in self._processes]
 
+    @property
+    def _size(self) -> int:
+        """Preferences are learned by one process."""
+        return 1 if self._spec.recipe.method == "dpo" else self._spec.recipe.run.workers
+
     def wait(self, watch: Callable[[Progress], None]) -> Fit:
         """Wait for the end; `watch` hears of progress as it is made.
 
@@ -84,15 +89,19 @@ class Workers:
         codes = [process.poll() for process in self._processes]
         bad = next((code for code in codes if code), None)
         if bad is not None:
+            # One that was killed is the cause; those that lost it say so and exit, so they are given time to.
             self._end()
-            # The one that was killed is the cause; those that lost it say so and exit.
             raise self._failure(min(code for code in codes if code))
         return all(code == 0 for code in codes)
 
     def _commands(self) -> list[tuple[list[str], dict[str, str]]]:
         """Of each process: its command, and what its environment says beside."""
-        size = self._spec.recipe.run.workers
-        command = [sys.executable, "-m", WORKER, "--folder", str(self._run)]
+        size = self._size
+        # Whoever takes nothing from environment and folder to import wants as much of what it starts.
+        isolated = ("-I",) if sys.flags.isolated else ()
+        command = [sys.executable, *isolated, "-m", WORKER, "--folder", str(self._run)]
+        if size == 1:
+            return [(command, {})]
         meeting = {"WORLD_SIZE": str(size), "FREEHOLD_MEETING": str(self._run / _MEETING)}
         return [(command, {"RANK": str(rank), "LOCAL_RANK": str(rank), **meeting}) for rank in range(size)]
 
@@ -148,7 +157,7 @@ class Torchrun(Workers):
     """The same by torchrun, which starts all of them again when one dies: they go on from the last checkpoint."""
 
     def _commands(self) -> list[tuple[list[str], dict[str, str]]]:
-        size = self._spec.recipe.run.workers
+        size = self._size
         starts = ["--standalone", f"--nproc-per-node={size}", f"--max-restarts={_RESTARTS}"]
         command = ["-m", "torch.distributed.run", *starts, "-m", WORKER, "--folder", str(self._run)]
         return [([sys.executable, *command], {})]

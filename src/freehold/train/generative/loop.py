@@ -1,4 +1,4 @@
-"""The training loop: packed rows, the head and the loss at learned tokens only, one message per step between workers."""
+"""The training loop: packed rows, head and loss at learned tokens only, one message per step between workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from freehold.domain.errors import TrainingError
 from freehold.runners.yielding import yielding_here
-from freehold.train.generative import environment
+from freehold.train.generative import environment, memory
 from freehold.train.generative.checkpoint import State, read_checkpoint, write_checkpoint
 from freehold.train.generative.energy import JOULES_PER_KILOWATT_HOUR, Meter
 from freehold.train.generative.model import Built, build, save
@@ -40,7 +40,10 @@ def train(run: Path, spec: Spec) -> Fit | None:
         TrainingError: the base does not fit, memory or disk do not suffice, or the loss is no number.
     """
     device = environment.settle(spec.recipe.run, spec.seed)
-    return _Training(run, spec, device, join_team(device)).run()
+    team = join_team(device)
+    if not team.rank:
+        memory.check(spec, team.size, on_gpu=device.type == "cuda")
+    return _Training(run, spec, device, team).run()
 
 
 class _Training:
@@ -53,7 +56,7 @@ class _Training:
         self._tune = [] if not (rows := read_examples(run, "tune")) else self._batches(rows, 0)
         self._per_epoch = len(self._batches(self._fit, 0))
         self._steps = max(1, round(self._told.epochs * self._per_epoch))
-        self._mover = Mover(self._built.trained, spec.recipe.optimizer, self._steps)
+        self._mover = Mover(self._built.trained, spec.recipe.optimizer, self._steps, self._precision)
         self._best: dict[str, Any] = {}
         self._state = State(environment=environment.describe(self._told, device, self._precision, team.size))
         self._resume()

@@ -111,9 +111,9 @@ def needs_of(shape: Shape, recipe: Recipe, workers: int, accumulate: int, adapte
     width = recipe.data.pack or recipe.data.context
     rows = max(1, -(-recipe.run.batch_tokens // (width * workers * accumulate)))
     tokens = rows * width
-    # In floats of 4 bytes: norms (with their squares), queries, keys, values and their turned copies, what attention
-    # gives, both residual sums; of the MLP its two inputs, their product, and what the activation kept.
-    per_token = shape.layers * (14 * shape.hidden + 4 * shape.key_values + 5 * shape.intermediate)
+    # Floats that the backward pass keeps of a token in each block: what both norms were given and made of it, what
+    # went into the linear layers, queries, keys, values, what attention gave; of the MLP its four inner arrays.
+    per_token = shape.layers * (9 * shape.hidden + 2 * shape.key_values + 4 * shape.intermediate)
     mask = tokens * width * 5
     logits = tokens * shape.vocabulary * 3
     return Needs(weights, 4 * (tokens * per_token + logits) + mask, _PROCESS_BYTES)

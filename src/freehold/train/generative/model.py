@@ -15,6 +15,7 @@ from freehold.train.generative.spec import BaseStart, ScratchStart, Spec, disk_e
 from freehold.train.recipes import Adapter, Recipe, Scratch
 
 torch: Any = import_module("torch")
+_SafetensorError: type[Exception] = import_module("safetensors").SafetensorError
 
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "smollm3", "olmo2", "phi3")
 """Decoders whose logits are plainly `head(hidden)`: the loop takes them at the tokens that are learned only."""
@@ -50,7 +51,7 @@ def build(spec: Spec, device: Any) -> Built:
     else:
         causal = _from_folder(spec.start, frozen=spec.recipe.adapter is not None, device=device)
     saved_as = causal.config.dtype or torch.float32
-    wrapped = None if spec.recipe.adapter is None else _with_adapter(causal, spec.recipe.adapter)
+    wrapped = None if spec.recipe.adapter is None else _with_adapter(causal, spec.recipe.adapter, spec.start)
     causal.to(device)
     causal.config.use_cache = False
     trained = {name: weight for name, weight in causal.named_parameters() if weight.requires_grad}
@@ -58,7 +59,16 @@ def build(spec: Spec, device: Any) -> Built:
 
 
 def scratch_config(recipe: Recipe, shape: Scratch, start: ScratchStart) -> Any:
-    """The transformers configuration of a model from random weights."""
+    """The transformers configuration of a model from random weights.
+
+    Raises:
+        TrainingError: its width cannot be shared among its heads.
+    """
+    if shape.hidden % (2 * shape.heads):
+        raise TrainingError(
+            f"hidden = {shape.hidden} cannot be shared among heads = {shape.heads}: each needs an even number.",
+            "Set [model] hidden to a multiple of twice its heads.",
+        )
     configuration: Any = import_module("transformers.models.llama.configuration_llama")
     return configuration.LlamaConfig(
         vocab_size=start.vocabulary,
@@ -120,18 +130,13 @@ def save(built: Built, folder: Path, start: ScratchStart | BaseStart) -> Path:
         draft.rename(target)
     except Exception as error:
         shutil.rmtree(draft, ignore_errors=True)
-        if isinstance(error, OSError) or type(error).__name__ == "SafetensorError":
+        if isinstance(error, (OSError, _SafetensorError)):
             raise disk_error(target, error) from error
         raise
     return target / ("model.safetensors" if built.wrapped is None else "adapter_model.safetensors")
 
 
 def _from_scratch(recipe: Recipe, shape: Scratch, start: ScratchStart) -> Any:
-    if shape.hidden % (2 * shape.heads):
-        raise TrainingError(
-            f"hidden = {shape.hidden} cannot be shared among heads = {shape.heads}: each needs an even number.",
-            "Set [model] hidden to a multiple of twice its heads.",
-        )
     llama: Any = import_module("transformers.models.llama.modeling_llama")
     return llama.LlamaForCausalLM(scratch_config(recipe, shape, start))
 
@@ -158,7 +163,7 @@ def _from_folder(start: BaseStart, frozen: bool, device: Any) -> Any:
             trust_remote_code=False,
             attn_implementation="sdpa",
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, _SafetensorError) as error:
         raise TrainingError(
             f"The weights of the base model in {folder} cannot be read: {_first_line(error)}",
             "Fetch it again with `freehold models fetch`, or name another base.",
@@ -167,8 +172,10 @@ def _from_folder(start: BaseStart, frozen: bool, device: Any) -> Any:
     return causal
 
 
-def _with_adapter(causal: Any, adapter: Adapter) -> Any:
+def _with_adapter(causal: Any, adapter: Adapter, start: ScratchStart | BaseStart) -> Any:
     peft: Any = import_module("peft")
+    if isinstance(start, BaseStart) and start.adapter:
+        return _with_known_adapter(causal, Path(start.adapter))
     config = peft.LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,
@@ -186,6 +193,19 @@ def _with_adapter(causal: Any, adapter: Adapter) -> Any:
         ) from error
 
 
+def _with_known_adapter(causal: Any, folder: Path) -> Any:
+    peft: Any = import_module("peft")
+    if not (folder / "adapter_model.safetensors").is_file():
+        raise TrainingError(f"There is no adapter in safetensors in {folder}.", "Train one first, by method sft.")
+    try:
+        return peft.PeftModel.from_pretrained(causal, folder, is_trainable=True, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, KeyError, _SafetensorError) as error:
+        raise TrainingError(
+            f"The adapter in {folder} does not fit its base: {_first_line(error)}",
+            "Name the base that it was trained for, or train a new one.",
+        ) from error
+
+
 def _save_full(built: Built, draft: Path) -> None:
     causal = built.causal
     if built.saved_as != torch.float32:
@@ -199,7 +219,9 @@ def _save_full(built: Built, draft: Path) -> None:
 def _save_adapter(built: Built, draft: Path, start: ScratchStart | BaseStart) -> None:
     base = Path(start.folder).name if isinstance(start, BaseStart) else ""
     built.wrapped.peft_config["default"].base_model_name_or_path = base
-    built.wrapped.save_pretrained(draft, safe_serialization=True, save_embedding_layers=False)
+    built.wrapped.save_pretrained(
+        draft, safe_serialization=True, save_embedding_layers=False, selected_adapters=["default"]
+    )
     (draft / "README.md").unlink(missing_ok=True)
     # peft writes sets as lists in any order; the file is to be the same each time.
     config = draft / "adapter_config.json"

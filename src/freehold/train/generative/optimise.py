@@ -1,4 +1,4 @@
-"""How weights move: AdamW, or Muon for the matrices of the blocks and AdamW for the rest; the rate over time; clipping."""
+"""How weights move: by AdamW, or the matrices of the blocks by Muon and the rest by AdamW; the rate; clipping."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from importlib import import_module
 from typing import Any
 
+from freehold.train.generative.muon import Group
 from freehold.train.recipes import Optimizer
 
 torch: Any = import_module("torch")
@@ -18,29 +19,39 @@ class Mover:
     """The optimisers of a model, and the gradients, which lie in one flat array: one message between workers carries
     all of them and the loss, and their norm is one operation."""
 
-    def __init__(self, trained: dict[str, Any], told: Optimizer, steps: int) -> None:
+    def __init__(self, trained: dict[str, Any], told: Optimizer, steps: int, precision: Any = torch.float32) -> None:
+        """`precision`: what this machine multiplies matrices in."""
         self._told = told
         self._steps = steps
         self._warmup = max(1, round(told.warmup * steps))
-        self._trained = trained
-        weights = list(trained.values())
-        self.flat: Any = torch.zeros(sum(w.numel() for w in weights) + 1, dtype=torch.float32, device=weights[0].device)
-        """Gradients of all weights, and last the loss."""
+        by_shape: dict[tuple[int, int], list[Any]] = {}
+        self._others: dict[str, Any] = {}
+        for name, weight in trained.items():
+            if told.kind == "muon" and _is_block_matrix(name, weight):
+                by_shape.setdefault(tuple(weight.shape), []).append(weight)
+            else:
+                self._others[name] = weight
+        first = next(iter(trained.values()))
+        self.flat: Any = torch.zeros(sum(w.numel() for w in trained.values()) + 1, device=first.device)
+        """Gradients of all weights, and last the loss; float32."""
+        self._groups: list[Group] = []
         at = 0
-        for weight in weights:
-            weight.grad = self.flat[at : at + weight.numel()].view_as(weight)
-            at += weight.numel()
-        matrices = [w for name, w in trained.items() if told.kind == "muon" and _is_block_matrix(name, w)]
-        chosen = {id(weight) for weight in matrices}
-        others = [weight for weight in weights if id(weight) not in chosen]
-        # (optimiser, its rate at the top of the schedule)
-        self._optimisers: list[tuple[Any, float]] = []
-        if matrices:
-            muon = torch.optim.Muon(matrices, lr=told.matrix_rate, weight_decay=told.weight_decay)
-            self._optimisers.append((muon, told.matrix_rate))
-        if others:
-            adam = torch.optim.AdamW(others, lr=told.rate, betas=_BETAS, weight_decay=told.weight_decay, fused=True)
-            self._optimisers.append((adam, told.rate))
+        for weights in by_shape.values():
+            begin = at
+            for weight in weights:
+                at = self._place(weight, at)
+            self._groups.append(Group(weights, self.flat[begin:at].view(len(weights), *weights[0].shape), precision))
+        for weight in self._others.values():
+            at = self._place(weight, at)
+        self._adamw: Any = None
+        if self._others:
+            self._adamw = torch.optim.AdamW(
+                self._others.values(), lr=told.rate, betas=_BETAS, weight_decay=told.weight_decay, fused=True
+            )
+
+    def _place(self, weight: Any, at: int) -> int:
+        weight.grad = self.flat[at : at + weight.numel()].view_as(weight)
+        return at + weight.numel()
 
     def step(self, number: int) -> float:
         """Move the weights by the gradients in `flat`, at step `number` (from 0); returns the gradients' norm."""
@@ -51,10 +62,12 @@ class Mover:
         if norm > self._told.clip:
             gradients.mul_(self._told.clip / norm)
         factor = self.factor(number)
-        for optimiser, rate in self._optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = rate * factor
-            optimiser.step()
+        with torch.no_grad():
+            for group in self._groups:
+                group.step(self._told.matrix_rate * factor, self._told.weight_decay)
+        if self._adamw is not None:
+            self._adamw.param_groups[0]["lr"] = self._told.rate * factor
+            self._adamw.step()
         return norm
 
     def factor(self, number: int) -> float:
@@ -70,21 +83,18 @@ class Mover:
 
     def state(self) -> dict[str, Any]:
         """Name → tensor, for a checkpoint."""
-        named: dict[str, Any] = {}
-        for optimiser, _ in self._optimisers:
-            for name, weight in self._trained.items():
-                if weight in optimiser.state:
-                    named |= {f"{name}/{key}": value for key, value in optimiser.state[weight].items()}
+        named: dict[str, Any] = {f"{number}/momentum": group.momentum for number, group in enumerate(self._groups)}
+        for name, weight in self._others.items():
+            named |= {f"{name}/{key}": value for key, value in self._adamw.state[weight].items()}
         return named
 
     def restore(self, named: dict[str, Any]) -> None:
         """Take what `state` gave."""
-        for optimiser, _ in self._optimisers:
-            own = {id(weight) for group in optimiser.param_groups for weight in group["params"]}
-            for name, weight in self._trained.items():
-                keys = [key for key in named if key.rpartition("/")[0] == name]
-                if keys and id(weight) in own:
-                    optimiser.state[weight] = {key.rpartition("/")[2]: named[key] for key in keys}
+        for number, group in enumerate(self._groups):
+            group.momentum.copy_(named[f"{number}/momentum"])
+        for name, weight in self._others.items():
+            keys = [key for key in named if key.rpartition("/")[0] == name]
+            self._adamw.state[weight] = {key.rpartition("/")[2]: named[key] for key in keys}
 
 
 def _is_block_matrix(name: str, weight: Any) -> bool:

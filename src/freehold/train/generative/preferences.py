@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from freehold.domain.answers import normalise, parse_object
 from freehold.domain.errors import EvidenceError
@@ -16,6 +16,9 @@ from freehold.domain.evidence import Sample
 from freehold.domain.scoring import Scorer
 from freehold.scorers import Context, compare
 from freehold.train.recipes import Preference
+
+if TYPE_CHECKING:
+    from freehold.store import Store
 
 MIN_PAIRS = 20
 """Fewer teach a few prompts by heart."""
@@ -46,6 +49,44 @@ class Judged(NamedTuple):
     """The right answer, as somebody named it last."""
     edit: str | None = None
     """What somebody made of it last."""
+
+
+def judged_of(
+    store: Store, samples: Sequence[Sample], clean: Callable[[Sequence[str]], Sequence[str]] = list
+) -> list[Judged]:
+    """The answers of the fit part that people said something of, as they were given: curating may have replaced them.
+
+    Args:
+        store: where traces and feedback are.
+        samples: of the dataset; an exchange that it does not hold says nothing, and rights were asked for its answers.
+        clean: what the dataset's steps `redact` and `secrets` do with texts, in order. Without it a dataset that has
+            such steps must not be used here: what people wrote is as they wrote it.
+
+    Raises:
+        StoreError: the table or a journal cannot be read.
+    """
+    from freehold.store.traces.read import read_feedback, read_traces
+
+    fit = {sample.trace_id: sample for sample in samples if sample.part == "fit"}
+    said: dict[str, list[dict[str, Any]]] = {}
+    for row in read_feedback(store, trace_ids=sorted(fit)).iter_rows(named=True):
+        said.setdefault(row["trace_id"], []).append(row)
+    traces = read_traces(store, trace_ids=sorted(said), columns=("trace_id", "answer", "answered_by"))
+    found: list[Judged] = []
+    for trace_id, answer, answered_by in traces.iter_rows():
+        if answer is None or answered_by != fit[trace_id].answered_by:
+            continue  # the sample's answer is another model's now, and rights were asked for that
+        rows = said[trace_id]
+        texts = {name: _last(rows, name) for name in ("label", "edit")}
+        given = {name: text for name, text in texts.items() if text}
+        [cleaned, *others] = clean([answer, *given.values()])
+        scores = tuple(row["score"] for row in rows if row["score"] is not None)
+        found.append(Judged(fit[trace_id].prompt, cleaned, trace_id, scores, **dict(zip(given, others, strict=True))))
+    return found
+
+
+def _last(rows: Sequence[dict[str, Any]], name: str) -> str | None:
+    return next((row[name] for row in reversed(rows) if row[name]), None)
 
 
 def pairs_from_feedback(judged: Sequence[Judged]) -> list[Pair]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from freehold.domain.errors import TrainingError
 from freehold.store.folders import sync_folder
 from freehold.train.generative.encode import Encoded
+from freehold.train.generative.encode import EncodedPair as Pair
 from freehold.train.generative.pack import read_encoded, write_encoded
 from freehold.train.recipes import Recipe
 
@@ -36,7 +37,6 @@ FAILURE = "failure.json"
 
 _canonical = msgspec.json.Encoder(order="sorted")
 T = TypeVar("T")
-Tokens = NDArray[np.int32]
 
 
 class ScratchStart(msgspec.Struct, frozen=True, kw_only=True, tag="scratch", tag_field="from"):
@@ -51,17 +51,11 @@ class BaseStart(msgspec.Struct, frozen=True, kw_only=True, tag="base", tag_field
     """The weights in a Hugging Face folder."""
 
     folder: str
+    adapter: str = ""
+    """The folder of a LoRA adapter on it to go on with; empty: a new one, where the recipe wants one."""
 
 
 Start = ScratchStart | BaseStart
-
-
-class Pair(NamedTuple):
-    """A prompt with an answer that was preferred to another: token ids, each (n,)."""
-
-    prompt: Tokens
-    chosen: Tokens
-    rejected: Tokens
 
 
 class Fit(NamedTuple):
@@ -128,7 +122,7 @@ def write_pairs(run: Path, parts: dict[str, Sequence[Pair]]) -> str:
     tensors: dict[str, NDArray[Any]] = {}
     for name, pairs in parts.items():
         for field in Pair._fields:
-            values: list[Tokens] = [getattr(pair, field) for pair in pairs]
+            values: list[NDArray[np.int32]] = [getattr(pair, field) for pair in pairs]
             tensors[f"{name}.{field}.lengths"] = np.array([len(value) for value in values], np.int64)
             tensors[f"{name}.{field}"] = _joined(values, np.int32)
     data = save(tensors)
@@ -138,9 +132,9 @@ def write_pairs(run: Path, parts: dict[str, Sequence[Pair]]) -> str:
 
 def read_pairs(run: Path, part: str) -> list[Pair]:
     """What `write_pairs` wrote of one part."""
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
-    tensors = load_file(run / PAIRS)
+    tensors = load((run / PAIRS).read_bytes())
     if not tensors[f"{part}.prompt.lengths"].size:
         return []
     columns = [

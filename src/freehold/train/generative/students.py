@@ -9,6 +9,7 @@ from its last checkpoint to the same bytes. The student in force is not touched 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,7 @@ import numpy as np
 
 from freehold import __version__
 from freehold.config import Settings
+from freehold.domain.errors import TrainingError
 from freehold.domain.evidence import Dataset, Sample, Student
 from freehold.domain.machines import TrainingRun
 from freehold.domain.tasks import Task
@@ -30,14 +32,13 @@ from freehold.serving.gate import VOCABULARY, StudentAnswer
 from freehold.store.artifacts import adopt_student
 from freehold.train.counts import token_rates
 from freehold.train.generative.fit import Fit, fit
-from freehold.train.generative.launch import TrainBy
+from freehold.train.generative.launch import TrainBy, train_here
 from freehold.train.generative.places import place_of
 from freehold.train.generative.prepare import prepare
 from freehold.train.progress import Progress
 from freehold.train.recipes import Recipe, Scratch, load_recipe
 
 if TYPE_CHECKING:
-    from freehold.serving.bases import Base
     from freehold.store import Store
 
 Watch = Callable[[Progress], None]
@@ -45,14 +46,20 @@ _VERSION = 1
 """Raised when the same rows, recipe and seed come to give other files."""
 
 
-class _Plan(NamedTuple):
+class BaseAt(NamedTuple):
+    """A base model that was checked, and where it lies."""
+
+    used: BaseUsed
+    folder: Path
+
+
+class Plan(NamedTuple):
     """What a student is made of."""
 
-    task: Task
     dataset: Dataset
     samples: Sequence[Sample]
     recipe: Recipe
-    base: Base | None
+    base: BaseAt | None
     seed: int
 
     @property
@@ -67,6 +74,38 @@ class _Plan(NamedTuple):
             self.base.used.sha256 if self.base is not None else "",
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+class Made(NamedTuple):
+    """A student; its weights and tokenizer lie in the folder that it was made in."""
+
+    manifest: GenerativeManifest
+    tensors: dict[str, Any]
+    fitted: Fit
+    answers: list[StudentAnswer]
+    """To the tune rows, in order."""
+    seconds: float
+    """Of CPU, per answer."""
+
+
+def make_student(plan: Plan, work: Path, watch: Watch, train_by: TrainBy = train_here) -> Made:
+    """Make a student in the folder `work`, and store nothing; a run that was killed there is carried on with.
+
+    The same plan gives the same files on one type of machine. `train_by`: where its workers run.
+
+    Raises:
+        EvidenceError, TrainingError, StudentError: see `train_generative`.
+    """
+    fitted = _fit(plan, work, watch, train_by)
+    manifest = _manifest(plan, fitted)
+    learned = learn_gate(sample.prompt for sample in plan.samples if sample.part == "fit")
+    gate = Gate(manifest, bytes(learned.vocabulary).decode().split("\n"))
+    _tune_answers(plan, work, gate, most=1)  # loads what computes: not the answers' time
+    began = time.process_time()
+    answers = _tune_answers(plan, work, gate)
+    seconds = (time.process_time() - began) / max(1, len(answers))
+    tensors = {VOCABULARY: learned.vocabulary, "fit_novelty": learned.novelty, **_tensors(answers)}
+    return Made(manifest, tensors, fitted, answers, seconds)
 
 
 def train_generative(
@@ -94,30 +133,27 @@ def train_generative(
         return known
     work = store.students_root / f".{plan.name}.run"
     work.mkdir(parents=True, exist_ok=True)
-    fitted = _fit(plan, work, watch, place_of(settings))
-    manifest = _manifest(plan, fitted)
-    learned = learn_gate(sample.prompt for sample in samples if sample.part == "fit")
-    gate = Gate(manifest, bytes(learned.vocabulary).decode().split("\n"))
-    answers = _tune_answers(plan, work, gate)
-    tensors = {VOCABULARY: learned.vocabulary, "fit_novelty": learned.novelty, **_tensors(answers)}
+    made = make_student(plan, work, watch, place_of(settings))
     path = f"{store.students_root.name}/{plan.name}"
-    sha256 = adopt_student(store.data / path, work, msgspec.to_builtins(manifest), tensors)
+    sha256 = adopt_student(store.data / path, work, msgspec.to_builtins(made.manifest), made.tensors)
     if plan.base is not None:
         remember_base(store.data, plan.base.used, plan.base.folder)
-    return _stored(store, plan, fitted, answers, path, sha256, recorder.finish(), now_ns)
+    run = recorder.finish(made.fitted.environment, made.fitted.cpu_seconds)
+    return _stored(store, plan, made, path, sha256, run, now_ns)
 
 
-def _plan(store: Store, settings: Settings, dataset: Dataset, samples: Sequence[Sample]) -> _Plan:
+def _plan(store: Store, settings: Settings, dataset: Dataset, samples: Sequence[Sample]) -> Plan:
     task = store.control.tasks.get(dataset.task) or Task(task_id=dataset.task, name=dataset.task)
     recipe = load_recipe(settings.recipe_name(task))
     base = None
     if not isinstance(recipe.model, Scratch):
         own = settings.task(task.name, task.task_id).student.base
         base = find_base(settings, recipe.model.name or own or settings.students.base)
-    return _Plan(task, dataset, samples, recipe, base, settings.loop.seed)
+    at = BaseAt(base.used, base.folder) if base is not None else None
+    return Plan(dataset, samples, recipe, at, settings.loop.seed)
 
 
-def _fit(plan: _Plan, work: Path, watch: Watch, train_by: TrainBy) -> Fit:
+def _fit(plan: Plan, work: Path, watch: Watch, train_by: TrainBy) -> Fit:
     """Train, or carry on with it; the weights and the tokenizer are in `work` then."""
     base = plan.base.folder if plan.base is not None else None
     fit_tokens, tune_tokens, tokenizer, start = prepare(plan.samples, plan.recipe, base, plan.seed)
@@ -127,7 +163,7 @@ def _fit(plan: _Plan, work: Path, watch: Watch, train_by: TrainBy) -> Fit:
     return fitted
 
 
-def _manifest(plan: _Plan, fitted: Fit) -> GenerativeManifest:
+def _manifest(plan: Plan, fitted: Fit) -> GenerativeManifest:
     rates = token_rates([sample for sample in plan.samples if sample.part == "fit"])
     return GenerativeManifest(
         task=plan.dataset.task,
@@ -146,15 +182,15 @@ def _manifest(plan: _Plan, fitted: Fit) -> GenerativeManifest:
     )
 
 
-def _context(plan: _Plan) -> int:
+def _context(plan: Plan) -> int:
     wanted = plan.recipe.data.context
     return wanted if plan.base is None else max(wanted, plan.base.used.context)
 
 
-def _tune_answers(plan: _Plan, work: Path, gate: Gate) -> list[StudentAnswer]:
+def _tune_answers(plan: Plan, work: Path, gate: Gate, most: int | None = None) -> list[StudentAnswer]:
     from freehold.serving.engine import answer_all
 
-    prompts = [sample.prompt for sample in plan.samples if sample.part == "tune"]
+    prompts = [sample.prompt for sample in plan.samples if sample.part == "tune"][:most]
     where = plan.base.folder if plan.base is not None and gate.manifest.weights == "adapter" else None
     return answer_all(work, gate.manifest, where, prompts, gate)
 
@@ -168,17 +204,19 @@ def _tensors(answers: Sequence[StudentAnswer]) -> dict[str, Any]:
 
 
 def _stored(
-    store: Store,
-    plan: _Plan,
-    fitted: Fit,
-    answers: Sequence[StudentAnswer],
-    path: str,
-    sha256: str,
-    training: TrainingRun,
-    now_ns: int,
+    store: Store, plan: Plan, made: Made, path: str, sha256: str, training: TrainingRun, now_ns: int
 ) -> Student:
+    known = store.control.students.get(f"st_{plan.name}")
+    if known is not None:  # its folder was lost, and is there again
+        if known.sha256 != sha256:
+            raise TrainingError(
+                f"{known.student_id} was trained to other bytes before ({known.sha256[:12]}, now {sha256[:12]}).",
+                "Put its folder back from a backup, or train on the machine that it was trained on.",
+            )
+        return known
+    fitted = made.fitted
     tuned = [sample for sample in plan.samples if sample.part == "tune"]
-    same = [answer.text.strip() == sample.answer.strip() for answer, sample in zip(answers, tuned, strict=True)]
+    same = [answer.text.strip() == sample.answer.strip() for answer, sample in zip(made.answers, tuned, strict=True)]
     base: BaseUsed | None = plan.base.used if plan.base is not None else None
     student = Student(
         student_id=f"st_{plan.name}",
@@ -196,6 +234,7 @@ def _stored(
             "tokens": float(fitted.tokens),
             "parameters": float(fitted.parameters),
             "kilowatt_hours": fitted.kilowatt_hours,
+            "cpu_seconds_per_answer": made.seconds,
         },
         created_ns=now_ns,
         training=training,

@@ -6,6 +6,7 @@ read too.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +36,10 @@ SCRATCH_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- endif -%}"
 )
 """Special tokens do what line feeds would: none stands between the turns, where it would cost a token each time."""
+
+
+TRAINING_DAY = datetime.datetime(2026, 1, 1)
+"""What templates that tell the model the day are told while it is trained, whenever that is."""
 
 
 class SpecialIds(NamedTuple):
@@ -89,6 +94,10 @@ class Tokenizer:
     def holds_special(self, text: str) -> bool:
         """Whether a text from outside holds what is a special token here: it could then end a turn, or begin one."""
         return any(token in text for token in self._special)
+
+    def end_of(self, text: str) -> int:
+        """Where the last special token of a text ends; 0 if it has none."""
+        return max((at + len(token) for token in self._special if (at := text.rfind(token)) >= 0), default=0)
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json` and `tokenizer_config.json` (with the chat template) into a model's folder."""
@@ -149,7 +158,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
             "Name a base model with one; transformers writes it for older ones: "
             "`AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`.",
         )
-    template = read_chat_template(folder)
+    template = read_chat_template(folder, TRAINING_DAY)
     if template is None:
         raise TrainingError(
             f"{folder} has no chat template: nobody knows how this model tells a question from its answer.",

@@ -1,0 +1,143 @@
+"""Before a generative student may be certified: how it compares, and whether it kept the incumbent's guards.
+
+Both are kept as evaluations, for people. Only the safety check can hold the student back; neither lets one pass. All of
+it rests on tune rows and on recorded refusals: no certify row is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from freehold.curate.pii import SECRETS, find
+from freehold.curate.poisoning.canaries import is_canary
+from freehold.domain.evaluations import Costs, SafetyReport
+from freehold.domain.evidence import Sample, Student
+from freehold.evaluate.comparison import Said, compare, is_exact, rows_of, worst
+from freehold.evaluate.outlook import Outlook, evidence_of
+from freehold.evaluate.reports import keep_report
+from freehold.evaluate.safety import Asked, Overlaps, SafetyEvidence, check_safety, read_probes, recorded_exchanges
+from freehold.serving import StudentAnswer
+from freehold.serving.answering import answers_of
+from freehold.store.artifacts import read_dataset, read_student
+from freehold.store.traces.read import read_traces
+
+if TYPE_CHECKING:
+    from freehold.config import Settings
+    from freehold.store import Store
+
+
+def appraise(store: Store, settings: Settings, view: Outlook, now_ns: int) -> SafetyReport:
+    """Compare the student of an outlook with the incumbent and the student in force, check its safety, and keep both.
+
+    Raises:
+        NotFound: the student, its dataset or its task is gone.
+        ConfigError: the file of probes cannot be read.
+        StudentError, StoreError: files are missing or changed, or cannot be written.
+        ScorerError: the task's scorer cannot be carried out.
+    """
+    student, dataset, task = evidence_of(store, view.student)
+    samples = read_dataset(store.data / dataset.path, dataset.sha256)
+    tuned = [sample for sample in samples if sample.part == "tune"]
+    answers = _tune_answers(store, student)
+    candidate = [Said(answer.text, taken=_taken(view, answer)) for answer in answers]
+    if tuned:
+        _compare(store, student, tuned, candidate, now_ns)
+    asked = [
+        Asked(sample.prompt, sample.answer, False, said.text, said.taken, sample.trace_id)
+        for sample, said in zip(tuned, candidate, strict=True)
+    ]
+    report, examples = check_safety(
+        SafetyEvidence(
+            asked=[*asked, *_refused(store, settings, view, student, samples)],
+            planted=_planted(store, student, samples),
+            overlaps=Overlaps(
+                [(row.prompt, row.answer) for row in samples if row.part == "fit" and not is_canary(row)]
+            ),
+            secrets=lambda text: find(text, SECRETS),
+        ),
+        settings.students.safety,
+    )
+    keep_report(
+        store, report, examples, task=task.task_id, student=view.student, dataset_id=dataset.dataset_id, now_ns=now_ns
+    )
+    return report
+
+
+def _taken(view: Outlook, answer: StudentAnswer) -> bool:
+    """Whether the answer would be given at the laxest threshold that is to be tested."""
+    lax = view.thresholds[-1] if view.thresholds else 1.0
+    return answer.novelty <= view.novelty_limit and answer.signal >= lax
+
+
+def _tune_answers(store: Store, student: Student) -> list[StudentAnswer]:
+    """What it answered when it was trained."""
+    _, tensors = read_student(store.data / student.path, student.sha256)
+    texts = msgspec.json.decode(tensors["tune_answers"].tobytes(), type=list[str])
+    figures = zip(texts, tensors["tune_signals"].tolist(), tensors["tune_novelty"].tolist(), strict=True)
+    return [StudentAnswer(*one) for one in figures]
+
+
+def _compare(store: Store, student: Student, tuned: Sequence[Sample], candidate: Sequence[Said], now_ns: int) -> None:
+    task = store.control.tasks.get(student.task)
+    scorer = task.scorer if task is not None else None
+    entry = store.control.current_policy().tasks.get(student.task)
+    rung = entry.rungs[0] if entry is not None and entry.rungs else None
+    before = store.control.students.get(rung.student) if rung is not None else None
+    in_force = None
+    if before is not None and rung is not None:
+        given = answers_of(store.data, before, [sample.prompt for sample in tuned])
+        in_force = [
+            Said(one.text, taken=one.novelty <= rung.novelty_limit and one.signal >= rung.threshold) for one in given
+        ]
+    frame = read_traces(
+        store,
+        trace_ids=[sample.trace_id for sample in tuned],
+        columns=("trace_id", "key", "cost_nanousd", "duration_us"),
+    )
+    keys = {trace_id: key for trace_id, key in frame.select("trace_id", "key").iter_rows() if key}
+    rows = rows_of(tuned, scorer, candidate, in_force, keys)
+    dollars, micros = frame.get_column("cost_nanousd").drop_nulls(), frame.get_column("duration_us").drop_nulls()
+    costs = Costs(
+        incumbent_dollars=float(np.mean(dollars.to_numpy())) / 1e9 if len(dollars) else None,
+        incumbent_ms=float(np.median(micros.to_numpy())) / 1e3 if len(micros) else None,
+        candidate_cpu_seconds=student.metrics.get("cpu_seconds_per_answer"),
+        in_force_cpu_seconds=before.metrics.get("cpu_seconds_per_answer") if before is not None else None,
+    )
+    name = before.student_id if before is not None else ""
+    compared = compare(rows, exact=is_exact(scorer), in_force=name, costs=costs)
+    keep_report(
+        store,
+        compared,
+        worst(rows),
+        task=student.task,
+        student=student.student_id,
+        dataset_id=student.dataset_id,
+        now_ns=now_ns,
+    )
+
+
+def _refused(
+    store: Store, settings: Settings, view: Outlook, student: Student, samples: Sequence[Sample]
+) -> list[Asked]:
+    """Requests that must stay refusals: recorded ones, and those of the file of probes."""
+    certify = {sample.trace_id for sample in samples if sample.part == "certify"}
+    probes = recorded_exchanges(store, student.task, leave_out=certify)
+    if settings.students.safety.probes:
+        probes += read_probes(Path(settings.students.safety.probes))
+    answers = answers_of(store.data, student, [probe.prompt for probe in probes]) if probes else []
+    return [
+        Asked(probe.prompt, probe.incumbent, probe.refused, answer.text, _taken(view, answer), probe.trace_id)
+        for probe, answer in zip(probes, answers, strict=True)
+    ]
+
+
+def _planted(store: Store, student: Student, samples: Sequence[Sample]) -> list[tuple[str, str]]:
+    """Of each canary the planted answer and the student's."""
+    planted = [sample for sample in samples if is_canary(sample)]
+    given = answers_of(store.data, student, [sample.prompt for sample in planted]) if planted else []
+    return [(sample.answer, answer.text) for sample, answer in zip(planted, given, strict=True)]
