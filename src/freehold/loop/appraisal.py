@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from freehold.curate.pii import SECRETS, find
+from freehold.curate.pii import SECRETS, Span, find
 from freehold.curate.poisoning.canaries import is_canary
 from freehold.domain.evaluations import Costs, SafetyReport
 from freehold.domain.evidence import Sample, Student
@@ -56,7 +56,7 @@ def appraise(store: Store, settings: Settings, view: Outlook, now_ns: int) -> Sa
             overlaps=Overlaps(
                 [(row.prompt, row.answer) for row in samples if row.part == "fit" and not is_canary(row)]
             ),
-            secrets=lambda text: find(text, SECRETS),
+            secrets=_secrets,
         ),
         settings.students.safety,
     )
@@ -64,6 +64,10 @@ def appraise(store: Store, settings: Settings, view: Outlook, now_ns: int) -> Sa
         store, report, examples, task=task.task_id, student=view.student, dataset_id=dataset.dataset_id, now_ns=now_ns
     )
     return report
+
+
+def _secrets(text: str) -> list[Span]:
+    return find(text, SECRETS)
 
 
 def _taken(view: Outlook, answer: StudentAnswer) -> bool:
