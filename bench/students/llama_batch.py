@@ -2,9 +2,9 @@
 
     PYTHON bench/students/llama_batch.py < request.json > answer.json
 
-The request: `gguf`, `prompts` (tokens of each), `tokens` per answer, `context`, `at_once` (a list). The answer: for each
-of `at_once`, CPU and wall seconds of computing all prompts and greedy answers, so many side by side, in llama.cpp's own
-batches; no server, no text, no log-probabilities around it.
+The request: `gguf`, `prompts` (tokens of each), `tokens` per answer, `context`, `at_once` (a list). The answer: for
+each of `at_once`, CPU and wall seconds of computing all prompts and greedy answers, so many side by side, in
+llama.cpp's own batches; no server, no text, no log-probabilities around it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
     json.dump(found, sys.stdout)
 
 
-def _run(library: Any, model: Any, asked: dict[str, Any], at_once: int) -> dict[str, float]:
+def _run(library: Any, model: Any, asked: dict[str, Any], at_once: int) -> dict[str, Any]:
     params = library.llama_context_default_params()
     params.n_ctx = asked["context"] * at_once
     params.n_batch = params.n_ubatch = 512

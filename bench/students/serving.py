@@ -27,10 +27,10 @@ from typing import Any, NamedTuple
 AT_ONCE = (1, 8, 32)
 CONTEXT = 512
 _HERE = Path(__file__).parent
-_WORDS = (
-    "order invoice refund printer broken urgent please customer delivery late payment login password reset account "
-    "shipping address change cancel subscription thanks hello screen cable router help error code number date"
-).split()
+_WORDS = """
+order invoice refund printer broken urgent please customer delivery late payment login password reset account
+shipping address change cancel subscription thanks hello screen cable router help error code number date
+""".split()  # noqa: SIM905  # to be read
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -93,21 +93,25 @@ def run(given: argparse.Namespace, folder: Path) -> None:
         swaps = asyncio.run(server.swaps(adapters["a1"]))
         valid = asyncio.run(server.valid(prompts))
         memory = server.memory()
-    told("tokens per CPU second", {name: {n: s.tokens / s.cpu for n, s in rows.items()} for name, rows in (
-        ("ours, as a server", ours), ("transformers generate, one by one", transformers), ("llama.cpp, in batches", llama),
-    ) if rows})  # fmt: skip
-    told("tokens per second of wall time", {name: {n: s.tokens / s.wall for n, s in rows.items()} for name, rows in (
-        ("ours, as a server", ours), ("transformers generate, one by one", transformers), ("llama.cpp, in batches", llama),
-    ) if rows})  # fmt: skip
+    rows = {"ours, as a server": ours, "transformers generate, one by one": transformers}
+    if llama:
+        rows["llama.cpp, in batches"] = llama
+    told(
+        "tokens per CPU second",
+        {name: {n: one.tokens / one.cpu for n, one in row.items()} for name, row in rows.items()},
+    )
+    told(
+        "tokens per wall second",
+        {name: {n: one.tokens / one.wall for n, one in row.items()} for name, row in rows.items()},
+    )
     print("\ntime to first token (ms)        p50      p95")
     for at_once, times in first.items():
         p95 = statistics.quantiles(times, n=20)[-1]
         print(f"  {at_once:>2} at once               {1e3 * statistics.median(times):7.1f}  {1e3 * p95:7.1f}")
     plain = ours[8].cpu / ours[8].tokens
     print("\nadapters, 8 at once: CPU per token against the base alone")
-    print(
-        f"  one adapter {one.cpu / one.tokens / plain:.2f} times, five models mixed {mixed.cpu / mixed.tokens / plain:.2f}"
-    )
+    costs = one.cpu / one.tokens / plain, mixed.cpu / mixed.tokens / plain
+    print(f"  one adapter {costs[0]:.2f} times, the base and four adapters mixed {costs[1]:.2f}")
     print(f"  switch of an adapter, file to live: {1e3 * statistics.median(swaps):.1f} ms (median of {len(swaps)})")
     print(f"schema: {valid[0]} of {valid[1]} answers valid; resident memory of the server {memory:.0f} MB")
 
@@ -204,7 +208,8 @@ def with_llama(given: argparse.Namespace, model: Path, gguf: Path, prompts: list
     text: Any = import_module("freehold.serving.engine.text")
     words = text.Words(model)
     tokens = [words.conversation([{"role": "user", "content": prompt}]) for prompt in prompts]
-    asked = {"gguf": str(gguf), "prompts": tokens, "tokens": given.tokens, "context": CONTEXT, "at_once": AT_ONCE}
+    asked = {"gguf": str(gguf), "prompts": tokens, "tokens": given.tokens, "at_once": AT_ONCE}
+    asked["context"] = 32 * (1 + (max(map(len, tokens)) + given.tokens) // 32)
     ran = subprocess.run(
         [given.llama_python, str(_HERE / "llama_batch.py")], input=json.dumps(asked), capture_output=True, text=True
     )
@@ -237,10 +242,12 @@ class Server:
         self._process.wait(20)
 
     def cpu(self) -> float:
+        """Seconds that the process has used."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> float:
+        """Resident, in megabytes."""
         lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
@@ -254,6 +261,7 @@ class Server:
         return Spent(made, self.cpu() - cpu, time.perf_counter() - wall)
 
     async def first_tokens(self, prompts: list[str], tokens: int, at_once: int) -> list[float]:
+        """Seconds until each stream's first token."""
         asks = [{**self._ask("model", prompt, tokens), "stream": True} for prompt in prompts]
         return [first for _, first in await self._all(asks, at_once)]
 
@@ -275,7 +283,7 @@ class Server:
         jsonschema: Any = import_module("jsonschema")
         form = {"type": "json_schema", "json_schema": {"name": "t", "schema": SCHEMA}}
         asks = [
-            {**self._ask("model", prompt, 380), "response_format": form, "temperature": 1.0, "seed": place, "ignore_eos": False}
+            {**self._ask("model", prompt, 380), "response_format": form, "temperature": 1.0, "seed": place}
             for place, prompt in enumerate(prompts)
         ]  # fmt: skip
         good = 0
@@ -290,7 +298,13 @@ class Server:
 
     def _ask(self, model: str, prompt: str, tokens: int) -> dict[str, Any]:
         messages = [{"role": "user", "content": prompt}]
-        return {"model": model, "messages": messages, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
+        return {
+            "model": model,
+            "messages": messages,
+            "max_tokens": tokens,
+            "temperature": 0,
+            "ignore_eos": tokens < 100,
+        }
 
     async def _all(self, asks: list[dict[str, Any]], at_once: int) -> list[tuple[bytes, float]]:
         waiting = list(enumerate(asks))[::-1]

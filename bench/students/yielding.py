@@ -6,7 +6,8 @@ steps, and by the policy (`freehold.runners.yielding`: idle class and waiting). 
 
     OMP_NUM_THREADS=1 python bench/students/yielding.py [--rounds 3] [--seconds 6] [--rate 40] [--share 0.5]
 
-Needs `freehold[train]`. A step is one of the tiny recipe's model on 2,048 tokens. A latency runs from the time a
+Needs `freehold[train]`. With `--tokens N` answers are computed: the upstream is a model of the tiny recipe's size that
+makes N tokens for each. A training step is one of the same model on 2,048 tokens. A latency runs from the time a
 request was due, so one that waits behind another counts. Prints a Markdown table of medians over the rounds, with the
 least and greatest, and one JSON line.
 """
@@ -40,6 +41,13 @@ port = 0
 [upstreams.recorded]
 base_url = "{url}"
 """
+SHAPE: dict[str, Any] = {
+    "vocab_size": 2048,
+    "hidden_size": 128,
+    "intermediate_size": 352,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+}
 PROMPTS = 200
 TOKENS = 2048
 WIDTH = 256
@@ -118,10 +126,7 @@ def train(behind: str, folder: Path, share: float) -> None:
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=2048, hidden_size=128, intermediate_size=352, num_hidden_layers=3, num_attention_heads=4
-    )
-    model: Any = LlamaForCausalLM(config)
+    model: Any = LlamaForCausalLM(LlamaConfig(**SHAPE))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     tokens = torch.randint(2048, (TOKENS // WIDTH, WIDTH))
     if behind == "idle":
@@ -144,16 +149,60 @@ def train(behind: str, folder: Path, share: float) -> None:
         policy.between_steps()
 
 
+def compute(count: int) -> None:
+    """Serve answers of `count` tokens, each computed; prints where, as the recorded upstream does."""
+    import http.server
+
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.set_num_threads(1)
+    model: Any = LlamaForCausalLM(LlamaConfig(**SHAPE))
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            with torch.inference_mode():
+                model.generate(torch.ones(1, 16, dtype=torch.long), max_new_tokens=count, min_new_tokens=count)
+            body = json.dumps(
+                {
+                    "id": "c",
+                    "object": "chat.completion",
+                    "created": 1,
+                    "model": "m",
+                    "choices": [
+                        {
+                            "index": 0,
+                            "finish_reason": "stop",
+                            "message": {"role": "assistant", "content": "On its way."},
+                        }
+                    ],
+                }
+            ).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    print(json.dumps({"base_url": f"http://127.0.0.1:{server.server_address[1]}/v1"}), flush=True)
+    server.serve_forever()
+
+
 @contextlib.contextmanager
-def serving(folder: Path) -> Generator[str]:
-    """The gateway before a recorded upstream: its address, HOST:PORT."""
+def serving(folder: Path, tokens: int) -> Generator[str]:
+    """The gateway before a recorded upstream, or one that computes: its address, HOST:PORT."""
     rows = [{"prompt": f"Where is order {n}?", "response": f"On its way, number {n}."} for n in range(PROMPTS)]
     (folder / "answers.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    upstream = subprocess.Popen(
-        [sys.executable, "-m", "freehold.upstreams.recorded", str(folder / "answers.jsonl"), "--model-name", "m"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    recorded = ["-m", "freehold.upstreams.recorded", str(folder / "answers.jsonl"), "--model-name", "m"]
+    command = [__file__, "--compute", str(tokens)] if tokens else recorded
+    upstream = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
     assert upstream.stdout is not None
     url = json.loads(upstream.stdout.readline())["base_url"]
     (folder / "freehold.toml").write_text(CONFIG.format(url=url))
@@ -213,11 +262,19 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=40.0, help="requests a second")
     parser.add_argument("--share", type=float, default=0.5, help="[students] yield_share")
     parser.add_argument("--trainers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--tokens", type=int, default=0, help="of an answer that is computed; 0: recorded ones")
+    parser.add_argument("--compute", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--train", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.train:
         train(options.train[0], Path(options.train[1]), float(options.train[2]))
-    with tempfile.TemporaryDirectory() as name, serving(Path(name)) as address, contextlib.ExitStack() as stack:
+    if options.compute:
+        compute(options.compute)
+    with (
+        tempfile.TemporaryDirectory() as name,
+        serving(Path(name), options.tokens) as address,
+        contextlib.ExitStack() as stack,
+    ):
         found: dict[str, list[Turn]] = {mode.name: [] for mode in MODES}
         trainers: dict[str, Trainers] = {}
         for mode in MODES:

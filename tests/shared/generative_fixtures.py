@@ -70,7 +70,11 @@ class ParcelDesk(Desk):
     def __init__(self, folder: Path, recipe: Path, **students: Any) -> None:
         super().__init__(folder, min_samples=400, epsilon=0.05)
         own = TaskSettings(scorer=JsonScorer(), student=TaskStudentSettings(kind="generative"))
-        wanted = {"recipe": str(recipe), "rollout": RolloutSettings(shadow_requests=0, canary_audits=0), **students}
+        wanted: dict[str, Any] = {
+            "recipe": str(recipe),
+            "rollout": RolloutSettings(shadow_requests=0, canary_audits=0),
+            **students,
+        }
         self.settings = msgspec.structs.replace(
             desk_settings(folder, min_samples=400, epsilon=0.05),
             students=StudentSettings(**wanted),

@@ -68,7 +68,7 @@ def write_model(folder: Path, kind: str = "llama", seed: int = 0, **more: Any) -
                 parameter.uniform_(0.5, 1.5)
             else:
                 parameter.normal_(0, 0.25)
-    made.save_pretrained(folder)
+    made.save_pretrained(str(folder))
     return made
 
 
@@ -79,12 +79,12 @@ def write_adapter(folder: Path, base: Any, seed: int, rank: int = 4, targets: tu
 
     every = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     torch.manual_seed(seed)
-    made = get_peft_model(base, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(targets or every)))
+    made: Any = get_peft_model(base, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(targets or every)))
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if "lora_" in name:
                 parameter.normal_(0, 0.2)
-    made.save_pretrained(folder)
+    made.save_pretrained(str(folder))
     return made.eval()
 
 

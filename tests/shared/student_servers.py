@@ -8,7 +8,7 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any, NamedTuple
 
 import uvicorn
@@ -41,7 +41,7 @@ class Running(NamedTuple):
 
 
 @contextlib.contextmanager
-def running(app: Any) -> Iterator[Running]:
+def running(app: Any) -> Generator[Running]:
     """Serve `app` until the block ends."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_level="error", loop="uvloop", http="httptools", timeout_graceful_shutdown=1)

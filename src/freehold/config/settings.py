@@ -286,7 +286,7 @@ class CurateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RunnerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[runner]`: where the expensive part of curating runs."""
+    """`[runner]`: where the expensive part of curating runs, and where generative students are trained."""
 
     kind: Literal["local", "ray"] = "local"
     """ray: on a Ray cluster (`pip install freehold[ray]`), which pays from several machines on: see docs/scale.md."""

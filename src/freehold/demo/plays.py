@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,7 +54,9 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
         """The configuration's text past the upstream; writes the books beside it."""
         if self.books:
             write_books(folder / BOOKS)
-        return self.settings.format(folder=folder.resolve(), epsilon=EPSILON)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        return self.settings.format(folder=folder.resolve(), epsilon=EPSILON, port=port)
 
 
 CLASSICAL = Play(
@@ -94,11 +97,15 @@ epsilon = {epsilon}
 min_samples = 4400
 growth = 2.0
 interval_seconds = 2.0
+probation_audit_rate = 0.5
 
 # A quarter of an hour's rollout in a minute: there is nobody here whom a wrong answer could harm.
 [students]
 recipe = "tiny"
 yield_share = 0.0
+
+[students.server]
+port = {port}
 
 [students.rollout]
 shadow_requests = 20

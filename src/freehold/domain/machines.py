@@ -39,5 +39,5 @@ class TrainingRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     cpu_seconds: float
     """Of all processes and threads that trained."""
     environment: dict[str, str] = {}
-    """Of a generative student: what else its bytes depend on, as `freehold.train.generative` says it (precision, threads,
-    workers, device, the instruction set that was computed with)."""
+    """Of a generative student: what else its bytes depend on, as `freehold.train.generative` says it (precision,
+    threads, workers, device, the instruction set that was computed with)."""

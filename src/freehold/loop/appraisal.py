@@ -11,20 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
-from freehold.curate.pii import SECRETS, find
+from freehold.curate.pii import SECRETS, Span, find
 from freehold.curate.poisoning.canaries import is_canary
 from freehold.domain.evaluations import Costs, SafetyReport
 from freehold.domain.evidence import Sample, Student
-from freehold.evaluate.comparison import Said, compare, is_exact, rows_of, worst
+from freehold.evaluate.comparison import Said, compare, is_exact, recorded_of, rows_of, worst
 from freehold.evaluate.outlook import Outlook, evidence_of
 from freehold.evaluate.reports import keep_report
 from freehold.evaluate.safety import Asked, Overlaps, SafetyEvidence, check_safety, read_probes, recorded_exchanges
 from freehold.serving import StudentAnswer
 from freehold.serving.answering import answers_of
 from freehold.store.artifacts import read_dataset, read_student
-from freehold.store.traces.read import read_traces
 
 if TYPE_CHECKING:
     from freehold.config import Settings
@@ -58,7 +56,7 @@ def appraise(store: Store, settings: Settings, view: Outlook, now_ns: int) -> Sa
             overlaps=Overlaps(
                 [(row.prompt, row.answer) for row in samples if row.part == "fit" and not is_canary(row)]
             ),
-            secrets=lambda text: find(text, SECRETS),
+            secrets=_secrets,
         ),
         settings.students.safety,
     )
@@ -66,6 +64,10 @@ def appraise(store: Store, settings: Settings, view: Outlook, now_ns: int) -> Sa
         store, report, examples, task=task.task_id, student=view.student, dataset_id=dataset.dataset_id, now_ns=now_ns
     )
     return report
+
+
+def _secrets(text: str) -> list[Span]:
+    return find(text, SECRETS)
 
 
 def _taken(view: Outlook, answer: StudentAnswer) -> bool:
@@ -94,17 +96,11 @@ def _compare(store: Store, student: Student, tuned: Sequence[Sample], candidate:
         in_force = [
             Said(one.text, taken=one.novelty <= rung.novelty_limit and one.signal >= rung.threshold) for one in given
         ]
-    frame = read_traces(
-        store,
-        trace_ids=[sample.trace_id for sample in tuned],
-        columns=("trace_id", "key", "cost_nanousd", "duration_us"),
-    )
-    keys = {trace_id: key for trace_id, key in frame.select("trace_id", "key").iter_rows() if key}
-    rows = rows_of(tuned, scorer, candidate, in_force, keys)
-    dollars, micros = frame.get_column("cost_nanousd").drop_nulls(), frame.get_column("duration_us").drop_nulls()
+    known = recorded_of(store, student.task, tuned)
+    rows = rows_of(tuned, scorer, candidate, in_force, known.keys)
     costs = Costs(
-        incumbent_dollars=float(np.mean(dollars.to_numpy())) / 1e9 if len(dollars) else None,
-        incumbent_ms=float(np.median(micros.to_numpy())) / 1e3 if len(micros) else None,
+        incumbent_dollars=known.incumbent_dollars,
+        incumbent_ms=known.incumbent_ms,
         candidate_cpu_seconds=student.metrics.get("cpu_seconds_per_answer"),
         in_force_cpu_seconds=before.metrics.get("cpu_seconds_per_answer") if before is not None else None,
     )

@@ -20,7 +20,6 @@ from freehold.domain.evidence import Check
 from freehold.loop.release_jobs import BaseWorkshop
 from freehold.release.inventory import GENERATIVE_TOLERANCE
 from freehold.release.models import checked_base
-from freehold.release.training import recipe_in
 from freehold.release.verify import Answered, Recipe, StudentFiles
 from freehold.release.verify.report import Missing, checked
 from freehold.release.verify.training import GENERATIVE_DECISIVE, differences
@@ -32,13 +31,13 @@ from freehold.serving.gate import VOCABULARY, Gate, StudentAnswer, learn_gate, r
 from freehold.store.artifacts import MANIFEST, TENSORS, adopt_student, check_files, read_student
 from freehold.train.counts import token_rates
 from freehold.train.progress import ignore
+from freehold.train.recipes import Recipe as TrainingRecipe
 from freehold.train.recipes import Scratch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from freehold.train.generative.students import Plan
-    from freehold.train.recipes import Recipe as TrainingRecipe
 
 _DO_NOT_RELY = "Do not rely on this release: ask whoever signed it."
 _INSTALL = "Run `pip install 'freehold[train]'` (without a GPU: `pip install torch==2.13.0` first), and verify again."
@@ -94,7 +93,7 @@ class GenerativeWorkshop(BaseWorkshop):
     def retrained(self, recipe: Recipe) -> StudentFiles:
         """See `Workshop`."""
         student = self._student(recipe.files)
-        used = recipe_in(student.manifest)
+        used = _recipe_in(student.manifest)
         _require("torch", "transformers", *(("peft",) if used.adapter is not None else ()))
         plan = self._plan(recipe, student.manifest, used)
         _refuse_elsewhere(recipe, used, plan)
@@ -193,10 +192,11 @@ class GenerativeWorkshop(BaseWorkshop):
         lacking = [name for name in _TOKENIZER_FILES if f"{MODEL}/{name}" not in recipe.files]
         if lacking:
             raise StudentError(f"The student has no {lacking[0]}.", _DO_NOT_RELY)
-        from freehold.train.generative.students import start_of
+        from freehold.train.generative.prepare import start_of
 
+        plan = self._plan(recipe, known, _recipe_in(known))
         try:
-            tokenizer, _ = start_of(self._plan(recipe, known, recipe_in(known)))
+            tokenizer, _ = start_of(plan.samples, plan.recipe, plan.base.folder if plan.base is not None else None)
         except TrainingError as error:
             raise Missing(f"the tokenizer cannot be made here: {error.message}", error.hint) from error
         made = self._room()
@@ -253,6 +253,20 @@ class _Folder(StudentFiles):
 
     def folder(self, place: Path) -> Path:
         return self._at
+
+
+def _recipe_in(known: GenerativeManifest) -> TrainingRecipe:
+    """The recipe that a student's manifest keeps.
+
+    Raises:
+        Missing: it is of another version.
+    """
+    try:
+        return msgspec.convert(known.recipe, TrainingRecipe)
+    except msgspec.ValidationError as error:
+        raise Missing(
+            f"its recipe cannot be understood here: {error}.", "Verify with the version of Freehold that trained it."
+        ) from error
 
 
 def _check_names(hashes: Mapping[str, str]) -> None:

@@ -28,7 +28,6 @@ from freehold.release.parts import Part, Wanted, item, told
 from freehold.runners.machine import CODE_OF, code_digest, code_files, code_hashes
 from freehold.serving.folder import GenerativeManifest
 from freehold.store.artifacts import sha256_of
-from freehold.train.recipes import Recipe, Scratch
 
 _CODE_LICENCE = "Apache-2.0"
 _CODE_ROLES: tuple[Role, ...] = (
@@ -100,25 +99,34 @@ def _told(student: Student, manifest: Mapping[str, Any], seed: int) -> tuple[str
     return _how(known), dict.fromkeys(_DRAWN, seed), known.recipe
 
 
-def recipe_in(known: GenerativeManifest) -> Recipe:
-    """The recipe that a generative student's manifest keeps.
+class _Part(msgspec.Struct):
+    """Of a table of a recipe, what a sentence tells."""
 
-    Raises:
-        StudentError: it is of another version, or none.
-    """
+    kind: str = ""
+    rank: int = 0
+    epochs: float = 0.0
+
+
+class _Recipe(msgspec.Struct):
+    """Of a recipe (`freehold.train.recipes`), what a sentence tells."""
+
+    name: str
+    method: str
+    optimizer: _Part
+    run: _Part
+    adapter: _Part | None = None
+
+
+def _how(known: GenerativeManifest) -> str:
     try:
-        return msgspec.convert(known.recipe, Recipe)
+        recipe = msgspec.convert(known.recipe, _Recipe)
     except msgspec.ValidationError as error:
         raise StudentError(
             f"The student's recipe cannot be understood: {error}.", "Use the version of Freehold that trained it."
         ) from error
-
-
-def _how(known: GenerativeManifest) -> str:
-    recipe = recipe_in(known)
     start = "random weights, with a tokenizer of its own"
-    if not isinstance(recipe.model, Scratch):
-        start = f"the weights of {public_name(known.base.name) if known.base is not None else 'a base model'}"
+    if known.base is not None:
+        start = f"the weights of {public_name(known.base.name)}"
     what = "full weights" if recipe.adapter is None else f"a LoRA adapter of rank {recipe.adapter.rank}"
     aim = "to write the recorded answers" if recipe.method == "sft" else "to prefer one of two answers (DPO)"
     return (

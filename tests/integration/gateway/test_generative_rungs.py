@@ -88,7 +88,7 @@ class Running(NamedTuple):
     sha256: str
 
     def publish(self, audit_rate: float = 0.05, **changes: Any) -> None:
-        fields = {
+        fields: dict[str, Any] = {
             "student": "st_1",
             "path": "students/st_1",
             "sha256": self.sha256,

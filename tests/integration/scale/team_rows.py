@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -62,7 +63,7 @@ def samples(count: int) -> list[Sample]:
         first, second = (f"{'abcdefgh'[k]}{'aeiou'[k % 5]}t" for k in random.integers(0, 8, 2))
         part = "tune" if n % 5 == 0 else "certify" if n % 7 == 0 else "fit"
         answer = f"{second} {first}" if part != "certify" else "never to be seen"
-        told = {"terms": "own", "input_tokens": 9, "output_tokens": 3, "uniform": True}
+        told: dict[str, Any] = {"terms": "own", "input_tokens": 9, "output_tokens": 3, "uniform": True}
         prompt = f"turn {first} {second}"
         found.append(Sample(trace_id=f"tr_{n}", at_ns=n, prompt=prompt, answer=answer, part=part, **told))
     return found

@@ -1,4 +1,4 @@
-"""The students of a data folder: loaded by the policy in force, checked before use, swapped without a dropped stream."""
+"""The students of a data folder: loaded by the policy in force, checked before use, swapped while streams run."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_promoted_student_is_ready_before_it_is_asked_and_no_stream_drops(hous
     worker = Worker()
     with running(create_server(house.models(worker, most=1), worker)) as server:
         assert names(server) == ["student/one"]
-        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+        client: Any = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
         long: Any = {"messages": [{"role": "user", "content": "go"}], "max_tokens": 150, "temperature": 0,
                      "extra_body": {"ignore_eos": True}}  # fmt: skip
         wanted = client.chat.completions.create(model="student/one", **long).choices[0].message.content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -67,7 +68,7 @@ def server(folder: Path) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="module")
-def client(server: Running) -> openai.OpenAI:
+def client(server: Running) -> Any:
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
 
 
@@ -75,7 +76,7 @@ def turn(content: str) -> Any:
     return [{"role": "user", "content": content}]
 
 
-def test_openai_client_gets_what_transformers_says(client: openai.OpenAI, folder: Path) -> None:
+def test_openai_client_gets_what_transformers_says(client: Any, folder: Path) -> None:
     model = write_model(folder / "again", max_position_embeddings=2048)
     from transformers import AutoTokenizer
 
@@ -100,7 +101,7 @@ def test_openai_client_gets_what_transformers_says(client: openai.OpenAI, folder
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (len(prompt), len(tokens))
 
 
-def test_streamed_pieces_make_the_whole_answer(client: openai.OpenAI) -> None:
+def test_streamed_pieces_make_the_whole_answer(client: Any) -> None:
     asked: dict[str, Any] = {"model": "tiny", "messages": turn("ein Strom ü"), "max_tokens": 40, "temperature": 0}
     whole = client.chat.completions.create(**asked, logprobs=True)
     chunks = list(
@@ -122,7 +123,7 @@ def test_streamed_pieces_make_the_whole_answer(client: openai.OpenAI) -> None:
     assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
 
 
-def test_several_answers_seeds_and_stop_strings(client: openai.OpenAI) -> None:
+def test_several_answers_seeds_and_stop_strings(client: Any) -> None:
     asked: dict[str, Any] = {"model": "tiny", "messages": turn("roll"), "max_tokens": 30, "temperature": 1.0}
     first = client.chat.completions.create(**asked, n=3, seed=4)
     again = client.chat.completions.create(**asked, n=3, seed=4)
@@ -141,7 +142,7 @@ def test_several_answers_seeds_and_stop_strings(client: openai.OpenAI) -> None:
     assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == cut.message.content
 
 
-def test_answers_by_schema_are_valid_however_they_are_sampled(client: openai.OpenAI) -> None:
+def test_answers_by_schema_are_valid_however_they_are_sampled(client: Any) -> None:
     form: Any = {"type": "json_schema", "json_schema": {"name": "ticket", "schema": SCHEMA}}
 
     def ask(seed: int) -> str:
@@ -161,7 +162,7 @@ def test_answers_by_schema_are_valid_however_they_are_sampled(client: openai.Ope
     assert (free.message.content or "").startswith("{")
 
 
-def test_lm_evaluation_harness_form_scores_a_prompts_own_tokens(client: openai.OpenAI, folder: Path) -> None:
+def test_lm_evaluation_harness_form_scores_a_prompts_own_tokens(client: Any, folder: Path) -> None:
     import torch
     from transformers import AutoTokenizer
 
@@ -201,15 +202,17 @@ def test_adapters_come_and_go_by_request(server: Running) -> None:
     assert server.chat("late")[0] == 404
     assert server.ask("/v1/unload_lora_adapter", {"lora_name": "late"})[0] == 404
     assert server.ask("/v1/load_lora_adapter", {"lora_name": "bad", "lora_path": "wide"})[0] == 503
-    assert "another base" in server.ask("/v1/load_lora_adapter", {"lora_name": "bad", "lora_path": "wide"})[1]["error"]["message"]  # fmt: skip
+    refused = server.ask("/v1/load_lora_adapter", {"lora_name": "bad", "lora_path": "wide"})[1]
+    assert "another base" in refused["error"]["message"]
     assert server.ask("/v1/load_lora_adapter", {"lora_name": "bad", "lora_path": "../.."})[0] == 403
     assert server.chat("tiny")[1]["choices"] == base["choices"]
 
 
-def test_a_stream_ends_on_the_weights_it_began_with(server: Running, client: openai.OpenAI) -> None:
+def test_a_stream_ends_on_the_weights_it_began_with(server: Running, client: Any) -> None:
     load = {"lora_name": "hot", "lora_path": "adapter1", "load_inplace": True}
     server.ask("/v1/load_lora_adapter", load)
-    asked: dict[str, Any] = {"messages": turn("long"), "max_tokens": 600, "temperature": 0, "extra_body": {"ignore_eos": True}}  # fmt: skip
+    asked: dict[str, Any] = {"messages": turn("long"), "max_tokens": 600, "temperature": 0}
+    asked["extra_body"] = {"ignore_eos": True}
     wanted = client.chat.completions.create(model="hot", **asked).choices[0].message.content
     stream = client.chat.completions.create(model="hot", stream=True, **asked)
     parts = [next(stream).choices[0].delta.content or "" for _ in range(3)]
@@ -273,7 +276,7 @@ def test_more_than_may_wait_are_told_to_come_again(server: Running) -> None:
     assert server.chat("tiny")[0] == 200
 
 
-def test_an_answer_that_nobody_waits_for_is_not_computed(server: Running, client: openai.OpenAI) -> None:
+def test_an_answer_that_nobody_waits_for_is_not_computed(server: Running, client: Any) -> None:
     def busy() -> int:
         page = server.ask("/metrics")[1]
         lines = [line for line in page.splitlines() if line.startswith("freehold_student_server_running ")]
@@ -285,7 +288,7 @@ def test_an_answer_that_nobody_waits_for_is_not_computed(server: Running, client
     next(stream)
     next(stream)
     stream.close()
-    short = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=0.05)
+    short: Any = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=0.05)
     failed = threading.Event()
     try:
         short.chat.completions.create(
@@ -298,6 +301,15 @@ def test_an_answer_that_nobody_waits_for_is_not_computed(server: Running, client
     page = server.ask("/metrics")[1]
     assert 'freehold_student_server_requests_total{model="tiny",status="200"}' in page
     assert 'freehold_student_server_first_token_seconds_count{model="tiny"}' in page
+
+
+def test_the_pages_example_runs(server: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "students-serving.md").read_text(encoding="utf-8")
+    for example in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S):
+        exec(example.replace("http://127.0.0.1:8485", server.url), {})
+    assert float(capsys.readouterr().out.splitlines()[-1]) < 0
+    for path in ("/v1/models", "/health", "/metrics"):
+        assert path in page and server.ask(path)[0] == 200
 
 
 def test_a_key_is_asked_for_where_one_is_set(folder: Path) -> None:

@@ -58,7 +58,7 @@ def metrics(inventory: Inventory) -> tuple[Metric, ...]:
 
 
 def _measured_on(inventory: Inventory, name: str) -> str:
-    if inventory.weights.kind == "generative" and name.startswith("tune_"):
+    if inventory.weights.kind == "generative" and name.startswith(("tune_", "cpu_seconds_per_answer")):
         return "rows to tune on, after training"
     if inventory.weights.kind == "generative" and name in _OF_THE_RUN:
         return "the training run"

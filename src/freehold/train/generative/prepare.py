@@ -38,13 +38,18 @@ def prepare(samples: Sequence[Sample], recipe: Recipe, base: Path | None, seed: 
         TrainingError: the base's tokenizer cannot be used, or most examples are too long.
     """
     to_fit, to_tune = examples_of(samples, recipe)
-    tokenizer, start = _start(samples, recipe, base)
+    tokenizer, start = start_of(samples, recipe, base)
     fit_tokens, _ = encode(augmented(to_fit, recipe, seed), tokenizer, recipe)
     tune_tokens = encode(to_tune, tokenizer, recipe)[0] if to_tune else []
     return Prepared(fit_tokens, tune_tokens, tokenizer, start)
 
 
-def _start(samples: Sequence[Sample], recipe: Recipe, base: Path | None) -> tuple[Tokenizer, Start]:
+def start_of(samples: Sequence[Sample], recipe: Recipe, base: Path | None) -> tuple[Tokenizer, Start]:
+    """The tokenizer, a student's own or its base's, and what its weights begin as.
+
+    Raises:
+        TrainingError: the base's tokenizer cannot be used.
+    """
     if base is not None:
         return read_tokenizer(base), BaseStart(folder=str(base))
     assert isinstance(recipe.model, Scratch)

@@ -110,7 +110,8 @@ class Tokenizer:
 def train_tokenizer(texts: Iterable[str], recipe: Scratch, context: int = 0) -> Tokenizer:
     """Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) on these texts: prompts and answers of fit rows only.
 
-    Digits stand one by one, so that numbers that were never seen are copied as others are. Nothing is normalised and
+    Digits stand one by one, so that numbers that were never seen are copied as others are. No token joins a space to a
+    word: a word that is copied from a sentence into a JSON string is the same tokens in both. Nothing is normalised and
     all bytes are in the vocabulary, so that every text comes back as it was. The same texts give the same tokenizer.
 
     Args:
@@ -119,9 +120,8 @@ def train_tokenizer(texts: Iterable[str], recipe: Scratch, context: int = 0) -> 
         context: most tokens that the model will take, for `tokenizer_config.json`; 0: it is not said.
     """
     core = tokenizers.Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.Sequence(  # the form that llama.cpp knows as "starcoder" and "smollm"
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    pieces = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    core.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(" ", "isolated"), *pieces])
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=recipe.vocabulary,
@@ -131,6 +131,7 @@ def train_tokenizer(texts: Iterable[str], recipe: Scratch, context: int = 0) -> 
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     core.train_from_iterator((_clean(text) for text in texts), trainer)
+    core.pre_tokenizer = pre_tokenizers.Sequence(pieces)  # the form that llama.cpp knows as "starcoder" and "smollm"
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_bos_token": False,

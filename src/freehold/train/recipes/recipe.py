@@ -111,8 +111,8 @@ class Run(_Part, frozen=True, kw_only=True):
     accumulate: Count = 1
     """Parts that a step's tokens are computed in, where they do not fit into memory at once."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 on a GPU, and on CPUs with AMX for models wide enough to gain by it; else float32. With AVX512-BF16
-    alone, bfloat16 took 1.4 to 1.6 times as long."""
+    """auto: bfloat16 on a GPU, and on CPUs with AMX for models wide enough to gain by it; else float32. With
+    AVX512-BF16 alone, bfloat16 took 1.4 to 1.6 times as long."""
     workers: Count = 1
     """Processes that share each batch (data-parallel)."""
     threads: Count = 1
