@@ -26,5 +26,6 @@ def counted(left_out: Mapping[str, int]) -> dict[str, float]:
 
 def in_words(metrics: Mapping[str, float]) -> str:
     """What a student did not learn from, as a sentence; empty where that is nothing."""
-    told = [f"{metrics[name]:,.0f} examples left out: {reason}" for reason, name in METRICS.items() if name in metrics]
+    counts = {reason: round(metrics[name]) for reason, name in METRICS.items() if name in metrics}
+    told = [f"{n:,} {'example' if n == 1 else 'examples'} left out: {reason}" for reason, n in counts.items()]
     return f"{'; '.join(told)}." if told else ""

@@ -103,8 +103,8 @@ def put_feedback(desk: ParcelDesk) -> None:
     ids = sorted(read_traces(desk.store, columns=("trace_id",)).get_column("trace_id").to_list())
     journal = desk._journal  # pyright: ignore[reportPrivateUsage]
     for number, trace_id in enumerate(ids[:30]):
-        said = {"edit": json.dumps({"colour": "mended", "dock": number})}
-        journal.append(Feedback(feedback_id=f"fb_{number:08}", trace_id=trace_id, at_ns=1, **said))
+        edit = json.dumps({"colour": "mended", "dock": number})
+        journal.append(Feedback(feedback_id=f"fb_{number:08}", trace_id=trace_id, at_ns=1, edit=edit))
 
 
 @pytest.fixture(scope="module")

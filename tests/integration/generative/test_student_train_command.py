@@ -152,6 +152,15 @@ def test_what_cannot_or_may_not_be_learned_is_refused_before_anything_is_begun(
     assert not (place / "made").exists() and not (place / ".made.run").exists()
 
 
+def test_the_page_shows_commands_that_there_are(place: Path, run: Run) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "students.md").read_text(encoding="utf-8")
+    commands = [line.split()[1:] for line in page.splitlines() if line.startswith("freehold ")]
+    ran = {" ".join(command[:2]): run(*command) for command in commands}
+    assert {name: code for name, (code, _, _) in ran.items()} == {
+        "episode export": 3, "student train": 5, "student serve": 1,
+    }, ran  # fmt: skip
+
+
 def test_the_bar_shows_what_matters() -> None:
     shown = figures(Progress(3, 9, 1.25, 1.5, 2345.6, 600.0, 0.0012))
     assert shown == "loss 1.250 (tune 1.500) · 2,346 tok/s · 10 min left · 1.2 Wh"
