@@ -97,7 +97,7 @@ def _told(student: Student, manifest: Mapping[str, Any], seed: int) -> tuple[str
     if student.kind == "classifier":
         return _METHOD, {"folds: numpy.random.default_rng": seed, "linear models: LinearSVC(random_state)": seed}, {}
     known = msgspec.convert(manifest, GenerativeManifest)
-    return _how(known), dict.fromkeys(_DRAWN, seed), known.recipe
+    return _how(known, student.parent), dict.fromkeys(_DRAWN, seed), known.recipe
 
 
 def recipe_in(known: GenerativeManifest) -> Recipe:
@@ -114,7 +114,7 @@ def recipe_in(known: GenerativeManifest) -> Recipe:
         ) from error
 
 
-def _how(known: GenerativeManifest) -> str:
+def _how(known: GenerativeManifest, parent: str) -> str:
     recipe = recipe_in(known)
     start = "random weights, with a tokenizer of its own"
     if not isinstance(recipe.model, Scratch):
@@ -125,6 +125,7 @@ def _how(known: GenerativeManifest) -> str:
         f"Supervised: {what} learned {aim}, from {start}, by {recipe.optimizer.kind} over at most "
         f"{recipe.run.epochs:g} passes over the fit part (recipe {recipe.name!r}); the weights that were best on the "
         "tune part were kept. Rows to certify on are not used."
+        + (f" It went on from the student {parent}, whose rows are not in this release." if parent else "")
     )
 
 

@@ -16,6 +16,7 @@ from tiny_models import make_adapter, make_model
 from freehold.config import ModelSettings
 from freehold.domain.errors import ConfigError, EvidenceError
 from freehold.domain.evidence import Dataset, Sample, StepCount, Student
+from freehold.domain.recalls import Recall
 from freehold.domain.scoring import JsonScorer, JudgeScorer
 from freehold.domain.traces import Feedback
 from freehold.loop import Move, new_move
@@ -175,6 +176,21 @@ def test_an_earlier_student_of_other_terms_or_another_base_is_not_gone_on_from(m
     assert made.preferred(full).start.adapter == "" and made.preferred(full).student == ""
     others = tuple(msgspec.structs.replace(verdict, subject="llama-3.1") for verdict in made.dataset.verdicts)
     assert made.preferred(recipe, msgspec.structs.replace(made.dataset, verdicts=others)).student == ""
+
+
+def test_what_takes_hold_of_a_student_takes_hold_of_those_that_went_on_from_it(made: Made) -> None:
+    from freehold.record.forgetting.holders import _made_of  # pyright: ignore[reportPrivateUsage]
+    from freehold.release.downstream import _Search  # pyright: ignore[reportPrivateUsage]
+
+    store = made.desk.store
+    assert set(_made_of("ds_before", store.control.students.list())) == {"st_before", made.student.student_id}
+    recall = Recall(
+        recall_id="re_1", version=1, kind="provider", value="nobody", created_ns=1, software="", updated_ns=1
+    )
+    search = _Search(store, recall, [])
+    search.students.add("st_before")
+    search.goes_on()
+    assert made.student.student_id in search.students
 
 
 def test_without_a_base_it_says_what_to_do(made: Made) -> None:

@@ -7,6 +7,7 @@ rights are asked again now, and a row that says nothing is not learned from.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from freehold.domain.rights import UNKNOWN
 from freehold.rights import TrainingJudge
 from freehold.rights.words import basis, what_to_do
 from freehold.serving import GenerativeManifest, learn_gate
-from freehold.serving.folder import MODEL, BaseUsed
+from freehold.serving.folder import ADAPTER, MODEL, BaseUsed
 from freehold.serving.gate import VOCABULARY
 from freehold.store.artifacts import adopt_student
 from freehold.train.generative.augment import augmented
@@ -150,6 +151,8 @@ def train_on_runs(
     check_place(recipe, to)
     prepared = _prepared(runs, recipe, base, seed)
     work = to.with_name(f".{to.name}.run")
+    # Of a run by another recipe that was stopped just before its end.
+    shutil.rmtree(work / (MODEL if recipe.adapter is not None else ADAPTER), ignore_errors=True)
     fitted = fit(work, recipe, prepared.fit, prepared.tune, seed, prepared.start, watch, train_by)
     if (work / MODEL).is_dir():
         prepared.tokenizer.save(work / MODEL)
