@@ -84,6 +84,7 @@ class GenerativeDesk:
         model, optimizer, rate, epochs, workers: of the recipe.
         base: of the recipe, where it names none.
         scorer: of the task.
+        rows, samples: how many orders, or others.
         more: at the end of the configuration.
     """
 
@@ -99,6 +100,7 @@ class GenerativeDesk:
         base: str = "",
         scorer: Scorer | None = None,
         rows: int = 600,
+        samples: Sequence[Sample] | None = None,
         more: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +111,7 @@ class GenerativeDesk:
         self.config.write_text(CONFIG.format(recipe=recipe, base=base, more=more), encoding="utf-8")
         self.settings: Settings = load_settings(self.config)
         self.store = Store.open(self.settings.data, self.settings.control_url)
-        self.samples = orders(rows)
+        self.samples = orders(rows) if samples is None else list(samples)
         self.dataset = self._curated(self.samples)
         form = AnswerForm(kind="open")
         known = Task(task_id=TASK, name="paint", form=form, scorer=scorer or JsonScorer(), epsilon=0.2, delta=0.1)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from freehold.domain.events import Job
     from freehold.loop import StepName
     from freehold.store import Store
+    from freehold.train.progress import Progress
 
 
 def _move_command(name: StepName, text: str) -> click.Command:
@@ -41,6 +42,7 @@ def _move_command(name: StepName, text: str) -> click.Command:
 
 def _advance(name: StepName, wanted: str, fresh: bool, config: str | None, as_json: bool) -> None:
     from freehold.loop import Move, new_move, open_move
+    from freehold.loop.telling import in_words
     from freehold.record.sealer import Sealer
 
     _, settings = settings_at(config)
@@ -48,11 +50,17 @@ def _advance(name: StepName, wanted: str, fresh: bool, config: str | None, as_js
     Sealer(store, settings.upstreams).seal_once()
     task = find_task(store, wanted)
     job = None if fresh else open_move(store, task.task_id)
-    move = Move(store, settings, job or new_move(store, task.task_id), eager=name in ("certify", "promote"))
+    job = job or new_move(store, task.task_id)
+    status = console().status(f"{name}: {task.name}")
+
+    def watch(progress: Progress) -> None:
+        status.update(f"{name}: {task.name}. {in_words(progress)}")
+
+    move = Move(store, settings, job, eager=name in ("certify", "promote"), watch=watch)
     if as_json:
         job = move.run(name)
     else:
-        with console().status(f"{name}: {task.name}"):
+        with status:
             job = move.run(name)
         _show(job, task.name)
         if name == "curate":

@@ -33,7 +33,7 @@ def find_config(explicit: str | None = None) -> Path:
 
 
 def load_settings(path: Path) -> Settings:
-    """Read `path`; relative folders in it are taken from where the file lies.
+    """Read `path`; relative folders and recipes' files in it are taken from where the file lies.
 
     Raises:
         ConfigError: it cannot be read, is not TOML, or a field is unknown or out of range (the message names it).
@@ -52,7 +52,22 @@ def load_settings(path: Path) -> Settings:
     data = (path.parent / settings.data_dir).absolute()
     folders = tuple(str((path.parent / folder).absolute()) for folder in settings.models.folders)
     models = msgspec.structs.replace(settings.models, folders=folders)
-    return msgspec.structs.replace(settings, data_dir=str(data), models=models)
+    return msgspec.structs.replace(_with_recipes(path, settings), data_dir=str(data), models=models)
+
+
+def _with_recipes(path: Path, settings: Settings) -> Settings:
+    """Recipes that are files by their whole paths; what is no `.toml` is the name of a built-in one."""
+
+    def whole(name: str) -> str:
+        return str((path.parent / name).absolute()) if name.endswith(".toml") else name
+
+    students = msgspec.structs.replace(settings.students, recipe=whole(settings.students.recipe))
+    tasks = dict(settings.tasks)
+    for name, task in tasks.items():
+        if task.student.recipe is not None:
+            own = msgspec.structs.replace(task.student, recipe=whole(task.student.recipe))
+            tasks[name] = msgspec.structs.replace(task, student=own)
+    return msgspec.structs.replace(settings, students=students, tasks=tasks)
 
 
 def _no_counsel(path: Path, raw: dict[str, Any]) -> None:

@@ -57,7 +57,8 @@ class StudentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[students]`: of tasks whose answers are open and have a scorer that computes."""
 
     recipe: str = "tiny"
-    """A built-in recipe (`freehold recipes`) or a TOML file; empty: no generative students."""
+    """A built-in recipe (`freehold recipes`), or a TOML file relative to the configuration file; empty: no generative
+    students."""
     base: str = ""
     """The base model of recipes that name none."""
     server: ServerSettings = ServerSettings()

@@ -148,6 +148,8 @@ class Student(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     base: str = ""
     """The base model that it was trained from; empty: from random weights, or a classifier."""
     base_licence: str = ""
+    parent: str = ""
+    """The student whose weights or adapter it was trained on from; empty: none."""
 
 
 class CertifiedRung(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from freehold.loop.telling import Telling
 from freehold.promote import promote
 from freehold.store import Store
 from freehold.train import train_student
+from freehold.train.left_out import in_words as left_out_in_words
 
 SEEN_BY = {"classifier": "cross_fitted_agreement", "generative": "tune_agreement"}
 """Kind of student → its metric that says how often it agrees with the incumbent on rows that it was not fitted on."""
@@ -70,9 +71,10 @@ class Move(Stepwise):
 
     def _train(self) -> dict[str, Any]:
         dataset = self.result("curate")["dataset"]
-        student = train_student(self._store, self._settings, dataset, time.time_ns(), Telling(self._note))
+        student = train_student(self._store, self._settings, dataset, time.time_ns(), Telling(self._note, self._watch))
         agreement = student.metrics[SEEN_BY[student.kind]]
         message = f"Student {student.student_id}: {agreement:.1%} agreement on rows it had not seen."
+        message = f"{message} {left_out_in_words(student.metrics)}".rstrip()
         self._event("student-trained", message, {"student": student.student_id, **student.metrics})
         self._look_for_canaries(student)
         return {"student": student.student_id, "agreement": agreement}

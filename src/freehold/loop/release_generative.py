@@ -94,6 +94,7 @@ class GenerativeWorkshop(BaseWorkshop):
         """See `Workshop`."""
         student = self._student(recipe.files)
         used = _recipe_in(student.manifest)
+        _refuse_unreleased(used)
         _require("torch", "transformers", *(("peft",) if used.adapter is not None else ()))
         plan = self._plan(recipe, student.manifest, used)
         _refuse_elsewhere(recipe, used, plan)
@@ -340,6 +341,26 @@ def _refuse_elsewhere(recipe: Recipe, used: TrainingRecipe, plan: Plan) -> None:
     if reasons:
         raise Missing(
             f"it was not trained again, since it would not come out the same: {'; '.join(reasons)}.", _SAME_KIND
+        )
+
+
+def _refuse_unreleased(used: TrainingRecipe) -> None:
+    """Find out whether all that it was made of is in the release.
+
+    Raises:
+        Missing: it is not.
+    """
+    if used.method == "dpo":
+        raise Missing(
+            "it was tuned by preferences, and the pairs of answers that it learned from (what people said of answers, "
+            "and what an earlier student answered) are not in the release, nor is that student.",
+            "Level 3 answers the tune rows again; the installation that trained it can train it again.",
+        )
+    if used.data.samples > 1 and used.data.best_of:
+        raise Missing(
+            f"of up to {used.data.samples} answers to a prompt its recipe kept the best by the task's scorer as it was "
+            "then, which the release does not tell.",
+            "Level 3 answers the tune rows again; the installation that trained it can train it again.",
         )
 
 

@@ -22,6 +22,7 @@ from freehold.domain.ids import new_id
 from freehold.domain.tasks import Task, TaskState
 from freehold.promote import rights_mark
 from freehold.store import Store, exclusive
+from freehold.train.progress import Progress, ignore
 
 _AT_ONCE = frozenset(("begin", "promote"))
 """Steps whose work is a change of the control store: made in one transaction with the record that they are done."""
@@ -39,12 +40,22 @@ class Stepwise(ABC):
         store, settings: where the data are, and how the loop works.
         job: the job's record as stored.
         eager: go on even if the outlook is poor (a person asked for it).
+        watch: told how far training is.
     """
 
-    def __init__(self, store: Store, settings: Settings, job: Job, *, eager: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        job: Job,
+        *,
+        eager: bool = False,
+        watch: Callable[[Progress], None] = ignore,
+    ) -> None:
         self._store = store
         self._settings = settings
         self._eager = eager
+        self._watch = watch
         self._told: list[Event] = []
         self.job = job
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from freehold.train.progress import Progress
+from freehold.train.progress import Progress, ignore
 
 EVERY_SECONDS = 3.0
 
 
 class Telling:
-    """Watches a run. Args: note: keeps a sentence where people look."""
+    """Watches a run. Args: note: keeps a sentence where people look; also: is told each time."""
 
-    def __init__(self, note: Callable[[str], None]) -> None:
+    def __init__(self, note: Callable[[str], None], also: Callable[[Progress], None] = ignore) -> None:
         self._note = note
+        self._also = also
         self._last = 0.0
 
     def __call__(self, progress: Progress) -> None:
         """Note how far it is, unless that was done just now."""
+        self._also(progress)
         now = time.monotonic()
         if now - self._last >= EVERY_SECONDS:
             self._last = now

@@ -140,7 +140,7 @@ class _Search:
             self.unread.append(dataset.dataset_id)
 
     def _is_concerned(self, student: Student) -> bool:
-        if student.dataset_id in self.datasets:
+        if student.dataset_id in self.datasets or student.parent in self.students:
             return True
         recall = self._recall
         for role, asset in _ancestors(student_asset(self._store, student)):

@@ -96,7 +96,7 @@ def _told(student: Student, manifest: Mapping[str, Any], seed: int) -> tuple[str
     if student.kind == "classifier":
         return _METHOD, {"folds: numpy.random.default_rng": seed, "linear models: LinearSVC(random_state)": seed}, {}
     known = msgspec.convert(manifest, GenerativeManifest)
-    return _how(known), dict.fromkeys(_DRAWN, seed), known.recipe
+    return _how(known, student.parent), dict.fromkeys(_DRAWN, seed), known.recipe
 
 
 class _Part(msgspec.Struct):
@@ -117,7 +117,7 @@ class _Recipe(msgspec.Struct):
     adapter: _Part | None = None
 
 
-def _how(known: GenerativeManifest) -> str:
+def _how(known: GenerativeManifest, parent: str) -> str:
     try:
         recipe = msgspec.convert(known.recipe, _Recipe)
     except msgspec.ValidationError as error:
@@ -133,6 +133,7 @@ def _how(known: GenerativeManifest) -> str:
         f"Supervised: {what} learned {aim}, from {start}, by {recipe.optimizer.kind} over at most "
         f"{recipe.run.epochs:g} passes over the fit part (recipe {recipe.name!r}); the weights that were best on the "
         "tune part were kept. Rows to certify on are not used."
+        + (f" It went on from the student {parent}, whose rows are not in this release." if parent else "")
     )
 
 

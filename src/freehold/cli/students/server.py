@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -46,8 +46,9 @@ def serve_command(
 ) -> None:  # fmt: skip
     """Answer as OpenAI's API does, with models of your own, on this machine.
 
-    MODEL is a model's folder. Without it the students of the data folder are served, as `student/ID`: those in force
-    are ready before they are asked, and a promotion or a rollback is followed within a second.
+    MODEL is a model's folder, or a student's (`freehold student train`): an adapter is served on its base, which the
+    configuration says where to find. Without it the students of the data folder are served, as `student/ID`: those in
+    force are ready before they are asked, and a promotion or a rollback is followed within a second.
     """
     from freehold.config import configure_logs
     from freehold.config.student_settings import ServerSettings
@@ -67,9 +68,9 @@ def serve_command(
     if model is not None:
         from freehold.serving.server import FolderModels
 
-        named = dict(_named(adapter) for adapter in adapters)
-        source = FolderModels(worker, model.absolute(), name=name, adapters=named, adapter_root=adapter_root,
-                              slots=slots, context=context, threads=threads)  # fmt: skip
+        placed = _placed(model, name, dict(_named(adapter) for adapter in adapters), config)
+        source = FolderModels(worker, placed.folder, name=placed.name, adapters=placed.adapters,
+                              adapter_root=adapter_root, slots=slots, context=context, threads=threads)  # fmt: skip
     else:
         if adapters or adapter_root or name or context:
             raise click.UsageError("--name, --adapter, --adapter-root and --context go with MODEL.")
@@ -106,6 +107,30 @@ def _students(settings: Settings, worker: Worker, slots: int, threads: int, most
     control = ControlStore.open(settings.control_url)
     where = partial(base_folder, settings.data)
     return StudentModels(worker, settings.data, control, where, slots=slots, threads=threads, most=most)
+
+
+class _Placed(NamedTuple):
+    """A model to serve, and adapters on it."""
+
+    folder: Path
+    name: str
+    adapters: dict[str, Path]
+
+
+def _placed(model: Path, name: str, adapters: dict[str, Path], config: str | None) -> _Placed:
+    """A model's folder as it is; of a student's folder its weights, or its adapter on its base."""
+    from freehold.serving.folder import ADAPTER, MODEL
+
+    model = model.absolute()
+    called = name or model.name
+    if (model / MODEL).is_dir():
+        return _Placed(model / MODEL, called, adapters)
+    if not (model / ADAPTER).is_dir():
+        return _Placed(model, name, adapters)
+    from freehold.cli.students.find import find_student
+
+    base = find_student(settings_at(config)[1], str(model)).found.source.folder
+    return _Placed(base, base.name if base.name != called else f"{base.name}-base", {called: model, **adapters})
 
 
 def _key(variable: str) -> str:

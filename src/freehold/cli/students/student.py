@@ -7,6 +7,7 @@ from importlib import import_module
 import click
 
 COMMANDS: dict[str, str] = {
+    "train": "freehold.cli.students.train",
     "serve": "freehold.cli.students.server",
     "export": "freehold.cli.students.export",
     "vllm": "freehold.cli.students.vllm",
@@ -26,4 +27,4 @@ class _StudentGroup(click.Group):
 
 @click.group("student", cls=_StudentGroup)
 def student_command() -> None:
-    """Serve and export students that write: see docs/exports.md."""
+    """Train students that write on agents' runs, serve and export them: see docs/students.md and docs/exports.md."""

@@ -115,10 +115,12 @@ def _trials(
 
 def _base_folder(store: Store, settings: Settings, dataset: Dataset, name: str) -> Path:
     from freehold.serving.bases import find_base
+    from freehold.store.counsel import decisions
 
     task = store.control.tasks.get(dataset.task)
     own = settings.task(task.name, task.task_id).student.base if task is not None else None
-    return find_base(settings, name or own or settings.students.base).folder
+    wanted = name or own or settings.students.base
+    return find_base(settings, wanted, decisions(store, dataset.task, wanted)).folder
 
 
 def _dataset(store: Store, task: Task) -> Dataset:

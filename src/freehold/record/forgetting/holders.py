@@ -7,7 +7,7 @@ Each is a folder with a Parquet file that names its rows by trace id.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -22,7 +22,7 @@ from freehold.store.evaluations import EXAMPLES
 from freehold.store.evidence import OUTCOMES, ROWS
 
 if TYPE_CHECKING:
-    from freehold.domain.evidence import Certificate
+    from freehold.domain.evidence import Certificate, Student
     from freehold.store import Store
 
 Withdraw = Callable[[str, str], None]
@@ -129,8 +129,12 @@ def _folders(store: Store) -> Iterator[_Folder]:
     certificates = store.control.certificates.list()
     students = store.control.students.list()
     for dataset in store.control.datasets.list():
-        made = tuple(item.student_id for item in students if item.dataset_id == dataset.dataset_id)
-        on = tuple(item for item in certificates if item.dataset_id == dataset.dataset_id)
+        made = _made_of(dataset.dataset_id, students)
+        on = tuple(
+            item
+            for item in certificates
+            if item.dataset_id == dataset.dataset_id or any(rung.name in made for rung in item.rungs)
+        )
         yield _Folder("dataset", store.data / dataset.path, dataset.dataset_id, dataset.task, on, made)
     for path in sorted(store.evidence_root.glob("*")):
         relative = str(path.relative_to(store.data))
@@ -141,6 +145,14 @@ def _folders(store: Store) -> Iterator[_Folder]:
     for evaluation in store.control.evaluations.list():
         if evaluation.path:
             yield _Folder("evaluation", store.data / evaluation.path, evaluation.evaluation_id, evaluation.task, ())
+
+
+def _made_of(dataset_id: str, students: Sequence[Student]) -> tuple[str, ...]:
+    """Students that were trained on a dataset, and those that were trained on from one of them."""
+    found = [item.student_id for item in students if item.dataset_id == dataset_id]
+    for parent in found:  # it grows while it is gone through
+        found += [item.student_id for item in students if item.parent == parent and item.student_id not in found]
+    return tuple(found)
 
 
 def _serving(store: Store) -> dict[str, str]:

@@ -19,12 +19,9 @@ from freehold.domain.errors import EvidenceError, TrainingError
 from freehold.train.generative.examples import Example, Turn
 from freehold.train.generative.preferences import Pair
 from freehold.train.generative.tokenizer import Tokenizer
+from freehold.train.left_out import BY_ANSWER, NOTHING, REFUSED, SPECIAL_INSIDE, TOO_LONG
 from freehold.train.recipes import Recipe
 
-TOO_LONG = "longer than the context"
-SPECIAL_INSIDE = "holds a special token of the tokenizer"
-NOTHING = "nothing to learn"
-REFUSED = "the chat template does not take it"
 MAX_TOO_LONG = 0.5
 _COVERED = 0.98
 """Share of the examples that the context which an error names would hold."""
@@ -59,37 +56,41 @@ class Span(NamedTuple):
 def encode(examples: Sequence[Example], tokenizer: Tokenizer, recipe: Recipe) -> tuple[list[Encoded], Counter[str]]:
     """Every example as tokens, in order, and why how many are left out. Nothing is ever cut.
 
+    An example that epochs show differently counts once, as the first epoch shows it.
+
     Raises:
         EvidenceError: more than half are longer than the context (the message names one that would do), or nothing is
             left.
         TrainingError: the chat template takes none of these conversations.
     """
     left_out: Counter[str] = Counter()
+    again: Counter[str] = Counter()
     found: list[Encoded] = []
     lengths: list[int] = []
     refused: TrainingError | None = None
     for example in examples:
+        counted = left_out if example.epoch <= 0 else again
         if any(tokenizer.holds_special(turn.text) for turn in example.turns):
-            left_out[SPECIAL_INSIDE] += 1
+            counted[SPECIAL_INSIDE] += 1
             continue
         try:
             pieces = conversations(_as_asked(example, recipe), tokenizer)
         except TrainingError as error:
-            left_out[REFUSED] += 1
+            counted[REFUSED] += 1
             refused = refused or error
             continue
         for spans in pieces:
             one = _encoded(spans, tokenizer, example.epoch)
             lengths.append(len(one.tokens))
             if not one.learn.any():
-                left_out[NOTHING] += 1
+                counted[NOTHING] += 1
             elif len(one.tokens) > recipe.data.context:
-                left_out[TOO_LONG] += 1
+                counted[TOO_LONG] += 1
             else:
                 found.append(one)
     if refused is not None and not found:
         raise refused
-    _check(lengths, found, left_out, recipe.data.context)
+    _check(lengths, found, left_out + again, recipe.data.context)
     return found, left_out
 
 
@@ -105,7 +106,7 @@ def encode_pairs(pairs: Sequence[Pair], tokenizer: Tokenizer, recipe: Recipe) ->
         asked = Turn("user", pair.prompt, False)
         both = [_alone(Example((asked, Turn("assistant", said, True))), 1, tokenizer) for said in pair[1:3]]
         if both[0][0] != both[1][0]:
-            left_out["the template writes its prompt by its answer"] += 1
+            left_out[BY_ANSWER] += 1
             continue
         prompt, chosen, rejected = (
             np.array(tokenizer.encode(span.text), np.int32) for span in (both[0][0], both[0][1], both[1][1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +23,17 @@ class Prepared(NamedTuple):
     tune: list[Encoded]
     tokenizer: Tokenizer
     start: Start
+    left_out: Counter[str]
+    """Why how many examples are shown to nobody."""
 
 
-def prepare(samples: Sequence[Sample], recipe: Recipe, base: Path | None, seed: int) -> Prepared:
+def prepare(
+    samples: Sequence[Sample],
+    recipe: Recipe,
+    base: Path | None,
+    seed: int,
+    taught: Sequence[Sample] | None = None,
+) -> Prepared:
     """The fit and tune rows as tokens; certify rows are passed over.
 
     Args:
@@ -32,16 +41,17 @@ def prepare(samples: Sequence[Sample], recipe: Recipe, base: Path | None, seed: 
         recipe: says what is shown, and how.
         base: folder of the base model; None: from scratch, with a tokenizer made of the fit rows.
         seed: of noise.
+        taught: those of the rows that are shown, where that is not all; the tokenizer is made of all.
 
     Raises:
         EvidenceError: there is nothing to learn, or what there is contradicts itself.
         TrainingError: the base's tokenizer cannot be used, or most examples are too long.
     """
-    to_fit, to_tune = examples_of(samples, recipe)
+    to_fit, to_tune = examples_of(samples if taught is None else taught, recipe)
     tokenizer, start = start_of(samples, recipe, base)
-    fit_tokens, _ = encode(augmented(to_fit, recipe, seed), tokenizer, recipe)
-    tune_tokens = encode(to_tune, tokenizer, recipe)[0] if to_tune else []
-    return Prepared(fit_tokens, tune_tokens, tokenizer, start)
+    fit_tokens, left_out = encode(augmented(to_fit, recipe, seed), tokenizer, recipe)
+    tune_tokens, also = encode(to_tune, tokenizer, recipe) if to_tune else ([], Counter[str]())
+    return Prepared(fit_tokens, tune_tokens, tokenizer, start, left_out + also)
 
 
 def start_of(samples: Sequence[Sample], recipe: Recipe, base: Path | None) -> tuple[Tokenizer, Start]:

@@ -42,6 +42,15 @@ TRAINING_DAY = datetime.datetime(2026, 1, 1)
 """What templates that tell the model the day are told while it is trained, whenever that is."""
 
 
+_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_REST = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+AS_LLAMA = rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{_REST}"
+"""How Llama 3 splits a text, which llama.cpp knows as "llama-bpe"."""
+ALONE = r"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s"
+"""How texts are split where tokens are learned: finer, so that none is learned that holds a word and what is before it."""
+_NUMBERS = tuple(f"{number:02}" for number in range(100)) + tuple(f"{number:03}" for number in range(1000))
+
+
 class SpecialIds(NamedTuple):
     """Ids that a model's configuration names."""
 
@@ -110,8 +119,9 @@ class Tokenizer:
 def train_tokenizer(texts: Iterable[str], recipe: Scratch, context: int = 0) -> Tokenizer:
     """Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) on these texts: prompts and answers of fit rows only.
 
-    Digits stand one by one, so that numbers that were never seen are copied as others are. No token joins a space to a
-    word: a word that is copied from a sentence into a JSON string is the same tokens in both. Nothing is normalised and
+    Every number of up to three digits is a token, and longer ones are made of these: to copy 866722 is to copy 866 and
+    what followed it, where single digits come again and again. No token joins a word to the space or quote before it:
+    a word that is copied from a sentence into a JSON string is the same tokens in both. Nothing is normalised and
     all bytes are in the vocabulary, so that every text comes back as it was. The same texts give the same tokenizer.
 
     Args:
@@ -120,18 +130,18 @@ def train_tokenizer(texts: Iterable[str], recipe: Scratch, context: int = 0) -> 
         context: most tokens that the model will take, for `tokenizer_config.json`; 0: it is not said.
     """
     core = tokenizers.Tokenizer(models.BPE())
-    pieces = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    core.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(" ", "isolated"), *pieces])
+    core.pre_tokenizer = _splitting(ALONE)
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=recipe.vocabulary,
+        vocab_size=max(recipe.vocabulary - len(_NUMBERS), len(SCRATCH_SPECIAL) + 256),
         min_frequency=2,
         show_progress=False,
         special_tokens=list(SCRATCH_SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     core.train_from_iterator((_clean(text) for text in texts), trainer)
-    core.pre_tokenizer = pre_tokenizers.Sequence(pieces)  # the form that llama.cpp knows as "starcoder" and "smollm"
+    core = _with_numbers(core)
+    core.pre_tokenizer = _splitting(AS_LLAMA)
     config: dict[str, Any] = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_bos_token": False,
@@ -179,6 +189,30 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     core.no_truncation()
     core.no_padding()
     return Tokenizer(core, template, config)
+
+
+def _splitting(pattern: str) -> pre_tokenizers.PreTokenizer:
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+
+
+def _with_numbers(core: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
+    """The tokenizer with a token for every number of two and three digits."""
+    described = msgspec.json.decode(core.to_str(), type=dict[str, Any])
+    model = described["model"]
+    model["ignore_merges"] = True  # as Llama 3 has it, and llama.cpp takes for granted: a whole word is one look-up
+    vocabulary, ours = model["vocab"], frozenset(_NUMBERS)
+    for number in _NUMBERS:
+        vocabulary.setdefault(number, len(vocabulary))
+    numbers = [[number[:-1], number[-1]] for number in _NUMBERS]
+    numbers += [[number[0], number[1:]] for number in _NUMBERS if len(number) == 3]  # whichever pair was joined first
+    # In front: no other merge has digits in it, as digits are split from all else.
+    model["merges"] = [*numbers, *([*pair] for pair in model["merges"] if "".join(pair) not in ours)]
+    return tokenizers.Tokenizer.from_str(msgspec.json.encode(described).decode())
 
 
 def _clean(text: str) -> str:

@@ -33,6 +33,18 @@ def read_trajectories(path: Path) -> tuple[list[Example], Counter[str]]:
     Raises:
         EvidenceError: the file cannot be read, a line is no such row (the message says which), or none can be used.
     """
+    found, left_out = trajectory_examples(read_rows(path))
+    if not found:
+        raise nothing_in(path, left_out)
+    return found, left_out
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a file, as they are.
+
+    Raises:
+        EvidenceError: the file cannot be read, or a line is no JSON object (the message says which).
+    """
     rows: list[dict[str, Any]] = []
     try:
         with path.open("rb") as lines:
@@ -43,11 +55,13 @@ def read_trajectories(path: Path) -> tuple[list[Example], Counter[str]]:
                     raise EvidenceError(f"Line {number} of {path} is no JSON object: {error}.", _EXPORT) from error
     except OSError as error:
         raise EvidenceError(f"{path} cannot be read: {error.strerror}.", _EXPORT) from error
-    found, left_out = trajectory_examples(rows)
-    if not found:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common()) or "it is empty"
-        raise EvidenceError(f"No row of {path} can be learned from: {reasons}.", _EXPORT)
-    return found, left_out
+    return rows
+
+
+def nothing_in(path: Path, left_out: Mapping[str, int]) -> EvidenceError:
+    """For a file without a row that can be learned from."""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items()) or "it is empty"
+    return EvidenceError(f"No row of {path} can be learned from: {reasons}.", _EXPORT)
 
 
 _EXPORT = "Write it by `freehold episode export --format chat --out FILE`."
