@@ -126,7 +126,8 @@ def test_an_answer_is_right_by_what_it_means() -> None:
 
 def test_unseen_phrasings_and_values_are_in_no_seen_message() -> None:
     complaints, queries = load(COMPLAINTS, ComplaintLexicon), load(QUERIES, QueryLexicon)
-    lists = [complaints.problems, complaints.order, complaints.amount, complaints.date, complaints.customer, complaints.wish_said]
+    lists = [complaints.problems, complaints.order, complaints.amount, complaints.date]
+    lists += [complaints.customer, complaints.wish_said]
     lists += [family.bodies for family in queries.families.values()]
     for templates in lists:
         assert len(templates) % 4 == 0 and len(set(templates)) == len(templates)

@@ -47,7 +47,7 @@ _REST = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 AS_LLAMA = rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{_REST}"
 """How Llama 3 splits a text, which llama.cpp knows as "llama-bpe"."""
 ALONE = r"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s"
-"""How texts are split where tokens are learned: finer, so that none is learned that holds a word and what is before it."""
+"""How texts are split where tokens are learned: finer, so that no token holds a word and what is before it."""
 _NUMBERS = tuple(f"{number:02}" for number in range(100)) + tuple(f"{number:03}" for number in range(1000))
 
 
@@ -133,7 +133,7 @@ def train_tokenizer(texts: Iterable[str], recipe: Scratch, context: int = 0) -> 
     core.pre_tokenizer = _splitting(ALONE)
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=max(recipe.vocabulary - len(_NUMBERS), len(SCRATCH_SPECIAL) + 256),
+        vocab_size=recipe.vocabulary,
         min_frequency=2,
         show_progress=False,
         special_tokens=list(SCRATCH_SPECIAL),
