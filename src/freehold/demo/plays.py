@@ -102,7 +102,6 @@ probation_audit_rate = 0.5
 # A quarter of an hour's rollout in a minute: there is nobody here whom a wrong answer could harm.
 [students]
 recipe = "tiny"
-yield_share = 0.0
 
 [students.server]
 port = {port}

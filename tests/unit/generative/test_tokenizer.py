@@ -34,7 +34,7 @@ def test_every_text_comes_back(text: str) -> None:
 def test_any_texts_give_a_tokenizer_and_the_same_one_twice(texts: list[str]) -> None:
     made = [train_tokenizer(texts, Scratch(vocabulary=300)) for _ in range(2)]
     assert made[0].core.to_str() == made[1].core.to_str()
-    assert 262 + 1100 <= made[0].size <= 300 + 1100
+    assert 262 + 100 <= made[0].size <= 300 + 100
     assert all(made[0].decode(made[0].encode(text)) == text.encode("utf-8", "replace").decode() for text in texts)
 
 
@@ -42,7 +42,7 @@ def test_special_tokens_come_first_and_copied_words_and_numbers_are_alike_everyw
     assert [OURS.core.token_to_id(token) for token in SCRATCH_SPECIAL] == list(range(6))
     assert OURS.ids == (0, 1, None)
     pieces = [OURS.decode([token]) for token in OURS.encode("order 90210")]
-    assert pieces[-2:] == ["902", "10"]
+    assert pieces[-3:] == ["90", "2", "10"]
     for word in ("Anna", "Zyxel", "order", "ÅnnaÖ", "100", "08", "007"):
         alone = OURS.encode(word)
         for before in (" ", ' "', "(", ".", "\n"):

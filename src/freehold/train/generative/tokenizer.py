@@ -46,9 +46,9 @@ _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _REST = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 AS_LLAMA = rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{_REST}"
 """How Llama 3 splits a text, which llama.cpp knows as "llama-bpe"."""
-ALONE = r"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s"
+ALONE = r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s"
 """How texts are split where tokens are learned: finer, so that no token holds a word and what is before it."""
-_NUMBERS = tuple(f"{number:02}" for number in range(100)) + tuple(f"{number:03}" for number in range(1000))
+_NUMBERS = tuple(f"{number:02}" for number in range(100))
 
 
 class SpecialIds(NamedTuple):
@@ -119,8 +119,9 @@ class Tokenizer:
 def train_tokenizer(texts: Iterable[str], recipe: Scratch, context: int = 0) -> Tokenizer:
     """Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) on these texts: prompts and answers of fit rows only.
 
-    Every number of up to three digits is a token, and longer ones are made of these: to copy 866722 is to copy 866 and
-    what followed it, where single digits come again and again. No token joins a word to the space or quote before it:
+    Every number of two digits is a token, and longer ones are made of these and of single ones: to copy 866722 is to copy
+    86, 6, 72, 2. Single digits come again and again, so that it is hard to say which of them to go on from; of those with
+    three too many are rare. No token joins a word to the space or quote before it:
     a word that is copied from a sentence into a JSON string is the same tokens in both. Nothing is normalised and
     all bytes are in the vocabulary, so that every text comes back as it was. The same texts give the same tokenizer.
 
@@ -201,7 +202,7 @@ def _splitting(pattern: str) -> pre_tokenizers.PreTokenizer:
 
 
 def _with_numbers(core: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
-    """The tokenizer with a token for every number of two and three digits."""
+    """The tokenizer with a token for every number of two digits."""
     described = msgspec.json.decode(core.to_str(), type=dict[str, Any])
     model = described["model"]
     model["ignore_merges"] = True  # as Llama 3 has it, and llama.cpp takes for granted: a whole word is one look-up
@@ -209,7 +210,6 @@ def _with_numbers(core: tokenizers.Tokenizer) -> tokenizers.Tokenizer:
     for number in _NUMBERS:
         vocabulary.setdefault(number, len(vocabulary))
     numbers = [[number[:-1], number[-1]] for number in _NUMBERS]
-    numbers += [[number[0], number[1:]] for number in _NUMBERS if len(number) == 3]  # whichever pair was joined first
     # In front: no other merge has digits in it, as digits are split from all else.
     model["merges"] = [*numbers, *([*pair] for pair in model["merges"] if "".join(pair) not in ours)]
     return tokenizers.Tokenizer.from_str(msgspec.json.encode(described).decode())

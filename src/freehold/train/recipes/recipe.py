@@ -34,8 +34,8 @@ class Scratch(_Part, tag_field="from", tag="scratch", frozen=True, kw_only=True)
     intermediate: Count = 352
     """About 8/3 of `hidden`, as Llama has it (Touvron et al. 2023, section 2.2), in whole vector registers."""
     vocabulary: Annotated[int, msgspec.Meta(ge=300, le=200_000)] = 1024
-    """Pieces of the tokenizer, bytes included: no text is outside it. A token for each number of up to three digits
-    comes on top. More swallow whole names that were seen, and those that were not then fall into pieces that are hardly
+    """Pieces of the tokenizer, bytes included: no text is outside it. A token for each number of two digits comes
+    on top. More swallow whole names that were seen, and those that were not then fall into pieces that are hardly
     trained."""
 
 
