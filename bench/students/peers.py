@@ -110,8 +110,7 @@ def _trl(folder: Path, options: argparse.Namespace, recipe: Recipe, rate: float,
     os.environ |= {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
     import torch
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerFast, TrainerCallback
-    from trl.trainer.sft_config import SFTConfig
+    from transformers import PreTrainedTokenizerFast
     from trl.trainer.sft_trainer import SFTTrainer
 
     from freehold.train.generative.encode import encode
@@ -128,11 +127,30 @@ def _trl(folder: Path, options: argparse.Namespace, recipe: Recipe, rate: float,
     start = ScratchStart(vocabulary=tokenizer.size, pad=tokenizer.ids.pad, end=tokenizer.ids.end)
     built = build(Spec(recipe=recipe, seed=options.seed, start=start, data_sha256=""), torch.device("cpu"))
     mean = sum(len(one.tokens) for one in encoded) / len(encoded)
+    tokenizer.save(folder / MODEL)
+    columns = {
+        "input_ids": [one.tokens.tolist() for one in encoded],
+        "completion_mask": [one.learn.astype(int).tolist() for one in encoded],
+    }
+    trainer: Any = SFTTrainer(
+        model=built.causal,
+        args=_sft_arguments(folder, recipe, rate, options.seed, max(1, round(recipe.run.batch_tokens / mean))),
+        train_dataset=Dataset.from_dict(columns),
+        processing_class=PreTrainedTokenizerFast.from_pretrained(str(folder / MODEL)),
+        callbacks=[_until(seconds, rate)],
+    )
+    trainer.train()
+    built.causal.save_pretrained(str(folder / MODEL))
+    return _trl_manifest(recipe)
+
+
+def _until(seconds: float, rate: float) -> Any:
+    """Ends the run in time, and lets the rate fall to its end by then."""
+    from transformers import TrainerCallback
+
     began = time.monotonic()
 
     class UntilTime(TrainerCallback):
-        """Ends the run in time, and lets the rate fall to its end by then."""
-
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             control.should_training_stop = time.monotonic() - began > seconds
 
@@ -141,18 +159,23 @@ def _trl(folder: Path, options: argparse.Namespace, recipe: Recipe, rate: float,
             for group in kwargs["optimizer"].param_groups:
                 group["lr"] = rate * min(1.0, (state.global_step + 1) / 50) * left
 
-    tokenizer.save(folder / MODEL)
-    arguments = SFTConfig(
+    return UntilTime()
+
+
+def _sft_arguments(folder: Path, recipe: Recipe, rate: float, seed: int, batch: int) -> Any:
+    from trl.trainer.sft_config import SFTConfig
+
+    return SFTConfig(
         output_dir=str(folder / "trl"),
         num_train_epochs=_CEILING,
-        per_device_train_batch_size=max(1, round(recipe.run.batch_tokens / mean)),
+        per_device_train_batch_size=batch,
         learning_rate=rate,
         lr_scheduler_type="constant",
         max_length=recipe.data.context,
         completion_only_loss=True,
         gradient_checkpointing=False,
         bf16=False,
-        seed=options.seed,
+        seed=seed,
         use_cpu=True,
         save_strategy="no",
         report_to="none",
@@ -160,24 +183,14 @@ def _trl(folder: Path, options: argparse.Namespace, recipe: Recipe, rate: float,
         disable_tqdm=True,
         dataloader_pin_memory=False,
     )
-    columns = {
-        "input_ids": [one.tokens.tolist() for one in encoded],
-        "completion_mask": [one.learn.astype(int).tolist() for one in encoded],
-    }
-    trainer: Any = SFTTrainer(
-        model=built.causal,
-        args=arguments,
-        train_dataset=Dataset.from_dict(columns),
-        processing_class=PreTrainedTokenizerFast.from_pretrained(str(folder / MODEL)),
-        callbacks=[UntilTime()],
-    )
-    trainer.train()
-    built.causal.save_pretrained(str(folder / MODEL))
+
+
+def _trl_manifest(recipe: Recipe) -> GenerativeManifest:
     return GenerativeManifest(
         task="bench",
         dataset="bench",
         dataset_sha256="",
-        seed=options.seed,
+        seed=0,
         recipe={},
         weights="full",
         context=recipe.data.context,
