@@ -66,7 +66,7 @@ class StudentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     safety: SafetySettings = SafetySettings()
     yield_share: Share = 0.0
     """While requests are being answered on this machine, training takes at most this share of its time; 0: it never
-    waits, and runs only when nobody else wants the processor, which was enough where it was measured (docs/scale.md)."""
+    waits, and runs when nobody else wants the processor, which was enough where it was measured (docs/scale.md)."""
 
 
 class TaskStudentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
