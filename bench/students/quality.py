@@ -26,10 +26,8 @@ from bench.students.workloads import EXCHANGES, HELD_OUT, NAMES, Exchange, excha
 from freehold.domain.evidence import Sample
 from freehold.serving.engine.answers import answer_all
 from freehold.serving.folder import MODEL, GenerativeManifest
-from freehold.train.generative.augment import augmented
-from freehold.train.generative.encode import encode
-from freehold.train.generative.examples import examples_of
-from freehold.train.generative.fit import Fit, ScratchStart, fit
+from freehold.train.generative.fit import Fit, fit
+from freehold.train.generative.prepare import prepare
 from freehold.train.generative.tokenizer import Tokenizer, train_tokenizer
 from freehold.train.recipes import Recipe, Scratch, load_recipe
 
@@ -82,13 +80,7 @@ def samples_of(rows: Sequence[Exchange]) -> list[Sample]:
 
 def make_student(folder: Path, rows: Sequence[Exchange], recipe: Recipe, seed: int, quiet: bool = True) -> Made:
     """Exchanges → tokenizer → tokens → weights, in `folder`."""
-    samples = samples_of(rows)
-    to_fit, to_tune = examples_of(samples, recipe)
-    assert isinstance(recipe.model, Scratch)
-    tokenizer = tokenizer_of(rows, recipe)
-    tokens, _ = encode(augmented(to_fit, recipe, seed), tokenizer, recipe)
-    tuned, _ = encode(to_tune, tokenizer, recipe)
-    start = ScratchStart(vocabulary=tokenizer.size, pad=tokenizer.ids.pad, end=tokenizer.ids.end)
+    tokens, tuned, tokenizer, start, _ = prepare(samples_of(rows), recipe, None, seed)
 
     def watch(progress: Any) -> None:
         if not quiet:

@@ -150,7 +150,11 @@ def _files_of(folder: Path, manifest: Mapping[str, Any], what: str) -> dict[str,
         raise StudentError(f"{folder / MANIFEST} names no {TENSORS}.", _RETRAIN)
     for name in files:
         parts = name.split("/")
-        if not name.isprintable() or len(parts) > 2 or any(Path(part).name != part for part in parts):
+        if (
+            not name.isprintable()
+            or len(parts) > 2
+            or any(part in ("", ".", "..") or Path(part).name != part for part in parts)
+        ):
             raise StudentError(f"{folder / MANIFEST} names {name!r}, which is no file of its folder.", _RETRAIN)
     return files
 

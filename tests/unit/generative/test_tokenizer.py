@@ -42,7 +42,7 @@ def test_special_tokens_come_first_and_copied_words_and_numbers_are_alike_everyw
     assert [OURS.core.token_to_id(token) for token in SCRATCH_SPECIAL] == list(range(6))
     assert OURS.ids == (0, 1, None)
     pieces = [OURS.decode([token]) for token in OURS.encode("order 90210")]
-    assert pieces[-3:] == ["90", "2", "10"]
+    assert pieces[-3:] == ["9", "02", "10"]
     for word in ("Anna", "Zyxel", "order", "ÅnnaÖ", "100", "08", "007"):
         alone = OURS.encode(word)
         for before in (" ", ' "', "(", ".", "\n"):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from freehold.domain.evidence import Sample
 from freehold.train.generative.augment import augmented
 from freehold.train.generative.encode import Encoded, encode
@@ -50,6 +52,8 @@ def prepare(
     to_fit, to_tune = examples_of(samples if taught is None else taught, recipe)
     tokenizer, start = start_of(samples, recipe, base)
     fit_tokens, left_out = encode(augmented(to_fit, recipe, seed), tokenizer, recipe)
+    if recipe.data.learn == "everything":
+        fit_tokens = [one._replace(learn=np.ones_like(one.learn)) for one in fit_tokens]
     tune_tokens, also = encode(to_tune, tokenizer, recipe) if to_tune else ([], Counter[str]())
     return Prepared(fit_tokens, tune_tokens, tokenizer, start, left_out + also)
 

@@ -120,7 +120,7 @@ def train_tokenizer(texts: Iterable[str], recipe: Scratch, context: int = 0) -> 
     """Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019) on these texts: prompts and answers of fit rows only.
 
     Every number of two digits is a token, and longer ones are made of these and of single ones: to copy 866722 is to
-    copy 86, 6, 72, 2. Single digits come again and again, so that it is hard to say which of them to go on from; of
+    copy 8, 66, 7, 22. Single digits come again and again, so that it is hard to say which of them to go on from; of
     those with three too many are rare. No token joins a word to the space or quote before it:
     a word that is copied from a sentence into a JSON string is the same tokens in both. Nothing is normalised and
     all bytes are in the vocabulary, so that every text comes back as it was. The same texts give the same tokenizer.

@@ -67,9 +67,10 @@ class Data(_Part, frozen=True, kw_only=True):
     """Longest example in tokens; longer ones are left out and counted, never cut."""
     pack: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Length of the rows that examples are packed into, kept apart by the attention mask; 0: `context`."""
-    learn: Literal["answer", "assistant"] = "answer"
+    learn: Literal["answer", "assistant", "everything"] = "answer"
     """answer: the last turn. assistant: every turn of the model's own, tool calls included, never what tools said: for
-    trajectories."""
+    trajectories. everything: prompts as well, for models from scratch, which must learn the language too; tune rows are
+    still judged by their answers."""
     samples: Count = 1
     """Answers of the teacher per prompt that are taken where several are recorded (sequence-level distillation, Kim and
     Rush 2016)."""
