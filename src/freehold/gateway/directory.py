@@ -14,6 +14,9 @@ STUDENTS = "student"
 """The upstream of generative students: its models are their ids, so that an answer is by `student/ID`."""
 
 
+_STUDENT_MODELS = (f"{STUDENTS}/*",)
+
+
 def asked_upstreams(settings: Settings) -> dict[str, UpstreamSettings]:
     """The configured upstreams, and the server of the generative students."""
     server = settings.students.server
@@ -25,7 +28,7 @@ def asked_upstreams(settings: Settings) -> dict[str, UpstreamSettings]:
         api_key_env=server.api_key_env,
         keyless=not server.api_key_env,
         owned=True,
-        models=(f"{STUDENTS}/*",),
+        models=_STUDENT_MODELS,
         terms="own",
         retries=0,
         connect_timeout=1.0,
@@ -84,7 +87,7 @@ def _entry(name: str, settings: UpstreamSettings) -> Entry:
     )
     fallbacks = [each if isinstance(each, str) else (each.upstream, each.model) for each in settings.fallbacks]
     upstream = HttpUpstream(name, _places(name, settings), options)
-    return Entry(upstream, settings.models, fallbacks)
+    return Entry(upstream, settings.models, fallbacks, by_name_only=settings.models == _STUDENT_MODELS)
 
 
 def _places(name: str, settings: UpstreamSettings) -> list[Place]:

@@ -18,11 +18,18 @@ class Entry:
     A fallback is the name of an upstream, or that with the model to ask it for in place of the caller's.
     """
 
-    __slots__ = ("fallbacks", "models", "upstream")
+    __slots__ = ("by_name_only", "fallbacks", "models", "upstream")
 
     def __init__(
-        self, upstream: Upstream, models: Sequence[str] = (), fallbacks: Sequence[str | tuple[str, str]] = ()
+        self,
+        upstream: Upstream,
+        models: Sequence[str] = (),
+        fallbacks: Sequence[str | tuple[str, str]] = (),
+        *,
+        by_name_only: bool = False,
     ) -> None:
+        """`by_name_only`: it gets no request that names none of its models, even if there is no other upstream."""
+        self.by_name_only = by_name_only
         self.upstream = upstream
         self.models = tuple(models)
         self.fallbacks = tuple((each, "") if isinstance(each, str) else each for each in fallbacks)
@@ -40,7 +47,12 @@ class UpstreamDirectory:
     @property
     def default(self) -> str | None:
         """Where a request that names no known model goes: the one that takes any, else the only one."""
-        return self._map.any or (next(iter(self.entries)) if len(self.entries) == 1 else None)
+        return self._map.any or (self.open[0] if len(self.open) == 1 else None)
+
+    @property
+    def open(self) -> list[str]:
+        """Names of the upstreams that may get requests which name no model."""
+        return [name for name, entry in self.entries.items() if not entry.by_name_only]
 
     def find(self, model: str) -> str:
         """The name of the upstream that serves `model`.

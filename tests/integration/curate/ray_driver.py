@@ -49,11 +49,12 @@ def cluster() -> Generator[Any]:
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(24), "RAY_USAGE_STATS_ENABLED": "0"}
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # bound to the loopback interface
     os.environ |= {"RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "4"}  # told dead in 2 s
+    folder = Path(tempfile.mkdtemp(prefix="fh-ray-", dir="/tmp"))  # paths of Unix sockets must be short
+    os.environ["RAY_TMPDIR"] = str(folder)
     import ray
     from ray.cluster_utils import Cluster
 
-    folder = Path(tempfile.mkdtemp(prefix="fh-ray-", dir="/tmp"))  # paths of Unix sockets must be short
-    head = {**_NODE, "num_cpus": 0, "temp_dir": str(folder)}
+    head = {**_NODE, "num_cpus": 0}
     made: Any = Cluster(initialize_head=True, head_node_args=head)
     try:
         made.workers = [made.add_node(num_cpus=1, **_NODE) for _ in range(2)]

@@ -97,9 +97,11 @@ def _promise(store: Store, monkeypatch: pytest.MonkeyPatch, population: _Populat
             for module in (outlook_module, certify_module):
                 patch.setattr(module, "read_dataset", lambda *_, rows=rows: rows)
                 patch.setattr(module, "evidence_of", lambda store, _, name=name: _evidence(store, name))
-                patch.setattr(module, "read_student", lambda *_, tensors=tensors: ({}, tensors))
             patch.setattr(certify_module, "dataset_file_sha256", lambda *_: "")
-            patch.setattr(certify_module, "build_classifier", lambda *_: _SaysItsSignal())
+            patch.setattr(outlook_module, "read_student", lambda *_, tensors=tensors: ({}, tensors))
+            patch.setattr(
+                certify_module, "answers_of", lambda *given: [_SaysItsSignal().answer(one) for one in given[2]]
+            )
             patch.setattr(outlook_module, "self_disagreement", lambda *_: Floor(0, 0))
             view = outlook(store, f"st_{name}")
             if view.chance < 0.3:

@@ -63,7 +63,8 @@ def _upstream(runtime: Runtime, model: str, path: bytes) -> str:
     if runtime.upstreams.default is not None:
         return runtime.upstreams.default
     protocol = "anthropic" if path.startswith(ANTHROPIC) else "openai"
-    found = [name for name, entry in runtime.upstreams.entries.items() if entry.upstream.protocol == protocol]
+    entries = runtime.upstreams.entries
+    found = [name for name in runtime.upstreams.open if entries[name].upstream.protocol == protocol]
     if len(found) != 1:
         raise NotFound(
             "No upstream takes requests of this kind.",
