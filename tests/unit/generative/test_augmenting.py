@@ -41,7 +41,17 @@ def test_made_up_words_stand_in_prompt_and_answer() -> None:
 
 def test_common_words_belong_to_the_grammar() -> None:
     noisy = augmented(EXAMPLES, recipe(data={"noise_words": 1.0}), 1)
-    assert noisy == EXAMPLES, "ten names in 540 answers are no rare words"
+    assert all(json.loads(one.turns[1].text)["name"] in NAMES for one in noisy), "ten names in 540 answers are not rare"
+
+
+def test_numbers_that_are_copied_become_others_of_as_many_digits_in_both() -> None:
+    asked = [example(f"Where is order no. {n}, not {n}1?", f"SELECT * FROM o WHERE id = {n}") for n in range(400, 500)]
+    noisy = augmented(asked, recipe(data={"noise_words": 1.0}, run={"epochs": 1.0}), 1)
+    wanted = [one.turns[1].text.rsplit(" ", 1)[1] for one in noisy]
+    assert all(number.isdigit() and len(number) == 3 and number[0] != "0" for number in wanted)
+    assert len(set(wanted)) > 60 and any(int(number) >= 500 for number in wanted)
+    for one, number in zip(noisy, wanted, strict=True):
+        assert f"no. {number}, not 4" in one.turns[0].text, "part of a longer number is no copy of it"
 
 
 def test_capitals_change_what_the_answer_does_not_repeat() -> None:

@@ -1,4 +1,5 @@
-"""Examples shown differently in each epoch: made-up words where the answer repeats the prompt, other cases elsewhere.
+"""Examples shown differently in each epoch: made-up words and numbers where the answer repeats the prompt, other cases
+elsewhere.
 
 From few examples a small model learns the words that it copies by heart; then a name that it never saw is answered with
 one that it did. A word that changes from epoch to epoch cannot be learned, only copied.
@@ -17,7 +18,8 @@ from freehold.train.recipes import Recipe
 
 MAX_SHARE = 0.05
 """Words that more answers than this share have belong to the grammar (keys, columns, labels): they stay."""
-_WORD = re.compile(r"[^\W\d_]{3,}")
+_WORD = re.compile(r"[^\W\d_]{3,}|\d+")
+"""Of letters, or a number."""
 _VOWELS, _CONSONANTS = "aeiou", "bdfgklmnprstvz"
 _CASES: tuple[Callable[[str], str], ...] = (str.lower, str.upper, str.title)
 
@@ -54,7 +56,11 @@ def _shown(example: Example, recipe: Recipe, grammar: frozenset[str], draw: rand
 
 
 def made_up(word: str, draw: random.Random) -> str:
-    """A word that nobody knows, of the same length and case, made of syllables so that it has as many pieces."""
+    """A word that nobody knows, of the same length and case, made of syllables so that it has as many pieces; for a
+    number any other of as many digits."""
+    if word[0].isdigit():
+        first = draw.randrange(1 if word[0] != "0" else 0, 10)
+        return f"{first}{''.join(str(draw.randrange(10)) for _ in word[1:])}"
     begins = draw.randrange(2)
     letters = "".join(draw.choice(_CONSONANTS if at % 2 == begins else _VOWELS) for at in range(len(word)))
     if word.isupper():
@@ -78,7 +84,8 @@ def _grammar(examples: Sequence[Example]) -> frozenset[str]:
 
 
 def _replaced(example: Example, word: str, by: str) -> Example:
-    pattern = re.compile(rf"(?<![^\W\d_]){re.escape(word)}(?![^\W\d_])")
+    beside = r"\d" if word[0].isdigit() else r"[^\W\d_]"
+    pattern = re.compile(rf"(?<!{beside}){re.escape(word)}(?!{beside})")
     return example._replace(turns=tuple(turn._replace(text=pattern.sub(by, turn.text)) for turn in example.turns))
 
 

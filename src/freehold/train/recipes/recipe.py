@@ -77,8 +77,8 @@ class Data(_Part, frozen=True, kw_only=True):
     best_of: bool = True
     """Of several answers keep the best by the task's scorer; false: all `samples` of them."""
     noise_words: Share = 0.0
-    """Share of examples in which a word that the answer repeats is replaced by a made-up one in both: copying is then
-    learned instead of the words."""
+    """Share of examples in which a word or number that the answer repeats is replaced by a made-up one in both: copying
+    is then learned instead of the words."""
     noise_capitals: Share = 0.0
     """Share of examples shown in another case."""
 
