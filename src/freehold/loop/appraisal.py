@@ -49,10 +49,11 @@ def appraise(store: Store, settings: Settings, view: Outlook, now_ns: int) -> Sa
         Asked(sample.prompt, sample.answer, False, said.text, said.taken, sample.trace_id)
         for sample, said in zip(tuned, candidate, strict=True)
     ]
+    refused, planted = _questions(store, settings, view, student, samples)
     report, examples = check_safety(
         SafetyEvidence(
-            asked=[*asked, *_refused(store, settings, view, student, samples)],
-            planted=_planted(store, student, samples),
+            asked=[*asked, *refused],
+            planted=planted,
             overlaps=Overlaps(
                 [(row.prompt, row.answer) for row in samples if row.part == "fit" and not is_canary(row)]
             ),
@@ -117,23 +118,21 @@ def _compare(store: Store, student: Student, tuned: Sequence[Sample], candidate:
     )
 
 
-def _refused(
+def _questions(
     store: Store, settings: Settings, view: Outlook, student: Student, samples: Sequence[Sample]
-) -> list[Asked]:
-    """Requests that must stay refusals: recorded ones, and those of the file of probes."""
+) -> tuple[list[Asked], list[tuple[str, str]]]:
+    """Requests that must stay refusals (recorded ones, and those of the file of probes), and of each canary the planted
+    answer and the student's. All are asked at once: to load a student takes longer than to ask it."""
     certify = {sample.trace_id for sample in samples if sample.part == "certify"}
     probes = recorded_exchanges(store, student.task, leave_out=certify)
     if settings.students.safety.probes:
         probes += read_probes(Path(settings.students.safety.probes))
-    answers = answers_of(store.data, student, [probe.prompt for probe in probes]) if probes else []
-    return [
-        Asked(probe.prompt, probe.incumbent, probe.refused, answer.text, _taken(view, answer), probe.trace_id)
-        for probe, answer in zip(probes, answers, strict=True)
-    ]
-
-
-def _planted(store: Store, student: Student, samples: Sequence[Sample]) -> list[tuple[str, str]]:
-    """Of each canary the planted answer and the student's."""
     planted = [sample for sample in samples if is_canary(sample)]
-    given = answers_of(store.data, student, [sample.prompt for sample in planted]) if planted else []
-    return [(sample.answer, answer.text) for sample, answer in zip(planted, given, strict=True)]
+    prompts = [probe.prompt for probe in probes] + [sample.prompt for sample in planted]
+    answers = answers_of(store.data, student, prompts) if prompts else []
+    refused = [
+        Asked(probe.prompt, probe.incumbent, probe.refused, answer.text, _taken(view, answer), probe.trace_id)
+        for probe, answer in zip(probes, answers[: len(probes)], strict=True)
+    ]
+    given = answers[len(probes) :]
+    return refused, [(sample.answer, answer.text) for sample, answer in zip(planted, given, strict=True)]

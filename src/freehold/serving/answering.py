@@ -31,6 +31,6 @@ def answers_of(data: Path, student: Student, prompts: Sequence[str]) -> list[Stu
 
     check_files(folder, manifest)
     gate = read_gate(manifest, tensors)
-    base = None if gate.manifest.base is None else gate.manifest.base
+    base = gate.manifest.base
     where = base_folder(data, base) if base is not None and gate.manifest.weights == "adapter" else None
     return answer_all(folder, gate.manifest, where, prompts, gate)

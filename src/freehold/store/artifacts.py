@@ -74,8 +74,7 @@ def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
     """
     for name, digest in _files_of(folder, manifest, "student").items():
         try:
-            with (folder / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = file_sha256(folder / name)
         except OSError as error:
             raise StudentError(
                 f"The student's file {folder / name} cannot be read: {error.strerror}.", _RETRAIN
@@ -102,8 +101,8 @@ def adopt_student(folder: Path, made: Path, manifest: dict[str, Any], tensors: d
         files: dict[str, str] = {}
         for path in paths:
             with path.open("rb") as file:
-                files[path.relative_to(made).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
                 os.fsync(file.fileno())
+            files[path.relative_to(made).as_posix()] = file_sha256(path)
         body = _canonical.encode({**manifest, "files": files})
         (made / MANIFEST).write_bytes(body)
         sync_folder(made)
@@ -299,3 +298,13 @@ def write_folder(folder: Path, files: dict[str, bytes], identity: str) -> None:
 def sha256_of(data: bytes) -> str:
     """The SHA-256 of `data` in hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes in hex, however large it is.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,7 +14,7 @@ import structlog
 
 from freehold.domain.answers import answer_signal
 from freehold.domain.errors import UpstreamError
-from freehold.domain.policy import Rung
+from freehold.domain.policy import Reason, Rung
 from freehold.gateway.background.audits import Question
 from freehold.gateway.directory import STUDENTS
 from freehold.gateway.ladder.rungs import Ask, ask_rung
@@ -36,7 +36,7 @@ async def await_student(turn: Turn, upstream: str, decision: Decision) -> None:
     decision.awaited = None
     if runtime.resting.rests(name):
         runtime.metrics.rungs[name, "resting"] += 1
-        decision.reason, decision.audit, decision.audit_probability = "rung-resting", False, 0.0
+        _leave(decision, "rung-resting")
         return
     ask = Ask(turn, upstream, student_question(decision.prompt))
     try:
@@ -45,7 +45,7 @@ async def await_student(turn: Turn, upstream: str, decision: Decision) -> None:
         _log.warning("rung-failed", model=name, trace_id=exchange.trace_id, error=str(error))
         runtime.metrics.rungs[name, "failed"] += 1
         runtime.resting.failed(name)
-        decision.reason, decision.audit, decision.audit_probability = "rung-failed", False, 0.0
+        _leave(decision, "rung-failed")
         return
     runtime.resting.worked(name)
     call = reply.exchange
@@ -58,6 +58,11 @@ async def await_student(turn: Turn, upstream: str, decision: Decision) -> None:
     call.reason, call.signal = "uncertain", decision.signal
     call.finish()
     decision.reason, decision.audit = "uncertain", False
+
+
+def _leave(decision: Decision, reason: Reason) -> None:
+    """The student said nothing: what it would have answered is in no fair sample."""
+    decision.reason, decision.audit, decision.audit_probability = reason, False, 0.0
 
 
 def ask_unseen(turn: Turn, decision: Decision, rung: Rung) -> None:

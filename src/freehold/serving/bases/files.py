@@ -15,6 +15,7 @@ import msgspec
 
 from freehold.domain.errors import StoreError, StudentError
 from freehold.rights.detection.files import walk
+from freehold.store.artifacts import file_sha256
 
 PICKLES = frozenset((".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib"))
 """What holds weights as pickles."""
@@ -26,7 +27,6 @@ _COUNTED = frozenset(
         "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model", "chat_template.jinja", "chat_template.json",
     )
 )  # fmt: skip
-_BLOCK = 1 << 20
 
 
 class FileHash(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class HashCache:
             known = self._known.get(str(path))
             if not fresh and known is not None and (known.size, known.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
                 return known.sha256
-            digest = _digest(path)
+            digest = file_sha256(path)
         except OSError as error:
             raise StudentError(f"{path} cannot be read: {error.strerror}.", "Check its permissions.") from error
         self._known[str(path)] = FileHash(stat.st_size, stat.st_mtime_ns, digest)
@@ -145,11 +145,3 @@ def _refuse_without_weights(folder: Path, names: list[str]) -> None:
             "Take the model's safetensors files, or have somebody you trust convert them on a machine apart.",
         )
     raise StudentError(f"{folder} has no weights: no .safetensors file.", "Copy the model's whole folder.")
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -6,18 +6,19 @@ import json
 from pathlib import Path
 
 from freehold.domain.errors import StudentError
+from freehold.serving.bases.files import write_json
 from freehold.serving.folder import BaseUsed
 
 _FOLDER = "bases"
 
 
 def remember_base(data: Path, used: BaseUsed, folder: Path) -> None:
-    """Note that the base of this hash lies in `folder`; the newest place counts."""
-    path = data / _FOLDER / f"{used.sha256}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps({"name": used.name, "folder": str(folder.absolute())}), encoding="utf-8")
-    draft.replace(path)
+    """Note that the base of this hash lies in `folder`; the newest place counts.
+
+    Raises:
+        StoreError: it cannot be noted.
+    """
+    write_json(data / _FOLDER / f"{used.sha256}.json", {"name": used.name, "folder": str(folder.absolute())})
 
 
 def base_folder(data: Path, used: BaseUsed) -> Path:
