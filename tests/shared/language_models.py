@@ -45,6 +45,7 @@ def write_model(folder: Path, kind: str = "llama", seed: int = 0, **more: Any) -
         "llama": (hf.LlamaConfig, hf.LlamaForCausalLM),
         "mistral": (hf.MistralConfig, hf.MistralForCausalLM),
         "qwen2": (hf.Qwen2Config, hf.Qwen2ForCausalLM),
+        "qwen3": (hf.Qwen3Config, hf.Qwen3ForCausalLM),
     }
     tokenizer = write_tokenizer(folder)
     torch.manual_seed(seed)

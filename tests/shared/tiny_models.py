@@ -87,6 +87,9 @@ def make_model(
             tensors[f"{stem}{name}.weight"] = random.normal(0, 1.5 / sizes[columns] ** 0.5, shape)
             if architecture == "Qwen2ForCausalLM" and name[-6:] in ("q_proj", "k_proj", "v_proj"):
                 tensors[f"{stem}{name}.bias"] = random.normal(0, 0.3, sizes[rows])
+        if architecture == "Qwen3ForCausalLM":
+            for which in ("q_norm", "k_norm"):
+                tensors[f"{stem}self_attn.{which}.weight"] = random.normal(1, 0.1, hidden // heads)
         for name in ("input_layernorm", "post_attention_layernorm"):
             tensors[f"{stem}{name}.weight"] = random.normal(1, 0.1, hidden)
     tensors["model.norm.weight"] = random.normal(1, 0.1, hidden)
@@ -101,6 +104,7 @@ def make_model(
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
+        "head_dim": hidden // heads,
         "max_position_embeddings": 256,
         "vocab_size": size,
         "rms_norm_eps": 1e-5,

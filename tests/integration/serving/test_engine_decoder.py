@@ -51,6 +51,7 @@ LLAMA3 = {
         ("llama", {"rope_parameters": LLAMA3, "head_dim": 16}),
         ("mistral", {"sliding_window": None}),
         ("qwen2", {"num_hidden_layers": 1}),
+        ("qwen3", {"head_dim": 16}),
     ],
 )
 def test_greedy_answers_and_their_logprobs_are_transformers(tmp_path: Path, kind: str, more: dict[str, Any]) -> None:

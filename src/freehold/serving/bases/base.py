@@ -15,7 +15,7 @@ from freehold.serving.bases.weights import TensorAt, main_dtype, tensors_in
 from freehold.serving.chat_template import read_chat_template
 from freehold.serving.folder import BaseUsed
 
-ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
+ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 """Decoders that students are trained from and served on here."""
 LORA_RANK = 16
 BATCH_TOKENS = 2048

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from freehold.domain.errors import StudentError
 
-ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
+ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+_NORMED_HEADS = "Qwen3ForCausalLM"
 _T = TypeVar("_T", bound=msgspec.Struct)
 _ELSEWHERE = "Serve it with vLLM, or export it for llama.cpp (`freehold student export`), and name that server's URL."
 
@@ -55,6 +56,8 @@ class ModelConfig(NamedTuple):
     heads: int
     kv_heads: int
     head_dim: int
+    normed_heads: bool
+    """Queries and keys are normed head by head before they are turned (Qwen3)."""
     vocabulary: int
     context: int
     """Positions it was made for; never more than its sliding window, within which a window changes nothing."""
@@ -96,6 +99,7 @@ def read_config(folder: Path) -> ModelConfig:
         heads=file.num_attention_heads,
         kv_heads=file.num_key_value_heads or file.num_attention_heads,
         head_dim=file.head_dim or file.hidden_size // file.num_attention_heads,
+        normed_heads=_NORMED_HEADS in file.architectures,
         vocabulary=file.vocab_size,
         context=_context(file),
         epsilon=file.rms_norm_eps,

@@ -31,7 +31,8 @@ class Lora(NamedTuple):
 
 
 class Dense:
-    """Computes pieces: RMSNorm, rotary embedding, grouped-query attention and SwiGLU (Touvron et al. 2023)."""
+    """Computes pieces: RMSNorm, rotary embedding, grouped-query attention and SwiGLU (Touvron et al. 2023); of Qwen3 also
+    the norms of queries and keys (Henry et al. 2020)."""
 
     def __init__(self, config: ModelConfig, weights: Weights, slots: Slots, turns: npt.NDArray[np.complex64]) -> None:
         torch: Any = import_module("torch")
@@ -91,7 +92,10 @@ class Dense:
     def _attend(self, number: int, qkv: Any, cos: Any, sin: Any, pieces: Sequence[Piece], together: Any) -> Any:
         config, torch = self._config, self._torch
         heads = qkv.view(qkv.shape[0], -1, config.head_dim)
-        turned = heads[:, : config.heads + config.kv_heads].float().unflatten(-1, (-1, 2))
+        turned = heads[:, : config.heads + config.kv_heads].float()
+        if config.normed_heads:
+            turned = self._norm(turned) * self._weights.layers[number].heads
+        turned = turned.unflatten(-1, (-1, 2))
         first, second = turned[..., 0], turned[..., 1]
         turned = torch.stack((first * cos - second * sin, first * sin + second * cos), -1).flatten(-2).to(qkv.dtype)
         queries, keys, values = (

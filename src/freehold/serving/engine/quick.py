@@ -33,6 +33,7 @@ class _Layer:
         self.tensors: dict[str, Any] = layer.matrices
         self.arrays: dict[str, Floats] = {part: layer.matrices[part].numpy() for part in PARTS}
         self.biases: dict[str, Any] = layer.biases
+        self.heads: Floats | None = None if layer.heads is None else layer.heads.numpy()
         self.keys: Floats = slots.keys[number].numpy()
         self.values: Floats = slots.values[number].numpy()
         self.keys_transposed: Floats = self.keys.swapaxes(2, 3)
@@ -54,7 +55,9 @@ class _Buffers:
         self.scores = np.zeros(rows * heads * context, np.float32)
         self.peaks = np.zeros((rows, kv, heads // kv, 1), np.float32)
         by_head = self.qkv.reshape(rows, -1, size)
-        self.turned = by_head[:, : heads + kv].view(np.complex64)
+        self.turning = by_head[:, : heads + kv]
+        self.turned = self.turning.view(np.complex64)
+        self.sizes = np.zeros((rows, heads + kv), np.float32)
         self.queries = by_head[:, :heads].reshape(rows, kv, heads // kv, size)
         self.keys = by_head[:, heads : heads + kv]
         self.values = by_head[:, heads + kv :]
@@ -123,6 +126,8 @@ class Quick:
             multiply(x, 1.0 / sqrt(dot(x, x) / hidden + epsilon), normed)
             dot(normed, arrays["qkv"], qkv)
             self._extra(number, layer, "qkv", normed, qkv, lora)
+            if layer.heads is not None:
+                self._norm_heads(b, layer.heads)
             multiply(b.turned, turn, b.turned)
             layer.keys[0, :, position] = b.keys[0]
             layer.values[0, :, position] = b.values[0]
@@ -166,6 +171,8 @@ class Quick:
             self._norm(x, b.normed)
             mm(tensors["normed"], weights["qkv"], out=tensors["qkv"])
             self._extras(number, layer, "qkv", tensors["normed"], tensors["qkv"], lora)
+            if layer.heads is not None:
+                self._norm_heads(b, layer.heads)
             np.multiply(b.turned, turn, b.turned)
             layer.keys[b.rows, :, positions] = b.keys
             layer.values[b.rows, :, positions] = b.values
@@ -192,6 +199,15 @@ class Quick:
         self._norm(x, b.normed)
         mm(tensors["normed"], self._head_tensor, out=tensors["logits"])
         return b.logits
+
+    def _norm_heads(self, b: _Buffers, by: Floats) -> None:
+        """Norm queries and keys where they lie, head by head, and multiply them by `by`."""
+        np.einsum("ijk,ijk->ij", b.turning, b.turning, out=b.sizes)
+        b.sizes /= self._config.head_dim
+        b.sizes += self._config.epsilon
+        np.sqrt(b.sizes, b.sizes)
+        b.turning /= b.sizes[..., None]
+        b.turning *= by
 
     def _norm(self, x: Floats, out: Floats) -> None:
         squares = np.einsum("ij,ij->i", x, x)

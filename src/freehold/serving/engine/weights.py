@@ -35,6 +35,8 @@ class Layer(NamedTuple):
 
     matrices: dict[str, Any]
     biases: dict[str, Any]
+    heads: Any
+    """(heads + kv_heads, head_dim): what normed queries and keys are multiplied by, or None where none are normed."""
 
 
 class Weights(NamedTuple):
@@ -62,9 +64,15 @@ class Layout:
         if name in ("self_attn.q_proj", "self_attn.k_proj"):
             heads = tensor.reshape(-1, config.head_dim, *tensor.shape[1:])[:, self._pairs]
             tensor = heads.reshape(tensor.shape)
-        if name == "self_attn.q_proj":
+        if name == "self_attn.q_proj" and not config.normed_heads:
             return tensor * config.head_dim**-0.5
         return -tensor if name in ("mlp.gate_proj", "mlp.down_proj") else tensor
+
+    def heads(self, queries: Any, keys: Any) -> Any:
+        """The norms' weights (head_dim,) of queries and keys as `Layer.heads`, the scale of the attention within."""
+        config = self._config
+        queries, keys = queries[self._pairs] * config.head_dim**-0.5, keys[self._pairs]
+        return import_module("torch").cat([queries.expand(config.heads, -1), keys.expand(config.kv_heads, -1)])
 
     def shape(self, name: str) -> tuple[int, int]:
         """(out, in) of a matrix."""
@@ -110,7 +118,16 @@ def load_weights(folder: Path, config: ModelConfig, device: str, dtype: Any) -> 
             raise StudentError(f"The model in {folder} does not fit together: {what}.", _RESTORE)
         return tensor
 
-    layers = [_layer(number, layout, norms[number], checked, read, put) for number in range(config.layers)]
+    def heads(number: int) -> Any:
+        if not config.normed_heads:
+            return None
+        names = (f"model.layers.{number}.self_attn.{which}_norm.weight" for which in "qk")
+        return put(layout.heads(*(checked(name, (config.head_dim,)) for name in names)))
+
+    layers = [
+        _layer(number, layout, norms[number], checked, read, put)._replace(heads=heads(number))
+        for number in range(config.layers)
+    ]
     embedding = checked("model.embed_tokens.weight", (config.vocabulary, config.hidden))
     head = embedding if config.tied else checked("lm_head.weight", (config.vocabulary, config.hidden))
     last = checked("model.norm.weight", (config.hidden,))
@@ -142,7 +159,7 @@ def _layer(
             ]
             # The down projection's sign is for what it takes in; what it adds keeps its own.
             biases[part] = put(-whole[0] if part == "down" else torch.cat(whole))
-    return Layer(matrices, biases)
+    return Layer(matrices, biases, None)
 
 
 _REQUIRED = object()

@@ -1,7 +1,7 @@
 """A Llama-family model as one GGUF file, which llama.cpp and what is built on it (Ollama, LM Studio) load.
 
 Names, places and the order of rotary dimensions are ggml's: GGUF specification version 3, and llama.cpp's own converter
-(convert_hf_to_gguf.py, classes LlamaModel and Qwen2Model). Weights go through memory one at a time.
+(convert_hf_to_gguf.py, classes LlamaModel, Qwen2Model and Qwen3Model). Weights go through memory one at a time.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ _LAYER = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+
+
+_NORMED_HEADS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
+"""What Qwen3 has besides."""
 
 
 class Exported(NamedTuple):
@@ -93,7 +97,7 @@ def export_gguf(
     family = _family(source)
     config = source.config
     vocabulary = vocabulary_of(source.files, int(number(config, "vocab_size")))
-    planned = list(_plan(source, kind))
+    planned = list(_plan(source, kind, family))
     length = context or _context(config)
     chat = source.chat_template
     partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
@@ -132,7 +136,7 @@ def _family(source: Source) -> str:
             f"{source.folder} has {source.config['hidden_act']} between its layers, llama.cpp's models silu.",
             "Serve it with `freehold student serve` or vLLM.",
         )
-    return "qwen2" if architecture == "Qwen2ForCausalLM" else "llama"
+    return {"Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3"}.get(architecture, "llama")
 
 
 def _context(config: Mapping[str, Any]) -> int:
@@ -215,11 +219,11 @@ def _narrowed(one: _Planned, value: npt.NDArray[np.float32]) -> npt.NDArray[Any]
     return narrow
 
 
-def _plan(source: Source, kind: GgufType) -> Iterator[_Planned]:
+def _plan(source: Source, kind: GgufType, family: str) -> Iterator[_Planned]:
     layers = int(number(source.config, "num_hidden_layers"))
     wanted = dict(_TOP)
     for layer in range(layers):
-        for theirs, ours in _LAYER.items():
+        for theirs, ours in (_LAYER | (_NORMED_HEADS if family == "qwen3" else {})).items():
             wanted[f"model.layers.{layer}.{theirs}.weight"] = f"blk.{layer}.{ours}.weight"
             wanted[f"model.layers.{layer}.{theirs}.bias"] = f"blk.{layer}.{ours}.bias"
     tied = bool(source.config.get("tie_word_embeddings"))
