@@ -60,10 +60,10 @@ def lay_out(
 def base_folder(folder: Path, seed: int = 5) -> BaseStart:
     """A base model of random weights."""
     import torch
-    from transformers import LlamaForCausalLM
+    from transformers import Qwen3ForCausalLM
 
     from freehold.train.generative.model import scratch_config
 
     torch.manual_seed(seed)
-    LlamaForCausalLM(scratch_config(recipe_of(), SHAPE, START)).save_pretrained(folder)
+    Qwen3ForCausalLM(scratch_config(recipe_of(), SHAPE, START)).save_pretrained(folder)
     return BaseStart(folder=str(folder))

@@ -54,6 +54,19 @@ def test_numbers_that_are_copied_become_others_of_as_many_digits_in_both() -> No
         assert f"no. {number}, not 4" in one.turns[0].text, "part of a longer number is no copy of it"
 
 
+def test_prompts_hold_words_that_nobody_knows_and_answers_none() -> None:
+    noisy = augmented(EXAMPLES, recipe(data={"noise_prompt": 0.3}, run={"epochs": 1.0}), 1)
+    assert noisy == augmented(EXAMPLES, recipe(data={"noise_prompt": 0.3}, run={"epochs": 1.0}), 1)
+    words = changed = 0
+    for one, before in zip(noisy, EXAMPLES, strict=True):
+        told = json.loads(one.turns[1].text)
+        assert one.turns[1] == before.turns[1]
+        assert told["name"] in one.turns[0].text and str(told["order"]) in one.turns[0].text
+        pairs = list(zip(one.turns[0].text.split(), before.turns[0].text.split(), strict=True))
+        words, changed = words + len(pairs) - 2, changed + sum(a != b for a, b in pairs)
+    assert 0.25 * words < changed < 0.35 * words
+
+
 def test_capitals_change_what_the_answer_does_not_repeat() -> None:
     noisy = augmented(EXAMPLES, recipe(data={"noise_capitals": 1.0}, run={"epochs": 1.0}), 1)
     assert len(noisy) == len(EXAMPLES)

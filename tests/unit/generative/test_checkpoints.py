@@ -67,6 +67,16 @@ def test_a_run_goes_on_from_every_checkpoint_with_dropout_and_adamw(tmp_path: Pa
     assert found is not None and found[0].step % 5 == 0 and any(name.startswith("best/") for name in found[1])
 
 
+def test_a_model_from_random_weights_goes_on_with_the_same_dropout(tmp_path: Path) -> None:
+    plain = tiny_runs.recipe_of(checkpoint_every=5, evaluate_every=4)
+    recipe = msgspec.structs.replace(plain, model=msgspec.structs.replace(tiny_runs.SHAPE, dropout=0.2))
+    run, spec = tiny_runs.lay_out(tmp_path / "run", recipe)
+    whole, again = train(run, spec), train(run, spec)  # from its last checkpoint, which is left there
+    without = train(*tiny_runs.lay_out(tmp_path / "without", plain))
+    assert whole is not None and again is not None and without is not None
+    assert whole.sha256 == again.sha256 != without.sha256
+
+
 def test_under_other_conditions_a_run_begins_anew_and_says_why(tmp_path: Path) -> None:
     run, spec = tiny_runs.lay_out(tmp_path, tiny_runs.recipe_of(checkpoint_every=2))
     first = train(run, spec)

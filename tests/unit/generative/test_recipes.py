@@ -68,6 +68,7 @@ PROBLEMS = [
     ("[model]\nfrom = 'nowhere'", "model", "freehold recipes show"),
     ("[data]\nnoise_words = 1.5", "data.noise_words", "freehold recipes show"),
     ("[adapter]\nrank = 4", "[adapter] has nothing to be put on", "from = "),
+    ("[data]\ncopying = 10\n[model]\nfrom = 'base'", "data.copying = 10 are for random weights", "Leave it out"),
     ("[preference]", "[preference] is for method", "Leave it out"),
     ("[data]\npack = 100", "data.pack = 100 is shorter than data.context = 256", "pack = 256"),
     ("[run]\nbatch_tokens = 300\nworkers = 2", "run.batch_tokens = 300 is too few for run.workers = 2", "512"),

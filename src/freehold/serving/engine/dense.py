@@ -31,8 +31,8 @@ class Lora(NamedTuple):
 
 
 class Dense:
-    """Computes pieces: RMSNorm, rotary embedding, grouped-query attention and SwiGLU (Touvron et al. 2023); of Qwen3 also
-    the norms of queries and keys (Henry et al. 2020)."""
+    """Computes pieces: RMSNorm, rotary embedding, grouped-query attention and SwiGLU (Touvron et al. 2023);
+    of Qwen3 also the norms of queries and keys (Henry et al. 2020)."""
 
     def __init__(self, config: ModelConfig, weights: Weights, slots: Slots, turns: npt.NDArray[np.complex64]) -> None:
         torch: Any = import_module("torch")

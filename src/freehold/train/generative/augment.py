@@ -30,7 +30,7 @@ def augmented(examples: Sequence[Example], recipe: Recipe, seed: int) -> list[Ex
     The same arguments give the same examples. Nothing is changed where the recipe asks for no noise.
     """
     data = recipe.data
-    if not data.noise_words and not data.noise_capitals:
+    if not (data.noise_words or data.noise_prompt or data.noise_capitals):
         return list(examples)
     grammar = _grammar(examples)
     epochs = math.ceil(recipe.run.epochs)
@@ -52,6 +52,8 @@ def _shown(example: Example, recipe: Recipe, grammar: frozenset[str], draw: rand
         word = draw.choice(candidates)
         example = _replaced(example, word, made_up(word, draw))
         repeated = _repeated(example)
+    if recipe.data.noise_prompt:
+        example = _asked_otherwise(example, recipe.data.noise_prompt, repeated, draw)
     return _in_case(example, draw.choice(_CASES), repeated) if capitals else example
 
 
@@ -89,12 +91,28 @@ def _replaced(example: Example, word: str, by: str) -> Example:
     return example._replace(turns=tuple(turn._replace(text=pattern.sub(by, turn.text)) for turn in example.turns))
 
 
+def _asked_otherwise(example: Example, share: float, keep: set[str], draw: random.Random) -> Example:
+    """So many of the users' words made up, those aside that the answer repeats. Numbers stay: another one would be
+    taken at its word (a day, say, that the answer has with a zero in front)."""
+
+    def change(found: re.Match[str]) -> str:
+        word = found[0]
+        changed = word not in keep and word.isalpha() and draw.random() < share
+        return made_up(word, draw) if changed else word
+
+    return _users_words(example, change)
+
+
 def _in_case(example: Example, case: Callable[[str], str], keep: set[str]) -> Example:
     """What users wrote in another case, words aside that the answer repeats."""
 
     def change(found: re.Match[str]) -> str:
         return found[0] if found[0] in keep else case(found[0])
 
+    return _users_words(example, change)
+
+
+def _users_words(example: Example, change: Callable[[re.Match[str]], str]) -> Example:
     turns = (
         turn._replace(text=_WORD.sub(change, turn.text)) if turn.role == "user" else turn for turn in example.turns
     )

@@ -27,6 +27,10 @@ _COVERED = 0.98
 """Share of the examples that the context which an error names would hold."""
 
 
+EVERY, BEFORE = -1, -2
+"""Epochs of an example: all of them; none, but once before the first."""
+
+
 class Encoded(NamedTuple):
     """One example as tokens."""
 
@@ -34,8 +38,8 @@ class Encoded(NamedTuple):
     """(n,)"""
     learn: npt.NDArray[np.bool_]
     """(n,); learn[i]: predicting tokens[i] counts in the loss."""
-    epoch: int = -1
-    """The only epoch that shows it; −1: every one."""
+    epoch: int = EVERY
+    """The only epoch that shows it, from 0; or `EVERY` or `BEFORE`."""
 
 
 class EncodedPair(NamedTuple):

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import cycle
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from freehold.domain.errors import TrainingError
 from freehold.runners.yielding import yielding_here
 from freehold.train.generative import environment, memory
 from freehold.train.generative.checkpoint import State, read_checkpoint, write_checkpoint
+from freehold.train.generative.encode import BEFORE
 from freehold.train.generative.energy import JOULES_PER_KILOWATT_HOUR, Meter
 from freehold.train.generative.model import Built, build, save
 from freehold.train.generative.optimise import Mover
@@ -55,8 +56,10 @@ class _Training:
         self._precision = environment.choose_precision(self._told, device, self._built.causal.config.hidden_size)
         self._tune = [] if not (rows := read_examples(run, "tune")) else self._batches(rows, 0)
         self._per_epoch = len(self._batches(self._fit, 0))
-        self._steps = max(1, round(self._told.epochs * self._per_epoch))
+        self._before_first = len(self._batches(self._fit, BEFORE))
+        self._steps = self._before_first + max(1, self._told.steps, round(self._told.epochs * self._per_epoch))
         self._mover = Mover(self._built.trained, spec.recipe.optimizer, self._steps, self._precision)
+        self._drops = bool(getattr(spec.recipe.adapter or spec.recipe.model, "dropout", 0.0))
         self._best: dict[str, Any] = {}
         self._state = State(environment=environment.describe(self._told, device, self._precision, team.size))
         self._resume()
@@ -77,7 +80,7 @@ class _Training:
             loss = self._step(batch)
             state.step += 1
             last = state.step == self._steps
-            if self._tune and (last or state.step % told.evaluate_every == 0):
+            if self._tune and state.step > self._before_first and (last or state.step % told.evaluate_every == 0):
                 self._look()
                 stopped = self._has_waited()
             self._count(loss, batch, last or stopped)
@@ -90,7 +93,7 @@ class _Training:
     def _step(self, batch: Batch) -> float:
         """Move the weights by one batch; returns the mean loss of its target tokens."""
         number = self._state.step
-        if self._spec.recipe.adapter is not None and self._spec.recipe.adapter.dropout:
+        if self._drops:
             torch.manual_seed(_mixed(self._spec.seed, number, self._team.rank))
         self._built.causal.train()
         flat = self._mover.flat
@@ -169,7 +172,7 @@ class _Training:
         state.epoch_loss += loss * targets
         state.epoch_targets += targets
         state.tokens += batch.filled
-        if state.step % self._per_epoch == 0 or last:
+        if (state.step - self._before_first) % self._per_epoch == 0 or last:
             state.fit_loss = state.epoch_loss / max(1, state.epoch_targets)
             state.epoch_loss, state.epoch_targets = 0.0, 0
         now = time.monotonic()
@@ -236,7 +239,7 @@ class _Training:
         again = {"begun again": state.begun_again} if state.begun_again else {}
         return Fit(
             steps=state.step,
-            epochs=state.step / self._per_epoch,
+            epochs=max(0, state.step - self._before_first) / self._per_epoch,
             fit_loss=state.fit_loss,
             tune_loss=state.best_loss,
             tokens=state.tokens,
@@ -253,7 +256,7 @@ class _Training:
         """Those of the steps that are not done, epoch by epoch."""
         done = 0
         # Batches of epochs differ a little in number; after the last epoch that examples were made for comes the first.
-        for epoch in cycle(range(math.ceil(self._told.epochs))):
+        for epoch in chain([BEFORE], cycle(range(math.ceil(self._told.epochs)))):
             of_epoch = self._batches(self._fit, epoch)
             for batch in of_epoch[max(0, self._state.step - done) :]:
                 if self._state.step >= self._steps:

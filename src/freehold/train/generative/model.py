@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "smollm3", "olmo2", "phi3")
 """Decoders whose logits are plainly `head(hidden)`: the loop takes them at the tokens that are learned only."""
 _ROPE_BASE = 10_000.0
 _INITIAL_RANGE = 0.02
+_DROPPED = ("embed_tokens", "o_proj", "down_proj")
+"""Modules whose output goes into the sum that layers pass on."""
 
 
 class Built(NamedTuple):
@@ -69,14 +72,15 @@ def scratch_config(recipe: Recipe, shape: Scratch, start: ScratchStart) -> Any:
             f"hidden = {shape.hidden} cannot be shared among heads = {shape.heads}: each needs an even number.",
             "Set [model] hidden to a multiple of twice its heads.",
         )
-    configuration: Any = import_module("transformers.models.llama.configuration_llama")
-    return configuration.LlamaConfig(
+    configuration: Any = import_module("transformers.models.qwen3.configuration_qwen3")
+    return configuration.Qwen3Config(
         vocab_size=start.vocabulary,
         hidden_size=shape.hidden,
         intermediate_size=shape.intermediate,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         num_key_value_heads=shape.heads,
+        head_dim=shape.hidden // shape.heads,
         max_position_embeddings=recipe.data.context,
         rope_parameters={"rope_type": "default", "rope_theta": _ROPE_BASE},
         initializer_range=_INITIAL_RANGE,
@@ -137,8 +141,22 @@ def save(built: Built, folder: Path, start: ScratchStart | BaseStart) -> Path:
 
 
 def _from_scratch(recipe: Recipe, shape: Scratch, start: ScratchStart) -> Any:
-    llama: Any = import_module("transformers.models.llama.modeling_llama")
-    return llama.LlamaForCausalLM(scratch_config(recipe, shape, start))
+    modeling: Any = import_module("transformers.models.qwen3.modeling_qwen3")
+    causal = modeling.Qwen3ForCausalLM(scratch_config(recipe, shape, start))
+    if shape.dropout:
+        for name, module in causal.named_modules():
+            if name.endswith(_DROPPED):
+                module.register_forward_hook(_dropping(shape.dropout))
+    return causal
+
+
+def _dropping(share: float) -> Callable[[Any, Any, Any], Any]:
+    """A hook, as the configuration has no field for it: it is none of the model's that is stored."""
+
+    def drop(module: Any, _given: Any, output: Any) -> Any:
+        return torch.nn.functional.dropout(output, share) if module.training else output
+
+    return drop
 
 
 def _from_folder(start: BaseStart, frozen: bool, device: Any) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load, save
 
-from freehold.train.generative.encode import Encoded
+from freehold.train.generative.encode import BEFORE, EVERY, Encoded
 from freehold.train.generative.examples import shuffled
 
 NO_LOSS = -100
@@ -55,17 +55,19 @@ def batches(encoded: Sequence[Encoded], batch_tokens: int, pack: int, epoch: int
         encoded: the examples; those of another epoch are passed over.
         batch_tokens: about so many tokens has a batch, padding included; at least one row.
         pack: length of a row; an example that is longer makes it longer. Never 0: pass the context instead.
-        epoch: from 0.
+        epoch: from 0; or `BEFORE`: what is shown before the first, which stays in its order, as it grows harder.
         seed: of the order.
     """
-    shown = [one for one in encoded if one.epoch in (-1, epoch)]
+    shown = [one for one in encoded if one.epoch == epoch or (one.epoch == EVERY and epoch != BEFORE)]
     if not shown:
         return []
-    order = shuffled(len(shown), seed, epoch)
     lengths = [len(one.tokens) for one in shown]
     width = max(pack, *lengths) if len(lengths) > 1 else max(pack, lengths[0])
-    rows = [[shown[at] for at in row] for row in best_fit(lengths, order, width)]
-    rows = [rows[at] for at in shuffled(len(rows), seed, -1 - epoch)]
+    if epoch == BEFORE:
+        rows = [[shown[at] for at in row] for row in in_order(lengths, width)]
+    else:
+        rows = [[shown[at] for at in row] for row in best_fit(lengths, shuffled(len(shown), seed, epoch), width)]
+        rows = [rows[at] for at in shuffled(len(rows), seed, -1 - epoch)]
     count = -(-len(rows) // max(1, batch_tokens // width))
     borders = [round(len(rows) * at / count) for at in range(count + 1)]
     return [_batch(rows[begin:end]) for begin, end in pairwise(borders)]
@@ -96,6 +98,19 @@ def best_fit(lengths: Sequence[int], order: Sequence[int], width: int) -> list[l
                 room[left] = []
                 insort(rooms, left)
             room[left].append(row)
+    return rows
+
+
+def in_order(lengths: Sequence[int], width: int) -> list[list[int]]:
+    """Indices of `lengths` in rows of at most `width`, one after the other."""
+    rows: list[list[int]] = []
+    free = 0
+    for at, length in enumerate(lengths):
+        if length > free:
+            rows.append([])
+            free = width
+        rows[-1].append(at)
+        free -= length
     return rows
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from freehold.domain.evidence import Sample
 from freehold.train.generative.augment import augmented
+from freehold.train.generative.copying import exercises
 from freehold.train.generative.encode import Encoded, encode
 from freehold.train.generative.examples import examples_of
 from freehold.train.generative.spec import BaseStart, ScratchStart, Start
@@ -54,6 +55,8 @@ def prepare(
     fit_tokens, left_out = encode(augmented(to_fit, recipe, seed), tokenizer, recipe)
     if recipe.data.learn == "everything":
         fit_tokens = [one._replace(learn=np.ones_like(one.learn)) for one in fit_tokens]
+    if recipe.data.copying:
+        fit_tokens += exercises(recipe.data.copying, tokenizer, seed)
     tune_tokens, also = encode(to_tune, tokenizer, recipe) if to_tune else ([], Counter[str]())
     return Prepared(fit_tokens, tune_tokens, tokenizer, start, left_out + also)
 

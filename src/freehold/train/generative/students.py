@@ -37,7 +37,7 @@ from freehold.store.artifacts import adopt_student
 from freehold.store.counsel import decisions
 from freehold.train.counts import token_rates
 from freehold.train.generative.distil import best_answers
-from freehold.train.generative.encode import encode_pairs
+from freehold.train.generative.encode import EVERY, encode_pairs
 from freehold.train.generative.fit import Fit, fit, fit_preferences
 from freehold.train.generative.launch import TrainBy, train_here
 from freehold.train.generative.pack import batches, waste
@@ -216,7 +216,7 @@ def _fit(plan: Plan, work: Path, watch: Watch, train_by: TrainBy) -> Fitted:
         found.tokenizer.save(work / MODEL)
     data, run = plan.recipe.data, plan.recipe.run
     first = batches(found.fit, run.batch_tokens, data.pack or data.context, 0, plan.seed)
-    learned = sum(one.epoch <= 0 for one in found.fit)
+    learned = sum(one.epoch in (EVERY, 0) for one in found.fit)
     return Fitted(fitted, learned, found.left_out, taught.dropped, waste(first))
 
 

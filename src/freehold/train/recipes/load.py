@@ -98,7 +98,14 @@ def _check_model(recipe: Recipe) -> Iterator[Problem]:
                 '[adapter] has nothing to be put on: model.from = "scratch" has random weights.',
                 'Leave out [adapter], or set from = "base".',
             )
-    elif recipe.adapter is not None and not recipe.adapter.targets:
+        return
+    if recipe.data.copying:
+        yield Problem(
+            f"data.copying = {recipe.data.copying} are for random weights: a base model copies already, and "
+            "meaningless tokens would make it forget.",
+            'Leave it out, or set model.from = "scratch".',
+        )
+    if recipe.adapter is not None and not recipe.adapter.targets:
         yield Problem("adapter.targets is empty: nothing would be trained.", "Name layers, or leave it out for all.")
 
 
@@ -108,6 +115,8 @@ def _check_method(recipe: Recipe) -> Iterator[Problem]:
             'method = "dpo" starts from a model that can answer, and model.from = "scratch" cannot.',
             'Set from = "base", or train with method = "sft" first.',
         )
+    if recipe.method == "dpo" and recipe.run.steps:
+        yield Problem('run.steps is for method = "sft": preferences take epochs alone.', "Leave it out.")
     if recipe.method == "dpo" and recipe.preference is None:
         yield Problem('method = "dpo" has no [preference] table.', "Add `[preference]`; it may be empty.")
     if recipe.method == "sft" and recipe.preference is not None:

@@ -22,17 +22,22 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Scratch(_Part, tag_field="from", tag="scratch", frozen=True, kw_only=True):
-    """`[model] from = "scratch"`: a small Llama from random weights, with a tokenizer of its own."""
+    """`[model] from = "scratch"`: a small Qwen3 from random weights, with a tokenizer of its own. That is Llama with
+    normed queries and keys, without which attention was often stuck where it had looked first."""
 
     hidden: Count = 128
     """Closed grammars need memory for their words more than depth: 128 learned tickets and SQL as well as 256 did in a
     third of the time."""
     layers: Count = 3
     """Copying a field wants two layers (find, then copy); the third orders what is copied."""
-    heads: Count = 4
-    """32 dimensions each at a `hidden` of 128. Must divide it."""
+    heads: Count = 2
+    """64 dimensions each at a `hidden` of 128. Positions turn half of them too quickly to tell what a token is, and
+    what is left of 32 did not find the thousand tokens that may be copied. Must divide `hidden`."""
     intermediate: Count = 352
     """About 8/3 of `hidden`, as Llama has it (Touvron et al. 2023, section 2.2), in whole vector registers."""
+    dropout: OpenShare = 0.0
+    """Share of the numbers that are set to 0 in embeddings and in what each layer adds, while it learns (Srivastava et
+    al. 2014). None: a run of few epochs costs a tenth more with it; for phrasings never seen it can be worth that."""
     vocabulary: Annotated[int, msgspec.Meta(ge=300, le=200_000)] = 1024
     """Pieces of the tokenizer, bytes included: no text is outside it. A token for each number of two digits comes
     on top. More swallow whole names that were seen, and those that were not then fall into pieces that are hardly
@@ -76,9 +81,15 @@ class Data(_Part, frozen=True, kw_only=True):
     Rush 2016)."""
     best_of: bool = True
     """Of several answers keep the best by the task's scorer; false: all `samples` of them."""
+    copying: Natural = 0
+    """Exercises in copying before the first example, for models from random weights: meaningless tokens, which the
+    answer repeats. None but where a recipe asks for them: a base model copies already."""
     noise_words: Share = 0.0
     """Share of examples in which a word or number that the answer repeats is replaced by a made-up one in both: copying
     is then learned instead of the words."""
+    noise_prompt: Share = 0.0
+    """Share of the words of prompts, those aside that the answer repeats, that are made up too: phrasings never seen
+    hold words never seen, and what else is said should then do."""
     noise_capitals: Share = 0.0
     """Share of examples shown in another case."""
 
@@ -109,6 +120,9 @@ class Run(_Part, frozen=True, kw_only=True):
 
     epochs: Positive = 3.0
     """More mostly learn rows by heart; the early stop ends sooner where that begins."""
+    steps: Natural = 0
+    """At least so many, in more epochs if need be: how long a model from random weights needs depends little on how
+    many examples there are. None: epochs decide."""
     batch_tokens: Count = 2048
     """Tokens per step over all workers and accumulations: rates depend on it, not on how many workers there are."""
     accumulate: Count = 1
