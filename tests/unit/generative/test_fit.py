@@ -96,7 +96,8 @@ def test_packed_rows_give_the_loss_that_each_example_has_alone(tmp_path: Path) -
     run, spec = tiny_runs.lay_out(tmp_path, tiny_runs.recipe_of())
     loop = _Training(run, spec, torch.device("cpu"), Team())
     rows = tiny_runs.backwards(12, seed=3)
-    packed = sum(float(loop._loss(batch).detach()) for batch in batches(rows, 512, 64, 0, 1))
+    made = batches(rows, 512, 64, 0, 1)
+    packed = sum(float(loop._loss(loop._hidden(batch), batch.targets).detach()) for batch in made)
     alone = 0.0
     for row in rows:
         tokens = torch.from_numpy(row.tokens.astype(np.int64))[None]
@@ -106,6 +107,19 @@ def test_packed_rows_give_the_loss_that_each_example_has_alone(tmp_path: Path) -
             torch.nn.functional.cross_entropy(logits[wanted], tokens[0, 1:][wanted], reduction="sum").detach()
         )
     assert packed == pytest.approx(alone, rel=1e-5)
+
+
+def test_prompts_teach_too_where_they_have_a_weight(tmp_path: Path) -> None:
+    plain = tiny_runs.recipe_of(evaluate_every=100)
+    heavy = msgspec.structs.replace(plain, data=msgspec.structs.replace(plain.data, prompt_weight=0.2))
+    without, with_prompts = trained(tmp_path / "without", plain), trained(tmp_path / "with", heavy)
+    assert with_prompts.sha256 != without.sha256 and with_prompts.tokens == without.tokens
+    batch = batches(tiny_runs.backwards(40), 4096, 64, 0, 1)[0]
+    told = [
+        _Training(*tiny_runs.lay_out(tmp_path / name, one), torch.device("cpu"), Team())._step(batch)
+        for name, one in (("plain", plain), ("heavy", heavy))
+    ]
+    assert told[0] == pytest.approx(told[1]), "what is told is the loss of the answers"
 
 
 def test_it_stops_early_and_keeps_the_best_weights(tmp_path: Path) -> None:

@@ -57,6 +57,21 @@ def test_every_example_is_shown_once_with_its_targets(
     assert all((a == b).all() for one, other in zip(made, again, strict=True) for a, b in zip(one, other, strict=True))
 
 
+@given(LENGTHS.filter(bool), st.integers(40, 80))
+@settings(max_examples=60, deadline=None)
+def test_each_token_but_the_first_of_an_example_is_a_target_or_a_prompts(lengths: list[int], batch_tokens: int) -> None:
+    examples = encoded(lengths)
+    for batch in batches(examples, batch_tokens, 64, 0, 1):
+        either = np.where(batch.targets != NO_LOSS, batch.targets, batch.prompts)
+        assert not ((batch.targets != NO_LOSS) & (batch.prompts != NO_LOSS)).any()
+        for tokens, positions, segments, wanted in zip(
+            batch.tokens, batch.positions, batch.segments, either, strict=True
+        ):
+            later = np.flatnonzero((segments > 0) & (positions > 0))
+            assert (wanted[later - 1] == tokens[later]).all()
+            assert (np.delete(wanted, later - 1) == NO_LOSS).all()
+
+
 @given(LENGTHS.filter(bool), st.integers(40, 80), st.randoms())
 @settings(max_examples=100, deadline=None)
 def test_best_fit_needs_few_rows(lengths: list[int], width: int, draw: object) -> None:

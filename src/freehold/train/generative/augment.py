@@ -18,6 +18,8 @@ from freehold.train.recipes import Recipe
 
 MAX_SHARE = 0.05
 """Words that more answers than this share have belong to the grammar (keys, columns, labels): they stay."""
+DISTURBED = 1 / 3
+"""Share of a prompt's words that noise in prompts changes."""
 _WORD = re.compile(r"[^\W\d_]{3,}|\d+")
 """Of letters, or a number."""
 _VOWELS, _CONSONANTS = "aeiou", "bdfgklmnprstvz"
@@ -52,8 +54,8 @@ def _shown(example: Example, recipe: Recipe, grammar: frozenset[str], draw: rand
         word = draw.choice(candidates)
         example = _replaced(example, word, made_up(word, draw))
         repeated = _repeated(example)
-    if recipe.data.noise_prompt:
-        example = _asked_otherwise(example, recipe.data.noise_prompt, repeated, draw)
+    if draw.random() < recipe.data.noise_prompt:
+        example = _asked_otherwise(example, repeated, draw)
     return _in_case(example, draw.choice(_CASES), repeated) if capitals else example
 
 
@@ -91,14 +93,15 @@ def _replaced(example: Example, word: str, by: str) -> Example:
     return example._replace(turns=tuple(turn._replace(text=pattern.sub(by, turn.text)) for turn in example.turns))
 
 
-def _asked_otherwise(example: Example, share: float, keep: set[str], draw: random.Random) -> Example:
-    """So many of the users' words made up, those aside that the answer repeats. Numbers stay: another one would be
-    taken at its word (a day, say, that the answer has with a zero in front)."""
+def _asked_otherwise(example: Example, keep: set[str], draw: random.Random) -> Example:
+    """A third of the users' words made up, left out or followed by a made-up one, those aside that the answer repeats.
+    Numbers stay: another one would be taken at its word (a day, say, that the answer has with a zero in front)."""
 
     def change(found: re.Match[str]) -> str:
         word = found[0]
-        changed = word not in keep and word.isalpha() and draw.random() < share
-        return made_up(word, draw) if changed else word
+        if word in keep or not word.isalpha() or draw.random() >= DISTURBED:
+            return word
+        return draw.choice((made_up(word, draw), "", f"{word} {made_up(word, draw)}"))
 
     return _users_words(example, change)
 

@@ -99,9 +99,14 @@ class _Training:
         flat = self._mover.flat
         flat.zero_()
         targets = max(1, batch.learned)
+        # What stands before the first epoch are exercises, whose prompts say nothing.
+        weight = self._spec.recipe.data.prompt_weight if number >= self._before_first else 0.0
         for part in self._parts(batch):
-            loss = self._loss(part) / targets
-            loss.backward()
+            hidden = self._hidden(part)
+            loss = whole = self._loss(hidden, part.targets) / targets
+            if weight:
+                whole = loss + self._loss(hidden, part.prompts) * (weight / targets)
+            whole.backward()
             flat[-1] += loss.detach()
         self._team.sum(flat)
         loss = float(flat[-1])
@@ -110,20 +115,23 @@ class _Training:
             self._give_up(loss, number)
         return loss
 
-    def _loss(self, batch: Batch) -> Any:
-        """Summed over the target tokens of a part of a batch."""
-        places = np.flatnonzero(batch.targets != NO_LOSS)
-        targets = self._tensor(batch.targets.reshape(-1)[places])
-        causal = self._built.causal
+    def _hidden(self, batch: Batch) -> Any:
+        """What the last layer gives: (rows, width, hidden)."""
         with self._casting():
-            hidden = causal.base_model(
+            return self._built.causal.base_model(
                 input_ids=self._tensor(batch.tokens),
                 position_ids=self._tensor(batch.positions),
                 attention_mask=self._mask(batch.segments),
                 use_cache=False,
             ).last_hidden_state
-            wanted = hidden.reshape(-1, hidden.shape[-1]).index_select(0, self._tensor(places))
-            logits = causal.get_output_embeddings()(wanted)
+
+    def _loss(self, hidden: Any, targets: NDArray[np.int32]) -> Any:
+        """Cross entropy, summed over the places of (rows, width) that have a target; logits are of these only."""
+        places = np.flatnonzero(targets != NO_LOSS)
+        wanted = hidden.reshape(-1, hidden.shape[-1]).index_select(0, self._tensor(places))
+        with self._casting():
+            logits = self._built.causal.get_output_embeddings()(wanted)
+        targets = self._tensor(targets.reshape(-1)[places])
         return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
 
     def _mask(self, segments: NDArray[np.int32]) -> Any:
@@ -150,7 +158,7 @@ class _Training:
         with torch.no_grad():
             for batch in self._tune:
                 for part in self._parts(batch):
-                    sums[0] += self._loss(part)
+                    sums[0] += self._loss(self._hidden(part), part.targets)
                     sums[1] += part.learned
         self._team.sum(sums)
         state.tune_loss = float(sums[0] / sums[1])

@@ -38,6 +38,15 @@ class Batch(NamedTuple):
     """The token to be predicted from this place, which is the next one (shifted already); `NO_LOSS` where none is."""
 
     @property
+    def prompts(self) -> Ints:
+        """As `targets`, but of the tokens that are not learned: (rows, width)."""
+        found = np.full_like(self.targets, NO_LOSS)
+        follows = (self.segments[:, 1:] == self.segments[:, :-1]) & (self.segments[:, 1:] > 0)
+        unlearned = follows & (self.targets[:, :-1] == NO_LOSS)
+        found[:, :-1][unlearned] = self.tokens[:, 1:][unlearned]
+        return found
+
+    @property
     def filled(self) -> int:
         """Tokens that are no padding."""
         return int(np.count_nonzero(self.segments))

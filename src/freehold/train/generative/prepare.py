@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from freehold.domain.evidence import Sample
 from freehold.train.generative.augment import augmented
 from freehold.train.generative.copying import exercises
@@ -53,8 +51,6 @@ def prepare(
     to_fit, to_tune = examples_of(samples if taught is None else taught, recipe)
     tokenizer, start = start_of(samples, recipe, base)
     fit_tokens, left_out = encode(augmented(to_fit, recipe, seed), tokenizer, recipe)
-    if recipe.data.learn == "everything":
-        fit_tokens = [one._replace(learn=np.ones_like(one.learn)) for one in fit_tokens]
     if recipe.data.copying:
         fit_tokens += exercises(recipe.data.copying, tokenizer, seed)
     tune_tokens, also = encode(to_tune, tokenizer, recipe) if to_tune else ([], Counter[str]())

@@ -72,10 +72,12 @@ class Data(_Part, frozen=True, kw_only=True):
     """Longest example in tokens; longer ones are left out and counted, never cut."""
     pack: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Length of the rows that examples are packed into, kept apart by the attention mask; 0: `context`."""
-    learn: Literal["answer", "assistant", "everything"] = "answer"
+    learn: Literal["answer", "assistant"] = "answer"
     """answer: the last turn. assistant: every turn of the model's own, tool calls included, never what tools said: for
-    trajectories. everything: prompts as well, for models from scratch, which must learn the language too; tune rows are
-    still judged by their answers."""
+    trajectories."""
+    prompt_weight: Share = 0.0
+    """How much the loss of a prompt's token counts beside that of a learned one. None for a base model, which knows the
+    language; from random weights it is learned here, but as much as the answers is too much."""
     samples: Count = 1
     """Answers of the teacher per prompt that are taken where several are recorded (sequence-level distillation, Kim and
     Rush 2016)."""
@@ -88,8 +90,8 @@ class Data(_Part, frozen=True, kw_only=True):
     """Share of examples in which a word or number that the answer repeats is replaced by a made-up one in both: copying
     is then learned instead of the words."""
     noise_prompt: Share = 0.0
-    """Share of the words of prompts, those aside that the answer repeats, that are made up too: phrasings never seen
-    hold words never seen, and what else is said should then do."""
+    """Share of examples in which a third of the prompt's words, those aside that the answer repeats, are made up, left
+    out or followed by a made-up one: in phrasings never seen, what else is said must do."""
     noise_capitals: Share = 0.0
     """Share of examples shown in another case."""
 
