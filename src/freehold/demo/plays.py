@@ -9,10 +9,13 @@ from pathlib import Path
 import msgspec
 
 from freehold.demo.shop import write_books
+from freehold.train.recipes import load_recipe, recipe_toml
 
 EPSILON = 0.05
 BOOKS = "shop.sqlite"
 """Where the shop's books are, beside the configuration."""
+RECIPE = "quick.toml"
+"""The recipe of its students, beside it too."""
 
 
 class Drift(msgspec.Struct, frozen=True):
@@ -47,13 +50,20 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration, past the upstream; `{folder}` is where it lies."""
     books: bool = False
     """Whether the shop's books are needed."""
+    least_steps: int | None = None
+    """Of the recipe `tiny`, where its own would take too long."""
     imports: tuple[str, ...] = ()
     """Libraries of the `[train]` extra that it cannot do without."""
 
     def write_settings(self, folder: Path) -> str:
-        """The configuration's text past the upstream; writes the books beside it."""
+        """The configuration's text past the upstream; writes the books and the recipe beside it."""
         if self.books:
             write_books(folder / BOOKS)
+        if self.least_steps is not None:
+            tiny = load_recipe("tiny")
+            quick = msgspec.structs.replace(tiny.run, steps=self.least_steps)
+            recipe = msgspec.structs.replace(tiny, name="quick", about="As `tiny`, but over sooner.", run=quick)
+            (folder / RECIPE).write_text(recipe_toml(recipe), encoding="utf-8")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         return self.settings.format(folder=folder.resolve(), epsilon=EPSILON, port=port)
@@ -90,6 +100,7 @@ GENERATIVE = Play(
     named=True,
     columns=("owned_share", "owned_lately", "right_lately", "state", "loss_upper", "student_ms"),
     books=True,
+    least_steps=800,
     imports=("torch", "transformers"),
     settings="""
 [loop]
@@ -101,7 +112,7 @@ probation_audit_rate = 0.5
 
 # A quarter of an hour's rollout in a minute: there is nobody here whom a wrong answer could harm.
 [students]
-recipe = "tiny"
+recipe = "{folder}/quick.toml"
 
 [students.server]
 port = {port}

@@ -25,6 +25,7 @@ from freehold.domain.scoring import JsonScorer, SqlScorer
 from freehold.domain.tasks import Task
 from freehold.scorers import Context, score
 from freehold.store import Store
+from freehold.train.recipes import load_recipe
 
 REQUESTS, SECONDS = 1_500, 9.0
 assert CLASSICAL.drift
@@ -104,6 +105,8 @@ def test_the_generative_demo_is_configured_with_scorers_and_its_books(tmp_path: 
     said = score(scorer, "SELECT COUNT(*) FROM orders", "SELECT 3000", Context())
     assert said.value == 1.0
     assert settings.students.rollout.canary_share == 0.5 and settings.students.yield_share == 0.0
+    quick, tiny = load_recipe(settings.students.recipe), load_recipe("tiny")
+    assert quick.run.steps < tiny.run.steps and (quick.model, quick.data) == (tiny.model, tiny.data)
 
 
 def test_a_missing_library_is_said_before_anything_is_played() -> None:

@@ -16,8 +16,7 @@ from freehold.domain.tasks import AnswerForm, Task
 from freehold.record.opening import open_store
 from freehold.store.artifacts import write_dataset
 from freehold.train.generative.launch import train_by_torchrun
-from freehold.train.generative.sweep import recipe_toml
-from freehold.train.recipes import read_recipe
+from freehold.train.recipes import read_recipe, recipe_toml
 
 pytestmark = [
     pytest.mark.timeout(240),

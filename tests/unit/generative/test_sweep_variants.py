@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from freehold.domain.errors import ConfigError, RequestError
-from freehold.train.recipes import builtin_names, load_recipe, read_recipe
+from freehold.train.recipes import builtin_names, load_recipe, read_recipe, recipe_toml
 
 pytest.importorskip("tokenizers", reason="needs freehold[train]")
 
@@ -54,7 +54,7 @@ def test_what_is_no_recipe_is_refused_before_anything_is_trained(
 @pytest.mark.parametrize("name", builtin_names())
 def test_a_recipe_written_as_toml_is_the_same_recipe(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
-    (tmp_path / "best.toml").write_text(sweep.recipe_toml(recipe), encoding="utf-8")
+    (tmp_path / "best.toml").write_text(recipe_toml(recipe), encoding="utf-8")
     assert read_recipe(tmp_path / "best.toml") == recipe
 
 

@@ -45,8 +45,8 @@ def sweep_command(
     Trials that do worse than most are stopped early. With `[runner] kind = "ray"` they run side by side on the cluster.
     Nothing is promoted, and no certify row is looked at: `[tasks.NAME.student] recipe` puts the best recipe in force.
     """
-    from freehold.train.generative.sweep import best_of, recipe_toml, variants_of
-    from freehold.train.recipes import load_recipe
+    from freehold.train.generative.sweep import best_of, variants_of
+    from freehold.train.recipes import load_recipe, recipe_toml
 
     path, settings = settings_at(config)
     store = open_store(settings)

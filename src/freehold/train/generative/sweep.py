@@ -7,14 +7,13 @@ what a sweep finds is certified as any student is.
 from __future__ import annotations
 
 import itertools
-import json
 import statistics
 import tempfile
 import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -27,6 +26,7 @@ from freehold.train.generative.spec import SPEC, Spec, read_json, write_examples
 from freehold.train.progress import Progress
 from freehold.train.recipes import Recipe
 from freehold.train.recipes.load import check_recipe
+from freehold.train.recipes.write import toml_value
 
 MOST_TRIALS = 200
 GRACE_LOOKS = 2
@@ -136,16 +136,6 @@ def best_of(trials: Sequence[Trial]) -> Trial | None:
     return min(whole, key=lambda trial: (trial.tune_loss, trial.number), default=None)
 
 
-def recipe_toml(recipe: Recipe) -> str:
-    """The recipe as a TOML file, every field of it."""
-    told: dict[str, Any] = msgspec.to_builtins(recipe)
-    tables: dict[str, dict[str, Any]] = {name: value for name, value in told.items() if isinstance(value, dict)}
-    lines = [f"{name} = {_toml(value)}" for name, value in told.items() if name not in tables and value is not None]
-    for table, fields in tables.items():
-        lines += ["", f"[{table}]", *(f"{name} = {_toml(value)}" for name, value in fields.items())]
-    return "\n".join(lines) + "\n"
-
-
 def work(folder: Path, tell: Callable[[dict[str, Any]], None]) -> None:
     """One trial on a node: train what lies in `folder`, and tell of the loss on the tune rows."""
     run = folder / _RUN
@@ -248,7 +238,7 @@ def _changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
         if not isinstance(told.get(table), dict):
             raise RequestError(f"The recipe has no table [{table}].", "`freehold recipes show` shows what it has.")
         told[table][field] = value
-    words = ", ".join(f"{name} = {_toml(value)}" for name, value in settings.items())
+    words = ", ".join(f"{name} = {toml_value(value)}" for name, value in settings.items())
     try:
         changed = msgspec.convert(told, Recipe)
     except msgspec.ValidationError as error:
@@ -256,12 +246,3 @@ def _changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     for problem in check_recipe(changed):
         raise ConfigError(f"With {words}: {problem.what}", problem.hint)
     return changed
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_toml, cast('Sequence[Any]', value)))}]"
-    # A JSON string is a TOML string, but for what JSON may leave as it is and TOML may not.
-    return json.dumps(value).replace("\x7f", "\\u007f") if isinstance(value, str) else repr(value)
