@@ -40,7 +40,7 @@ workers = {workers}
 evaluate_every = 20
 patience = 0
 """
-SCRATCH = 'from = "scratch"\nhidden = 32\nlayers = 1\nheads = 2\nintermediate = 64\nvocabulary = 300'
+SCRATCH = 'from = "scratch"\nhidden = 32\nlayers = 2\nheads = 2\nintermediate = 64\nvocabulary = 300'
 CONFIG = """
 data_dir = "data"
 [upstreams.inc]

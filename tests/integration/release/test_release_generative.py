@@ -128,7 +128,7 @@ def test_every_file_is_in_it_and_told_of(release: Release) -> None:
     weights, run = told.weights, told.training.run
     tensors = load((source / "model" / "model.safetensors").read_bytes())
     assert (weights.kind, weights.parameters) == ("generative", sum(tensor.size for tensor in tensors.values()))
-    assert "LlamaForCausalLM" in weights.architecture and weights.base is None and not weights.adapter
+    assert "Qwen3ForCausalLM" in weights.architecture and weights.base is None and not weights.adapter
     assert weights.tokenizer_sha256 == model["model/model/tokenizer.json"].sha256 and weights.template_sha256
     assert told.training.recipe["name"] == "toy" and told.training.same_code is True
     assert run is not None and run.environment["workers"] == "2" and "torch" in run.packages
