@@ -17,6 +17,8 @@ import msgspec
 MODEL = "model"
 ADAPTER = "adapter"
 VERSION = 1
+ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
+"""Decoders that students are trained from, served and exported as here."""
 
 
 class BaseUsed(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,6 +63,6 @@ def test_nodes_keep_nothing_of_what_was_trained_on_them(found: dict[str, Any]) -
 def test_trials_run_side_by_side_and_the_best_has_the_least_loss(found: dict[str, Any]) -> None:
     losses = {trial["settings"]["optimizer.rate"]: trial["tune_loss"] for trial in found["trials"]}
     assert not any(trial["error"] for trial in found["trials"])
-    assert losses[0.00001] > 10 * max(losses[0.01], losses[0.003]), "hardly moved"
-    assert found["best"] == {"optimizer.rate": min(losses, key=lambda rate: losses[rate])}
+    assert losses[0.003] < losses[0.01] < losses[0.00001]
+    assert found["best"] == {"optimizer.rate": 0.003}
     assert all(trial["steps"] > 0 for trial in found["trials"])

@@ -92,6 +92,8 @@ def test_what_cannot_be_used_is_said_with_file_field_and_what_to_do(
 def test_preference_tuning_needs_a_base_and_its_table() -> None:
     said = [problem.what for problem in check_recipe(msgspec.convert({**TINY, "method": "dpo"}, Recipe))]
     assert any("can answer" in one for one in said) and any("[preference]" in one for one in said)
+    counted = {**TINY, "method": "dpo", "run": {"steps": 10}}
+    assert any("run.steps" in problem.what for problem in check_recipe(msgspec.convert(counted, Recipe)))
     empty = {**TINY, "model": {"from": "base"}, "adapter": {"targets": []}}
     [problem] = check_recipe(msgspec.convert(empty, Recipe))
     assert problem.what.startswith("adapter.targets")

@@ -13,10 +13,8 @@ from freehold.serving.bases.files import CONFIG, TOKENIZER
 from freehold.serving.bases.rights import BaseRights
 from freehold.serving.bases.weights import TensorAt, main_dtype, tensors_in
 from freehold.serving.chat_template import read_chat_template
-from freehold.serving.folder import BaseUsed
+from freehold.serving.folder import ARCHITECTURES, BaseUsed
 
-ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
-"""Decoders that students are trained from and served on here."""
 LORA_RANK = 16
 BATCH_TOKENS = 2048
 SERVED_TOKENS = 8192

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from freehold.domain.errors import StudentError
+from freehold.serving.folder import ARCHITECTURES
 
-ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
 _NORMED_HEADS = "Qwen3ForCausalLM"
 _T = TypeVar("_T", bound=msgspec.Struct)
 _ELSEWHERE = "Serve it with vLLM, or export it for llama.cpp (`freehold student export`), and name that server's URL."

@@ -55,12 +55,12 @@ class Layout:
     def __init__(self, config: ModelConfig) -> None:
         half = config.head_dim // 2
         torch: Any = import_module("torch")
-        self._config = config
+        self.config = config
         self._pairs: Any = torch.arange(config.head_dim).reshape(2, half).T.reshape(-1)
 
     def rows(self, name: str, tensor: Any) -> Any:
         """`tensor` (out, …) of the matrix `name` (one of `PARTS`' values), its outputs as the engine wants them."""
-        config = self._config
+        config = self.config
         if name in ("self_attn.q_proj", "self_attn.k_proj"):
             heads = tensor.reshape(-1, config.head_dim, *tensor.shape[1:])[:, self._pairs]
             tensor = heads.reshape(tensor.shape)
@@ -70,13 +70,13 @@ class Layout:
 
     def heads(self, queries: Any, keys: Any) -> Any:
         """The norms' weights (head_dim,) of queries and keys as `Layer.heads`, the scale of the attention within."""
-        config = self._config
+        config = self.config
         queries, keys = queries[self._pairs] * config.head_dim**-0.5, keys[self._pairs]
         return import_module("torch").cat([queries.expand(config.heads, -1), keys.expand(config.kv_heads, -1)])
 
     def shape(self, name: str) -> tuple[int, int]:
         """(out, in) of a matrix."""
-        config = self._config
+        config = self.config
         queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
         return {
             "self_attn.q_proj": (queries, config.hidden),
@@ -118,16 +118,7 @@ def load_weights(folder: Path, config: ModelConfig, device: str, dtype: Any) -> 
             raise StudentError(f"The model in {folder} does not fit together: {what}.", _RESTORE)
         return tensor
 
-    def heads(number: int) -> Any:
-        if not config.normed_heads:
-            return None
-        names = (f"model.layers.{number}.self_attn.{which}_norm.weight" for which in "qk")
-        return put(layout.heads(*(checked(name, (config.head_dim,)) for name in names)))
-
-    layers = [
-        _layer(number, layout, norms[number], checked, read, put)._replace(heads=heads(number))
-        for number in range(config.layers)
-    ]
+    layers = [_layer(number, layout, norms[number], checked, read, put) for number in range(config.layers)]
     embedding = checked("model.embed_tokens.weight", (config.vocabulary, config.hidden))
     head = embedding if config.tied else checked("lm_head.weight", (config.vocabulary, config.hidden))
     last = checked("model.norm.weight", (config.hidden,))
@@ -159,7 +150,11 @@ def _layer(
             ]
             # The down projection's sign is for what it takes in; what it adds keeps its own.
             biases[part] = put(-whole[0] if part == "down" else torch.cat(whole))
-    return Layer(matrices, biases, None)
+    heads = None
+    if layout.config.normed_heads:
+        names = (f"model.layers.{number}.self_attn.{which}_norm.weight" for which in "qk")
+        heads = put(layout.heads(*(checked(name, (layout.config.head_dim,)) for name in names)))
+    return Layer(matrices, biases, heads)
 
 
 _REQUIRED = object()

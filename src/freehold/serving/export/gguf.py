@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from freehold.domain.errors import ConfigError, RequestError, StoreError, StudentError, TrainingError
-from freehold.serving.bases.base import ARCHITECTURES, architecture_of
+from freehold.serving.bases.base import architecture_of
 from freehold.serving.export.source import Source, number
 from freehold.serving.export.vocabulary import Vocabulary, vocabulary_of
+from freehold.serving.folder import ARCHITECTURES
 
 GgufType = Literal["f32", "f16", "q8_0"]
 _BLOCK = 32
@@ -40,8 +41,6 @@ _LAYER = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
-
-
 _NORMED_HEADS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
 """What Qwen3 has besides."""
 
