@@ -109,7 +109,8 @@ def record(store: Store, name: str, rows: Sequence[Exchange]) -> None:
     journal = store.open_journal()
     for number, row in enumerate(rows):
         messages = [{"role": "system", "content": WORKLOADS[name].system}, {"role": "user", "content": row.prompt}]
-        body = json.dumps({"model": MODEL, "messages": messages}).encode()
+        asked = {"model": MODEL, "messages": messages, "response_format": WORKLOADS[name].response_format}
+        body = json.dumps({key: value for key, value in asked.items() if value is not None}).encode()
         choice = {"message": {"role": "assistant", "content": row.answer}, "finish_reason": "stop"}
         usage = {"prompt_tokens": 250 + len(row.prompt) // 4, "completion_tokens": len(row.answer) // 4}
         journal.append(

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.students.quality import TUNE_EVERY, Spent, make_student, samples_of, share_right, tokenizer_of
-from bench.students.workloads import EXCHANGES, HELD_OUT, NAMES, exchanges, held_out
+from bench.students.workloads import EXCHANGES, HELD_OUT, NAMES, WORKLOADS, exchanges, held_out
 
 from freehold.domain.answers import parse_object
 from freehold.serving.folder import MODEL, GenerativeManifest
@@ -78,7 +78,7 @@ def _way(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="freehold-peers-") as place:
         folder = Path(place)
         if options.way == "ours":
-            made = make_student(folder, rows, recipe, options.seed)
+            made = make_student(folder, options.name, rows, recipe, options.seed)
             manifest = made.manifest
         else:
             manifest = _trl(folder, options, recipe, float(options.way.split()[1]), options.seconds)
@@ -141,7 +141,7 @@ def _trl(folder: Path, options: argparse.Namespace, recipe: Recipe, rate: float,
     )
     trainer.train()
     built.causal.save_pretrained(str(folder / MODEL))
-    return _trl_manifest(recipe)
+    return _trl_manifest(options.name, recipe)
 
 
 def _until(seconds: float, rate: float) -> Any:
@@ -185,7 +185,7 @@ def _sft_arguments(folder: Path, recipe: Recipe, rate: float, seed: int, batch: 
     )
 
 
-def _trl_manifest(recipe: Recipe) -> GenerativeManifest:
+def _trl_manifest(name: str, recipe: Recipe) -> GenerativeManifest:
     return GenerativeManifest(
         task="bench",
         dataset="bench",
@@ -195,6 +195,7 @@ def _trl_manifest(recipe: Recipe) -> GenerativeManifest:
         weights="full",
         context=recipe.data.context,
         max_answer_tokens=recipe.max_answer_tokens,
+        answer_schema=WORKLOADS[name].answer_schema,
         parameters=0,
         input_tokens_fixed=0.0,
         input_tokens_per_character=0.25,

@@ -2,10 +2,10 @@
 
     OMP_WAIT_POLICY=PASSIVE python -m bench.students.quality ticket [--seed 1] [--minutes 5] [--recipe tiny]
 
-trains with our own recipe (tokenizer, examples with noise, weights), answers 500 held-out questions greedily and
-prints one JSON object: the share right (exact JSON, SQL by its result on SQLite, numbers to a thousandth), seconds by
-wall clock and by CPU of each part (all processes), tokens per CPU second, and whether all of it came within the
-minutes. What a recipe is tuned on is seed 0.
+trains with our own recipe (tokenizer, examples with noise, weights), answers 500 held-out questions greedily, kept to
+the schema that requests ask for if they do, and prints one JSON object: the share right (exact JSON, SQL by its result
+on SQLite, numbers to a thousandth), seconds by wall clock and by CPU of each part (all processes), tokens per CPU
+second, and whether all of it came within the minutes. What a recipe is tuned on is seed 0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from bench.students.workloads import EXCHANGES, HELD_OUT, NAMES, Exchange, exchanges, held_out, right
+from bench.students.workloads import EXCHANGES, HELD_OUT, NAMES, WORKLOADS, Exchange, exchanges, held_out, right
 
 from freehold.domain.evidence import Sample
 from freehold.serving.engine.answers import answer_all
@@ -78,7 +78,9 @@ def samples_of(rows: Sequence[Exchange]) -> list[Sample]:
     ]
 
 
-def make_student(folder: Path, rows: Sequence[Exchange], recipe: Recipe, seed: int, quiet: bool = True) -> Made:
+def make_student(
+    folder: Path, name: str, rows: Sequence[Exchange], recipe: Recipe, seed: int, quiet: bool = True
+) -> Made:
     """Exchanges → tokenizer → tokens → weights, in `folder`."""
     tokens, tuned, tokenizer, start, _ = prepare(samples_of(rows), recipe, None, seed)
 
@@ -102,6 +104,7 @@ def make_student(folder: Path, rows: Sequence[Exchange], recipe: Recipe, seed: i
         weights="full",
         context=recipe.data.context,
         max_answer_tokens=recipe.max_answer_tokens,
+        answer_schema=WORKLOADS[name].answer_schema,
         parameters=fitted.parameters,
         input_tokens_fixed=0.0,
         input_tokens_per_character=0.25,
@@ -136,7 +139,7 @@ def measure(name: str, seed: int, minutes: float, recipe: Recipe, n: int = EXCHA
     with tempfile.TemporaryDirectory(prefix="freehold-quality-") as place:
         folder = Path(place)
         began = Spent.now()
-        made = make_student(folder, rows, recipe, seed, quiet=not sys.stderr.isatty())
+        made = make_student(folder, name, rows, recipe, seed, quiet=not sys.stderr.isatty())
         trained = Spent.now()
         answers = [answer.text for answer in answer_all(folder, made.manifest, None, prompts, None)]
         answered = Spent.now()

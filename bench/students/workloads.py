@@ -17,16 +17,17 @@ import argparse
 import sys
 from collections.abc import Callable
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bench.students.units import compose_conversion
 
-from freehold.demo.complaints import complaint_system, compose_complaint
+from freehold.demo.complaints import complaint_format, complaint_system, compose_complaint
 from freehold.demo.grammar import Message
 from freehold.demo.incumbent import mistaken_form, mistaken_query
 from freehold.demo.phrases import Composed, Part
 from freehold.demo.queries import compose_question, question_system
 from freehold.demo.truth import is_right
+from freehold.domain.chat import ChatRequest, answer_schema
 from freehold.domain.scoring import JsonScorer, NumericScorer, Scorer, SqlScorer
 from freehold.scorers import score
 
@@ -61,6 +62,13 @@ class Workload(NamedTuple):
     """Of the task in the loop; `sql` wants the path of the books."""
     system: str
     """The incumbent's instructions, which a student does not see."""
+    response_format: dict[str, Any] | None = None
+    """Of the requests: students keep to its schema, as they do in the loop."""
+
+    @property
+    def answer_schema(self) -> str:
+        """As `freehold.domain.chat.answer_schema` tells it of a request."""
+        return answer_schema(ChatRequest(model="", messages=[], response_format=self.response_format))
 
 
 def _mistaken_number(truth: str, rng: Random) -> str:
@@ -73,6 +81,7 @@ WORKLOADS = {
         mistaken_form,
         JsonScorer(),
         complaint_system(CLOCK, TICKET),
+        complaint_format(),
     ),
     "sql": Workload(
         lambda rng, part: compose_question(rng, part=part), mistaken_query, SqlScorer(), question_system(CLOCK, TICKET)

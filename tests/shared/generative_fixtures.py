@@ -67,8 +67,8 @@ def write_toy(folder: Path, text: str = TOY) -> Path:
 class ParcelDesk(Desk):
     """A desk whose one task gets a generative student."""
 
-    def __init__(self, folder: Path, recipe: Path, **students: Any) -> None:
-        super().__init__(folder, min_samples=400, epsilon=0.05)
+    def __init__(self, folder: Path, recipe: Path, asking: dict[str, Any] | None = None, **students: Any) -> None:
+        super().__init__(folder, asking=asking, min_samples=400, epsilon=0.05)
         own = TaskSettings(scorer=JsonScorer(), student=TaskStudentSettings(kind="generative"))
         wanted: dict[str, Any] = {
             "recipe": str(recipe),

@@ -95,7 +95,9 @@ def make_samples(rows: Iterable[tuple[str, str]], parts: Sequence[str] = ("fit",
 class Desk:
     """One data folder, the loop over it (jobs in process), and callers who obey the policy in force."""
 
-    def __init__(self, folder: Path, terms: str = "own", **loop: Any) -> None:
+    def __init__(self, folder: Path, terms: str = "own", asking: dict[str, Any] | None = None, **loop: Any) -> None:
+        """`asking`: what requests have beside their messages."""
+        self._asking = asking or {}
         self.settings = desk_settings(folder, terms, **loop)
         self.store = Store.open(self.settings.data, self.settings.control_url)
         self.loop = Loop(self.store, self.settings)
@@ -114,7 +116,7 @@ class Desk:
     @property
     def task_id(self) -> str:
         """Of the one task that SYSTEM makes."""
-        return incumbent_trace(0, "", "").task
+        return incumbent_trace(0, "", "", request=chat("", **self._asking)).task
 
     @property
     def rung(self) -> Rung | None:
@@ -130,7 +132,7 @@ class Desk:
         """Requests, each with the answer the incumbent gives if it is asked, served under the policy in force."""
         entry = self.store.control.current_policy().tasks.get(self.task_id)
         for user, reference in rows:
-            trace = incumbent_trace(next(self._number), user, reference)
+            trace = incumbent_trace(next(self._number), user, reference, request=chat(user, **self._asking))
             if entry is None or not entry.rungs:
                 self.served.append(False)
                 self._journal.append(trace)

@@ -39,6 +39,7 @@ ROW_COLUMNS: dict[str, Any] = {
     "origin": pl.String,
     "part": pl.String,
     "changed": pl.String,
+    "answer_schema": pl.String,
 }
 """Column → type. `row`: the trace's id, unique. `prompt`: the text that a student sees. `score`: mean of the feedback's
 scores; `label`, `edit`: the last that feedback gave (null: none). `part`: fit, tune or certify. The others are as in

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from freehold.curate.answers import AnswerRights
 from freehold.domain.evidence import Origin, Part, Sample
-from freehold.upstreams.translate import prompt_of
+from freehold.upstreams.translate import asked_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,12 +50,12 @@ def collect_samples(frame: pl.DataFrame, rights: AnswerRights) -> tuple[list[Sam
             left_out[reason] += 1
             continue
         terms, verdict = rights.verdict(row)
-        prompt = prompt_of(row["request"], row["api"])
-        if prompt is None:
+        asked = asked_of(row["request"], row["api"])
+        if asked is None:
             left_out["not plain text"] += 1
             continue
         selected = row["kind"] == "audit" or row["reason"] in ESCALATED or row["reason"] == IMPORTED
-        part = parts.of(row["task"], prompt, selected=selected, uniform=uniform)
+        part = parts.of(row["task"], asked.prompt, selected=selected, uniform=uniform)
         if part == "certify" and not uniform:
             left_out["escalated, and its prompt certifies"] += 1
             continue
@@ -63,7 +63,7 @@ def collect_samples(frame: pl.DataFrame, rights: AnswerRights) -> tuple[list[Sam
             Sample(
                 trace_id=row["trace_id"],
                 at_ns=row["at_ns"],
-                prompt=prompt,
+                prompt=asked.prompt,
                 answer=row["answer"],
                 part=part,
                 terms=terms,
@@ -74,6 +74,7 @@ def collect_samples(frame: pl.DataFrame, rights: AnswerRights) -> tuple[list[Sam
                 source=row["source"],
                 origin=_origin(row),
                 verdict=verdict.outcome,
+                answer_schema=asked.answer_schema,
             )
         )
     return samples, left_out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -120,3 +120,19 @@ def student_can_answer(request: ChatRequest) -> bool:
 def model_can_answer(request: ChatRequest) -> bool:
     """Whether another model may be asked in the incumbent's place: one answer is wanted, in text or tool calls."""
     return request.modalities is None and not request.logprobs and request.n in (None, 1)
+
+
+def schema_of(request: ChatRequest) -> dict[str, Any] | None:
+    """The JSON Schema in `response_format`; None if the request asks for none, or for any JSON object."""
+    found: Any = request.response_format
+    for name in ("json_schema", "schema"):
+        found = cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else None
+
+
+def answer_schema(request: ChatRequest) -> str:
+    """The JSON Schema that the answer must keep to, as JSON whose keys are sorted; empty: it may be any text."""
+    form: Any = request.response_format
+    any_object = isinstance(form, dict) and cast("dict[str, Any]", form).get("type") == "json_object"
+    schema = {"type": "object"} if any_object else schema_of(request)
+    return "" if schema is None else msgspec.json.encode(schema, order="sorted").decode()

@@ -72,6 +72,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """What rights say of training with it: `allow`, or `duties`, which must then be met."""
     changed: str = ""
     """The steps that changed its text, separated by commas."""
+    answer_schema: str = ""
+    """The JSON Schema that its request asked the answer to keep to (`freehold.domain.chat.answer_schema`)."""
 
 
 class StepCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from freehold.domain.chat import ChatRequest, model_can_answer, student_can_answer, student_input
+from freehold.domain.chat import ChatRequest, answer_schema, model_can_answer, student_can_answer, student_input
 from freehold.domain.policy import Reason, Rung, TaskPolicy
 from freehold.route.identify import Identity
 from freehold.route.ladder import Climb
@@ -132,7 +132,12 @@ def _walk(
         elif fingerprint not in rung.fingerprints:
             decision.reason = "novel"
         elif rung.kind == "generative":
-            _await(decision, rung, cast("Gate", student), prompt, chance)
+            gate = cast("Gate", student)
+            # A fingerprint passes over numbers, and a schema may have some.
+            if gate.answer_schema and gate.answer_schema != answer_schema(request):
+                decision.reason = "novel"
+                continue
+            _await(decision, rung, gate, prompt, chance)
             return decision
         elif _try(decision, rung, cast("Student", student), prompt):
             return decision
@@ -152,13 +157,13 @@ def _await(decision: Decision, rung: Rung, gate: Gate, prompt: str, chance: Call
     except Exception as error:  # noqa: BLE001 - whatever a gate raises, the incumbent answers; the gateway logs it
         decision.reason, decision.failure = "student-failed", error
         return
-    decision.novelty, decision.prompt = novelty, prompt
+    decision.novelty, decision.prompt, decision.student = novelty, prompt, gate
     known = novelty <= rung.novelty_limit
     if rung.stage == "shadow":
         decision.reason = "shadow"
         decision.shadow = rung if known else None
     elif known:
-        decision.reason, decision.awaited, decision.student = "uncertain", rung, gate
+        decision.reason, decision.awaited = "uncertain", rung
     else:
         decision.reason = "novel"
 

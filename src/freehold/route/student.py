@@ -35,6 +35,11 @@ class StudentAnswer(NamedTuple):
 class Gate(Protocol):
     """What is known of a generative student without asking it; see `freehold.serving.gate`."""
 
+    @property
+    def answer_schema(self) -> str:
+        """The JSON Schema that its answers are kept to; empty: none."""
+        ...
+
     def novelty(self, prompt: str) -> float:
         """How unlike its training traffic a prompt is, in [0, 1]: compared with the rung's limit."""
         ...

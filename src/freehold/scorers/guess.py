@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import msgspec
 
-from freehold.domain.chat import ChatRequest
+from freehold.domain.chat import ChatRequest, schema_of
 from freehold.domain.scoring import (
     ExactScorer,
     FeedbackScorer,
@@ -29,7 +29,6 @@ from freehold.domain.scoring import (
 )
 from freehold.scorers.base import as_utf8, fenced_code, parse_json
 from freehold.scorers.numeric import find_number
-from freehold.scorers.requests import schema_of
 
 MIN_ANSWERS = 20
 """Fewer answers than this say nothing about what they are."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-from freehold.domain.chat import ChatRequest, instructions, student_input
+from freehold.domain.chat import ChatRequest, instructions, schema_of, student_input
 from freehold.scorers.base import Context
 
 
@@ -19,11 +17,3 @@ def context_of(
         feedback=feedback,
         reference_feedback=reference_feedback,
     )
-
-
-def schema_of(request: ChatRequest) -> dict[str, Any] | None:
-    """The JSON Schema in `response_format`; None if the request asks for none, or for any JSON object."""
-    found: Any = request.response_format
-    for name in ("json_schema", "schema"):
-        found = cast("dict[str, Any]", found).get(name) if isinstance(found, dict) else None
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else None

@@ -6,11 +6,10 @@ from typing import Any, cast
 
 import msgspec
 
-from freehold.domain.chat import ChatRequest
+from freehold.domain.chat import ChatRequest, schema_of
 from freehold.domain.errors import ScorerError
 from freehold.domain.scoring import SchemaScorer
 from freehold.scorers.base import Context, Unusable
-from freehold.scorers.requests import schema_of
 from freehold.scorers.schema import score_schema
 
 SECONDS = 0.5

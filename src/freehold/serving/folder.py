@@ -48,6 +48,8 @@ class GenerativeManifest(msgspec.Struct, frozen=True, kw_only=True):
     context: int
     """Tokens that prompt and answer may have together."""
     max_answer_tokens: int
+    answer_schema: str = ""
+    """The JSON Schema that its answers are kept to, as all that it learned from were asked for; empty: none."""
     parameters: int
     """All that answer, those of the base included."""
     input_tokens_fixed: float

@@ -24,7 +24,7 @@ from gateway_fixtures import (
 )
 
 from freehold.config import ServerSettings, StudentSettings
-from freehold.domain.chat import parse_chat
+from freehold.domain.chat import answer_schema, parse_chat
 from freehold.domain.fingerprint import shape_of, task_id_of_fingerprint
 from freehold.domain.policy import Policy, Rung, TaskPolicy
 from freehold.gateway import RunningGateway, serve_in_thread
@@ -56,7 +56,12 @@ def said(text: str, total: float | None = -0.01, finish: str = "stop") -> bytes:
     return json.dumps({"id": "c", "object": "chat.completion", "model": "st_1", "choices": [choice]}).encode()
 
 
-def student_folder(data: Path) -> str:
+def form(most: int) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {"order": {"type": "integer", "maximum": most}}}
+    return {"type": "json_schema", "json_schema": {"name": "order", "schema": schema}}
+
+
+def student_folder(data: Path, schema: str = "") -> str:
     """A generative student without weights: the gateway needs its gate only. Returns its manifest's hash."""
     made = data / "made"
     made.mkdir(parents=True)
@@ -70,6 +75,7 @@ def student_folder(data: Path) -> str:
         weights="full",
         context=64,
         max_answer_tokens=16,
+        answer_schema=schema,
         parameters=1,
         input_tokens_fixed=10.0,
         input_tokens_per_character=1.0,
@@ -87,7 +93,7 @@ class Running(NamedTuple):
     control: ControlStore
     sha256: str
 
-    def publish(self, audit_rate: float = 0.05, **changes: Any) -> None:
+    def publish(self, audit_rate: float = 0.05, task: str = TASK, **changes: Any) -> None:
         fields: dict[str, Any] = {
             "student": "st_1",
             "path": "students/st_1",
@@ -99,8 +105,8 @@ class Running(NamedTuple):
             "kind": "generative",
             **changes,
         }
-        entry = TaskPolicy(task=TASK, rungs=(Rung(**fields),), audit_rate=audit_rate)
-        new = Policy(reason="test", tasks={TASK: entry})
+        entry = TaskPolicy(task=task, rungs=(Rung(**fields),), audit_rate=audit_rate)
+        new = Policy(reason="test", tasks={task: entry})
         version = self.control.publish_policy(new, self.control.policy_version()).version
         watch = self.gateway.runtime.watch
         wait_for(lambda: watch.view.policy.version == version and watch.view.students)
@@ -112,8 +118,8 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def running(data: Path, answer: bytes = b"") -> Generator[Running]:
-    sha256 = student_folder(data)
+def running(data: Path, answer: bytes = b"", schema: str = "") -> Generator[Running]:
+    sha256 = student_folder(data, schema)
     script = answering(plain(answer or said('{"order": 17}')))
     with Scripted(answering(plain())) as provider, Scripted(script) as server:
         chosen = settings(data, {"main": upstream(provider.base_url)})
@@ -141,6 +147,24 @@ def test_a_sure_answer_is_the_callers_and_the_student_sees_what_it_was_certified
     assert (first.owned, first.reason, first.certificate) == (True, "accepted", "ce_1")
     assert first.signal == pytest.approx(math.exp(-0.01)) and first.novelty is not None and first.novelty <= 0.4
     assert second.stream and json.loads(answer)["usage"]["prompt_tokens"] == 10 + len(KNOWN)
+
+
+def test_it_is_asked_by_the_schema_it_was_certified_with_and_not_where_callers_send_another(tmp_path: Path) -> None:
+    known = form(99)
+    fingerprint = shape_of(parse_chat(body("x", response_format=known))).fingerprint
+    task = task_id_of_fingerprint(fingerprint)
+    with running(tmp_path, schema=answer_schema(parse_chat(body("x", response_format=known)))) as run:
+        run.publish(task=task, fingerprints=(fingerprint,))
+        headers, _ = run.ask(KNOWN, response_format=known)
+        assert headers["x-freehold-answered-by"] == "student/st_1"
+        [request] = run.server.requests
+        asked = json.loads(request.body)["response_format"]["json_schema"]["schema"]
+        assert asked == known["json_schema"]["schema"]
+        # Fingerprints pass over numbers.
+        assert shape_of(parse_chat(body("x", response_format=form(7)))).fingerprint == fingerprint
+        headers, _ = run.ask(KNOWN, response_format=form(7))
+        assert headers["x-freehold-answered-by"] == "main/m" and len(run.server.requests) == 1
+    assert [trace.reason for trace in traces(tmp_path)][-1] == "novel"
 
 
 @pytest.mark.parametrize(

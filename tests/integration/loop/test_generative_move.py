@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generative_fixtures import ParcelDesk, parcels, write_toy
+from generative_fixtures import COLOURS, TOY, ParcelDesk, parcels, write_toy
 
 from freehold.config import RolloutSettings
 from freehold.domain.events import Job
@@ -91,6 +91,34 @@ def test_training_it_again_gives_the_same_bytes(moved: ParcelDesk, tmp_path: Pat
     finally:
         if not folder.exists():
             aside.rename(folder)
+
+
+def form(**properties: Any) -> dict[str, Any]:
+    """A request's `response_format`."""
+    schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "parcel", "schema": schema}}}
+
+
+@pytest.mark.parametrize("colour", [{"enum": list(COLOURS)}, {"type": "string", "pattern": "(?=red)"}])
+def test_answers_are_kept_to_the_schema_that_all_requests_had_if_they_can_be(
+    colour: dict[str, Any], tmp_path: Path
+) -> None:
+    """Two epochs are too few to learn the form; look-ahead is nothing that a grammar can keep to."""
+    toy = write_toy(tmp_path, TOY.replace("epochs = 14.0", "epochs = 2.0"))
+    desk = ParcelDesk(tmp_path / "data", toy, asking=form(colour=colour, dock={"enum": list(range(10))}))
+    desk.send(parcels(500))
+    desk.loop.turn()
+    [student] = desk.store.control.students.list()
+    manifest, tensors = read_student(desk.store.data / student.path, student.sha256)
+    answers = json.loads(tensors["tune_answers"].tobytes())
+    ended = [answer for answer, signal in zip(answers, tensors["tune_signals"], strict=True) if signal > 0]
+    assert len(answers) > 20
+    if "enum" in colour:
+        assert json.loads(manifest["answer_schema"])["properties"]["colour"] == colour
+        assert ended and all(json.loads(answer)["colour"] in COLOURS for answer in ended)
+    else:
+        assert manifest["answer_schema"] == ""
+    desk.close()
 
 
 def test_a_student_that_lost_the_guards_is_not_promoted(tmp_path: Path) -> None:

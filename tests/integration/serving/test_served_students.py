@@ -48,7 +48,9 @@ class House:
         write_model(self.base, seed=9)
         self.used = BaseUsed(name="tiny-base", sha256=base_sha256(self.base), licence="Apache-2.0", context=256)
 
-    def add(self, name: str, seed: int, *, adapter: bool = False, base: BaseUsed | None = None) -> Path:
+    def add(
+        self, name: str, seed: int, *, adapter: bool = False, base: BaseUsed | None = None, schema: str = ""
+    ) -> Path:
         made = self.data / f"made-{name}"
         if adapter:
             made.mkdir()
@@ -58,6 +60,7 @@ class House:
         manifest = GenerativeManifest(
             task="t", dataset="d", dataset_sha256="0", seed=0, recipe={}, weights="adapter" if adapter else "full",
             base=(base or self.used) if adapter else None, context=200, max_answer_tokens=16, parameters=1,
+            answer_schema=schema,
             input_tokens_fixed=0.0, input_tokens_per_character=0.25, output_tokens_per_character=0.25,
         )  # fmt: skip
         folder = self.data / "students" / name
@@ -199,6 +202,17 @@ def test_answers_without_a_server_have_its_signals(house: House) -> None:
                 choice = server.chat(f"student/{name}", prompt, max_tokens=16, logprobs=True)[1]["choices"][0]
                 assert choice["message"]["content"] == answer.text
                 assert (choice["finish_reason"] == "stop") == (answer.signal > 0)
+
+
+def test_answers_are_kept_to_the_students_schema(house: House) -> None:
+    """Random weights say anything."""
+    free, bound = house.add("free", 5), house.add("bound", 5, schema='{"enum": [1, 2]}')
+    for folder, kept in ((free, False), (bound, True)):
+        record = house.control.students.get(folder.name)
+        assert record is not None
+        gate = read_gate(*read_student(folder, record.sha256))
+        found = answer_all(folder, gate.manifest, None, PROMPTS[:2], gate)
+        assert all((answer.text in ("1", "2") and answer.signal > 0) == kept for answer in found)
 
 
 def test_the_command_serves_the_students_of_a_configuration(house: House, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_run_that_was_stopped_in_its_exercises_goes_on_to_the_same_bytes(tmp_p
     assert whole is not None and whole.epochs == 2.0
     run, spec = _run_of(tmp_path / "stopped")
     rows = read_encoded(run / "fit.safetensors")
-    before, per_epoch = (len(batches(rows, 512, 64, epoch, spec.seed)) for epoch in (BEFORE, 0))
+    before, per_epoch = (len(batches(rows, 512, 0, epoch, spec.seed)) for epoch in (BEFORE, 0))
     assert whole.steps == before + 2 * per_epoch and before > 3
     assert whole.tokens == sum(len(one.tokens) * (1 if one.epoch == BEFORE else 2) for one in rows)
     begun = _Training(run, spec, torch.device("cpu"), Team())

@@ -54,7 +54,7 @@ def test_the_estimate_is_near_what_a_process_takes(tmp_path: Path, kind: str) ->
         name="wide",
         about="Takes more memory than noise does.",
         model=Scratch(hidden=256, layers=3, heads=8, intermediate=704, vocabulary=2000),
-        data=Data(context=256),
+        data=Data(context=256, pack=256),
         optimizer=Optimizer(kind=kind),  # type: ignore[arg-type]
         run=Run(epochs=0.1, batch_tokens=4096, evaluate_every=1),
     )

@@ -44,7 +44,7 @@ def expected(examples: list[Encoded]) -> Counter[tuple[tuple[int, ...], tuple[in
     return found
 
 
-@given(LENGTHS, st.integers(0, 80), st.integers(16, 64), st.integers(0, 3), st.integers(0, 3))
+@given(LENGTHS, st.integers(0, 80), st.just(0) | st.integers(16, 64), st.integers(0, 3), st.integers(0, 3))
 @settings(max_examples=150, deadline=None)
 def test_every_example_is_shown_once_with_its_targets(
     lengths: list[int], batch_tokens: int, pack: int, epoch: int, seed: int
@@ -55,6 +55,17 @@ def test_every_example_is_shown_once_with_its_targets(
     assert all(batch.tokens.shape[1] <= max(pack, *lengths) for batch in made)
     again = batches(examples, batch_tokens, pack, epoch, seed)
     assert all((a == b).all() for one, other in zip(made, again, strict=True) for a, b in zip(one, other, strict=True))
+
+
+def test_without_packing_examples_of_like_length_share_a_batch_and_workers_have_as_many_rows_each() -> None:
+    draw = np.random.default_rng(3)
+    lengths = draw.integers(100, 260, 2000).tolist()
+    made = batches(encoded(lengths), 1280, 0, 0, 1)
+    assert waste(made) < 0.05 < waste(batches(encoded(lengths), 1280, 256, 0, 1))
+    assert all((batch.segments <= 1).all() for batch in made)
+    assert all(len(batch.tokens) % 2 == 0 and 0.7 * 1280 <= batch.tokens.size <= 1.125 * 1280 for batch in made[:-1])
+    mean = [batch.filled / len(batch.tokens) for batch in made]
+    assert mean != sorted(mean) and mean != sorted(mean, reverse=True)
 
 
 @given(LENGTHS.filter(bool), st.integers(40, 80))

@@ -65,6 +65,7 @@ def _canary(secret: bytes, task: str, number: int, values: Sequence[str], newest
         uniform=False,
         source=SOURCE,
         verdict=newest.verdict,
+        answer_schema=newest.answer_schema,
     )
 
 

@@ -1,13 +1,13 @@
 """Asks a generative student, in its server, for an answer. If it fails, is slow or unsure, the incumbent is asked as if
 nothing had happened.
 
-The student sees what it was certified on: the caller's prompt without the instructions, greedily answered. What it was
-asked in vain is recorded as a trace of kind `rung`.
+The student sees what it was certified on: the caller's prompt without the instructions, greedily answered, and by the
+schema that it was certified with. What it was asked in vain is recorded as a trace of kind `rung`.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import structlog
@@ -19,14 +19,18 @@ from freehold.gateway.background.audits import Question
 from freehold.gateway.directory import STUDENTS
 from freehold.gateway.ladder.rungs import Ask, ask_rung
 from freehold.gateway.turn import Turn
-from freehold.route import STUDENT, Decision, LadderRung
+from freehold.route import STUDENT, Decision, Gate, LadderRung
 
 _log = structlog.get_logger()
 
 
-def student_question(prompt: str) -> bytes:
-    """A student's input as the body of a chat completion's request."""
-    return msgspec.json.encode({"messages": [{"role": "user", "content": prompt}], "temperature": 0})
+def student_question(prompt: str, schema: str) -> bytes:
+    """A student's input as the body of a chat completion's request; `schema`: as JSON, or empty."""
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": prompt}], "temperature": 0}
+    if schema:
+        form = {"name": "answer", "strict": True, "schema": msgspec.Raw(schema.encode())}
+        body["response_format"] = {"type": "json_schema", "json_schema": form}
+    return msgspec.json.encode(body)
 
 
 async def await_student(turn: Turn, upstream: str, decision: Decision) -> None:
@@ -38,7 +42,7 @@ async def await_student(turn: Turn, upstream: str, decision: Decision) -> None:
         runtime.metrics.rungs[name, "resting"] += 1
         _leave(decision, "rung-resting")
         return
-    ask = Ask(turn, upstream, student_question(decision.prompt))
+    ask = Ask(turn, upstream, student_question(decision.prompt, _schema(decision)))
     try:
         reply = await ask_rung(ask, LadderRung(rung.student, 0, upstream=STUDENTS), logprobs=True)
     except UpstreamError as error:
@@ -60,6 +64,10 @@ async def await_student(turn: Turn, upstream: str, decision: Decision) -> None:
     decision.reason, decision.audit = "uncertain", False
 
 
+def _schema(decision: Decision) -> str:
+    return cast("Gate", decision.student).answer_schema
+
+
 def _leave(decision: Decision, reason: Reason) -> None:
     """The student said nothing: what it would have answered is in no fair sample."""
     decision.reason, decision.audit, decision.audit_probability = reason, False, 0.0
@@ -67,7 +75,7 @@ def _leave(decision: Decision, reason: Reason) -> None:
 
 def ask_unseen(turn: Turn, decision: Decision, rung: Rung) -> None:
     """Ask the student in the background, beside the incumbent's answer."""
-    body = student_question(decision.prompt)
+    body = student_question(decision.prompt, _schema(decision))
     asked = Question(
         "shadow",
         turn.exchange,

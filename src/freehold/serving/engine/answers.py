@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from freehold.domain.errors import RequestError, StudentError
 from freehold.serving.engine.engine import load_engine
@@ -25,8 +28,8 @@ def answer_all(
 ) -> list[StudentAnswer]:
     """The student's greedy answer to each prompt, in order; each is one user turn, as the gateway sends it.
 
-    A prompt that does not fit into the student's context, and an answer that does not end, have the signal 0: the
-    incumbent is asked.
+    Where the manifest has a schema, answers are kept to it. A prompt that does not fit into the student's context, and
+    an answer that does not end, have the signal 0: the incumbent is asked.
 
     Args:
         student_folder: with `model/` or `adapter/`.
@@ -39,16 +42,21 @@ def answer_all(
 
     Raises:
         StudentError: the student's or the base's files are missing or not readable, or do not fit together.
+        RequestError: answers cannot be kept to the manifest's schema.
+        ConfigError: what would keep them to it is not installed.
     """
     if manifest.weights == "adapter" and base_folder is None:
         raise StudentError("The student is an adapter and its base is not there.", "Name the base's folder.")
     folder = base_folder if manifest.weights == "adapter" and base_folder is not None else student_folder / MODEL
     engine = load_engine(folder, slots=slots, context=manifest.context, threads=threads)
     adapter = engine.load_adapter("student", student_folder / ADAPTER) if manifest.weights == "adapter" else None
+    schema = msgspec.json.decode(manifest.answer_schema, type=dict[str, Any]) if manifest.answer_schema else None
     asked: list[Running | None] = []
     for prompt in prompts:
         tokens = engine.words.conversation([{"role": "user", "content": prompt}])
-        ask = Ask(prompt=tokens, max_tokens=manifest.max_answer_tokens, logprobs=True, adapter=adapter)
+        matcher = None if schema is None else engine.grammars.matcher(schema)
+        most = manifest.max_answer_tokens
+        ask = Ask(prompt=tokens, max_tokens=most, logprobs=True, adapter=adapter, matcher=matcher)
         try:
             asked.append(engine.submit(ask))
         except RequestError:

@@ -273,8 +273,7 @@ class _Training:
             done += len(of_epoch)
 
     def _batches(self, rows: list[Any], epoch: int) -> list[Batch]:
-        data = self._spec.recipe.data
-        return batches(rows, self._told.batch_tokens, data.pack or data.context, epoch, self._spec.seed)
+        return batches(rows, self._told.batch_tokens, self._spec.recipe.data.pack, epoch, self._spec.seed)
 
     def _casting(self) -> Any:
         if self._precision == torch.float32:

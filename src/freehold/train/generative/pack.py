@@ -1,7 +1,8 @@
 """Examples into rows, rows into batches: little padding, nothing lost, the same every time.
 
-Rows are filled by best fit, longest first (Krell et al. 2021 show that this leaves almost no padding for language
-models); examples of a row are kept apart by `segments` and `positions`.
+Either each example is a row, and those of like length share a batch; attention then looks at no more than an example.
+Or rows of one length are filled by best fit, longest first (Krell et al. 2021 show that this leaves almost no padding
+for language models), and their examples are kept apart by `segments` and `positions`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ from freehold.train.generative.examples import shuffled
 
 NO_LOSS = -100
 """A target that is not learned; what torch's cross entropy passes over by itself."""
+
+ALIKE = 8
+"""Batches whose examples are sorted by length together: enough to leave little padding, too few for the longest of all
+to come together."""
+MORE = 9 / 8
+"""Times the tokens wanted: as many may be there where two workers then have as many rows each."""
 
 Ints = npt.NDArray[np.int32]
 
@@ -63,23 +70,55 @@ def batches(encoded: Sequence[Encoded], batch_tokens: int, pack: int, epoch: int
     Args:
         encoded: the examples; those of another epoch are passed over.
         batch_tokens: about so many tokens has a batch, padding included; at least one row.
-        pack: length of a row; an example that is longer makes it longer. Never 0: pass the context instead.
+        pack: length of a row; an example that is longer makes it longer. 0: each example is a row.
         epoch: from 0; or `BEFORE`: what is shown before the first, which stays in its order, as it grows harder.
         seed: of the order.
     """
     shown = [one for one in encoded if one.epoch == epoch or (one.epoch == EVERY and epoch != BEFORE)]
     if not shown:
         return []
-    lengths = [len(one.tokens) for one in shown]
-    width = max(pack, *lengths) if len(lengths) > 1 else max(pack, lengths[0])
-    if epoch == BEFORE:
-        rows = [[shown[at] for at in row] for row in in_order(lengths, width)]
+    lengths, in_turn = [len(one.tokens) for one in shown], epoch == BEFORE
+    order = range(len(shown)) if in_turn else shuffled(len(shown), seed, epoch)
+    if pack:
+        width = max(pack, *lengths, 0)
+        rows = in_order(lengths, width) if in_turn else best_fit(lengths, order, width)
+        mixed = rows if in_turn else [rows[at] for at in shuffled(len(rows), seed, -1 - epoch)]
+        found = _cut(mixed, max(1, batch_tokens // width))
     else:
-        rows = [[shown[at] for at in row] for row in best_fit(lengths, shuffled(len(shown), seed, epoch), width)]
-        rows = [rows[at] for at in shuffled(len(rows), seed, -1 - epoch)]
-    count = -(-len(rows) // max(1, batch_tokens // width))
+        found = alike(lengths, order, batch_tokens)
+        found = found if in_turn else [found[at] for at in shuffled(len(found), seed, -1 - epoch)]
+    return [_batch([[shown[at] for at in row] for row in rows]) for rows in found]
+
+
+def _cut(rows: list[list[int]], most: int) -> list[list[list[int]]]:
+    """In pieces of at most `most` rows, one about as long as the other."""
+    count = -(-len(rows) // most)
     borders = [round(len(rows) * at / count) for at in range(count + 1)]
-    return [_batch(rows[begin:end]) for begin, end in pairwise(borders)]
+    return [rows[begin:end] for begin, end in pairwise(borders)]
+
+
+def alike(lengths: Sequence[int], order: Sequence[int], batch_tokens: int) -> list[list[list[int]]]:
+    """Batches of rows of one index of `lengths` each: `ALIKE` batches' worth of `order` at a time, by length."""
+    at_a_time = max(1, round(ALIKE * batch_tokens * len(lengths) / sum(lengths)))
+    found: list[list[list[int]]] = []
+    waiting: list[int] = []
+    """In ascending order of length; what is too little for a batch waits for the next ones."""
+    for begin in range(0, len(order), at_a_time):
+        waiting = sorted([*waiting, *order[begin : begin + at_a_time]], key=lengths.__getitem__)
+        last = begin + at_a_time >= len(order)
+        while waiting and (last or len(waiting) >= _rows(lengths[waiting[-1]], batch_tokens)):
+            begins = max(0, len(waiting) - _rows(lengths[waiting[-1]], batch_tokens))
+            found.append([[at] for at in waiting[begins:]])
+            del waiting[begins:]
+    return found
+
+
+def _rows(width: int, batch_tokens: int) -> int:
+    """Of a batch; an even number where that is not too much."""
+    rows = max(1, batch_tokens // width)
+    if rows == 1 or rows % 2 == 0:
+        return rows
+    return rows + 1 if (rows + 1) * width <= MORE * batch_tokens else rows - 1
 
 
 def best_fit(lengths: Sequence[int], order: Sequence[int], width: int) -> list[list[int]]:

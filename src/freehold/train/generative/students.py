@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
+import structlog
 
 from freehold import __version__
 from freehold.config import Settings
-from freehold.domain.errors import ConfigError, TrainingError
+from freehold.domain.errors import ConfigError, RequestError, TrainingError
 from freehold.domain.evidence import Dataset, Sample, Student
 from freehold.domain.machines import TrainingRun
 from freehold.domain.scoring import ExactScorer, Scorer
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 Watch = Callable[[Progress], None]
-_VERSION = 1
+_log = structlog.get_logger()
+_VERSION = 2
 """Raised when the same rows, recipe and seed come to give other files."""
 
 
@@ -139,13 +141,12 @@ def make_student(plan: Plan, work: Path, watch: Watch, train_by: TrainBy = train
     fitted = (_fit if plan.preferred is None else _prefer)(plan, work, watch, train_by)
     manifest = _manifest(plan, fitted.fit)
     learned = learn_gate(sample.prompt for sample in plan.samples if sample.part == "fit")
-    gate = Gate(manifest, bytes(learned.vocabulary).decode().split("\n"))
-    _tune_answers(plan, work, gate, most=1)  # loads what computes: not the answers' time
+    gate = _answering(plan, work, Gate(manifest, bytes(learned.vocabulary).decode().split("\n")))
     began = time.process_time()
     answers = _tune_answers(plan, work, gate)
     seconds = (time.process_time() - began) / max(1, len(answers))
     tensors = {VOCABULARY: learned.vocabulary, "fit_novelty": learned.novelty, **_tensors(answers)}
-    return Made(manifest, tensors, fitted, answers, seconds)
+    return Made(gate.manifest, tensors, fitted, answers, seconds)
 
 
 def train_generative(
@@ -214,8 +215,7 @@ def _fit(plan: Plan, work: Path, watch: Watch, train_by: TrainBy) -> Fitted:
     fitted = fit(work, plan.recipe, found.fit, found.tune, plan.seed, found.start, watch, train_by)
     if (work / MODEL).is_dir():
         found.tokenizer.save(work / MODEL)
-    data, run = plan.recipe.data, plan.recipe.run
-    first = batches(found.fit, run.batch_tokens, data.pack or data.context, 0, plan.seed)
+    first = batches(found.fit, plan.recipe.run.batch_tokens, plan.recipe.data.pack, 0, plan.seed)
     learned = sum(one.epoch in (EVERY, 0) for one in found.fit)
     return Fitted(fitted, learned, found.left_out, taught.dropped, waste(first))
 
@@ -246,11 +246,28 @@ def _manifest(plan: Plan, fitted: Fit) -> GenerativeManifest:
         base=plan.base.used if plan.base is not None else None,
         context=_context(plan),
         max_answer_tokens=plan.recipe.max_answer_tokens,
+        answer_schema=_shared_schema(plan.samples),
         parameters=fitted.parameters,
         input_tokens_fixed=rates.fixed,
         input_tokens_per_character=rates.per_character,
         output_tokens_per_character=rates.per_answer_character,
     )
+
+
+def _shared_schema(samples: Sequence[Sample]) -> str:
+    """The one that all samples' requests asked the answer to keep to; empty: none, or not the same."""
+    found = {sample.answer_schema for sample in samples}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _answering(plan: Plan, work: Path, gate: Gate) -> Gate:
+    """`gate`, after a first answer, which loads what computes; without its schema if no answer can be kept to that."""
+    try:
+        _tune_answers(plan, work, gate, most=1)
+    except RequestError as error:
+        _log.warning("schema-not-kept-to", task=plan.dataset.task, error=str(error))
+        return gate.freed()
+    return gate
 
 
 def _context(plan: Plan) -> int:

@@ -71,7 +71,8 @@ class Data(_Part, frozen=True, kw_only=True):
     context: Annotated[int, msgspec.Meta(ge=16)] = 256
     """Longest example in tokens; longer ones are left out and counted, never cut."""
     pack: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """Length of the rows that examples are packed into, kept apart by the attention mask; 0: `context`."""
+    """Length of the rows that examples are packed into, kept apart by the attention mask. 0: each is a row, and those
+    of like length share a batch; attention then costs least, as it looks at no more than an example."""
     learn: Literal["answer", "assistant"] = "answer"
     """answer: the last turn. assistant: every turn of the model's own, tool calls included, never what tools said: for
     trajectories."""

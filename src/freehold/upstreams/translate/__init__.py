@@ -22,7 +22,7 @@ The field-by-field source is each provider's published description of its API, a
 
 Public names: `request_to_anthropic`, `request_to_openai`, `answer_to_anthropic`, `answer_to_openai`,
 `error_to_anthropic`, `error_to_openai`, `StreamToAnthropic`, `StreamToOpenAI`, `Options`, `Translated`,
-`TranslatedRequest`, `TranslatedError`, `chat_request`, `prompt_of`, `READING`.
+`TranslatedRequest`, `TranslatedError`, `chat_request`, `asked_of`, `prompt_of`, `READING`.
 """
 
 from freehold.upstreams.translate.anthropic_answer import answer_to_openai
@@ -32,7 +32,7 @@ from freehold.upstreams.translate.errors import TranslatedError, error_to_anthro
 from freehold.upstreams.translate.openai_answer import answer_to_anthropic
 from freehold.upstreams.translate.openai_request import request_to_anthropic
 from freehold.upstreams.translate.openai_stream import StreamToAnthropic
-from freehold.upstreams.translate.requests import READING, chat_request, prompt_of
+from freehold.upstreams.translate.requests import READING, asked_of, chat_request, prompt_of
 from freehold.upstreams.translate.result import Translated, TranslatedRequest
 from freehold.upstreams.translate.rules import Options
 
@@ -46,6 +46,7 @@ __all__ = [
     "TranslatedRequest",
     "answer_to_anthropic",
     "answer_to_openai",
+    "asked_of",
     "chat_request",
     "error_to_anthropic",
     "error_to_openai",
