@@ -131,8 +131,11 @@ def schema_of(request: ChatRequest) -> dict[str, Any] | None:
 
 
 def answer_schema(request: ChatRequest) -> str:
-    """The JSON Schema that the answer must keep to, as JSON whose keys are sorted; empty: it may be any text."""
+    """The JSON Schema that the answer must keep to, as JSON; empty: it may be any text.
+
+    Its keys keep their order, which is that of the answer's: the same schema in another order is another one.
+    """
     form: Any = request.response_format
     any_object = isinstance(form, dict) and cast("dict[str, Any]", form).get("type") == "json_object"
     schema = {"type": "object"} if any_object else schema_of(request)
-    return "" if schema is None else msgspec.json.encode(schema, order="sorted").decode()
+    return "" if schema is None else msgspec.json.encode(schema).decode()

@@ -44,10 +44,6 @@ class Gate:
         """The JSON Schema that its answers are kept to; empty: none."""
         return self.manifest.answer_schema
 
-    def freed(self) -> Gate:
-        """The same of a student whose answers are kept to no schema."""
-        return Gate(msgspec.structs.replace(self.manifest, answer_schema=""), self._words)
-
     def novelty(self, prompt: str) -> float:
         """Share of the prompt's different words that are strangers, in [0, 1]."""
         words = _words(prompt)

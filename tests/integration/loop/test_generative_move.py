@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from generative_fixtures import COLOURS, TOY, ParcelDesk, parcels, write_toy
+from loop_fixtures import chat
 
 from freehold.config import RolloutSettings
+from freehold.domain.chat import answer_schema, parse_chat
 from freehold.domain.events import Job
 from freehold.evaluate.reports import newest
 from freehold.serving.answering import answers_of
@@ -99,13 +101,24 @@ def form(**properties: Any) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": {"name": "parcel", "schema": schema}}}
 
 
-@pytest.mark.parametrize("colour", [{"enum": list(COLOURS)}, {"type": "string", "pattern": "(?=red)"}])
+COLOUR, DOCK = {"enum": list(COLOURS)}, {"enum": list(range(10))}
+
+
+@pytest.mark.parametrize(
+    ("asking", "kept"),
+    [
+        (form(colour=COLOUR, dock=DOCK), True),
+        (form(dock=DOCK, colour=COLOUR), False),
+        (form(colour={"type": "string", "pattern": "(?=red)"}, dock=DOCK), False),
+    ],
+    ids=["as answered", "in another order", "no grammar"],
+)
 def test_answers_are_kept_to_the_schema_that_all_requests_had_if_they_can_be(
-    colour: dict[str, Any], tmp_path: Path
+    asking: dict[str, Any], kept: bool, tmp_path: Path
 ) -> None:
     """Two epochs are too few to learn the form; look-ahead is nothing that a grammar can keep to."""
     toy = write_toy(tmp_path, TOY.replace("epochs = 14.0", "epochs = 2.0"))
-    desk = ParcelDesk(tmp_path / "data", toy, asking=form(colour=colour, dock={"enum": list(range(10))}))
+    desk = ParcelDesk(tmp_path / "data", toy, asking=asking)
     desk.send(parcels(500))
     desk.loop.turn()
     [student] = desk.store.control.students.list()
@@ -113,8 +126,8 @@ def test_answers_are_kept_to_the_schema_that_all_requests_had_if_they_can_be(
     answers = json.loads(tensors["tune_answers"].tobytes())
     ended = [answer for answer, signal in zip(answers, tensors["tune_signals"], strict=True) if signal > 0]
     assert len(answers) > 20
-    if "enum" in colour:
-        assert json.loads(manifest["answer_schema"])["properties"]["colour"] == colour
+    if kept:
+        assert manifest["answer_schema"] == answer_schema(parse_chat(chat("", **asking)))
         assert ended and all(json.loads(answer)["colour"] in COLOURS for answer in ended)
     else:
         assert manifest["answer_schema"] == ""

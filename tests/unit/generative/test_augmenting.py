@@ -73,6 +73,23 @@ def test_prompts_hold_words_that_nobody_knows_and_answers_none() -> None:
     assert 1 <= sum(lost) / disturbed <= 3 and strange > disturbed
 
 
+def test_words_that_tell_the_answer_stay_and_others_come_from_other_prompts() -> None:
+    months = {"January": "01", "March": "03", "August": "08", "June": "06", "May": "05"}
+    asked = [
+        example(f"{frame} in {month} please", f'{{"month": "{number}"}}')
+        for month, number in months.items()
+        for frame in ("I bought it", "They sent that", "Somebody ordered this")
+        for _ in range(8)
+    ]
+    noisy = augmented(asked, recipe(data={"noise_prompt": 1.0}, run={"epochs": 1.0}), 1)
+    pairs = [
+        (one.turns[0].text.split(), before.turns[0].text.split()) for one, before in zip(noisy, asked, strict=True)
+    ]
+    assert all(month in now for now, before in pairs for month in months if month in before)
+    assert sum("bought" in before and "bought" not in now for now, before in pairs) > 5
+    assert sum("ordered" in now and "ordered" not in before for now, before in pairs) > 0
+
+
 def test_capitals_change_what_the_answer_does_not_repeat() -> None:
     noisy = augmented(EXAMPLES, recipe(data={"noise_capitals": 1.0}, run={"epochs": 1.0}), 1)
     assert len(noisy) == len(EXAMPLES)

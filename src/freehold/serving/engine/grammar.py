@@ -5,6 +5,7 @@ A mask is computed for each token; what it forbids has no probability, so an ans
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from threading import Lock
 from typing import Any
@@ -40,7 +41,7 @@ class Grammars:
             RequestError: the schema is too large, or cannot be kept to.
             ConfigError: the library is not installed, or the model has no token that ends an answer.
         """
-        key = msgspec.json.encode(schema, order="deterministic")
+        key = msgspec.json.encode(schema)  # in its own order, which is that of answers
         if len(key) > MAX_SCHEMA_BYTES:
             raise RequestError(f"The schema has {len(key)} bytes; {MAX_SCHEMA_BYTES} are allowed.", "Make it smaller.")
         with self._lock:
@@ -51,6 +52,20 @@ class Grammars:
                     self._known.pop(next(iter(self._known)))
                 self._known[key] = known
             return Matcher(known.deep_copy(), self._vocabulary)
+
+    def allows(self, schema: dict[str, Any], tokens: Iterable[int]) -> bool:
+        """Whether these tokens, the one that ends an answer among them, are an answer by the schema.
+
+        Raises:
+            RequestError, ConfigError: see `matcher`.
+        """
+        matcher = self.matcher(schema)
+        try:
+            for token in tokens:
+                matcher.consume(token)
+        except RuntimeError:
+            return False
+        return True
 
     def _compile(self, schema: dict[str, Any]) -> Any:
         self._prepare()

@@ -1,8 +1,9 @@
-"""Examples shown differently in each epoch: made-up words and numbers where the answer repeats the prompt, other cases
-elsewhere.
+"""Examples shown differently in each epoch: made-up words and numbers where the answer repeats the prompt, other words
+and cases elsewhere.
 
 From few examples a small model learns the words that it copies by heart; then a name that it never saw is answered with
-one that it did. A word that changes from epoch to epoch cannot be learned, only copied.
+one that it did. A word that changes from epoch to epoch cannot be learned, only copied. Likewise it learns the few
+phrases that it saw; one whose words change must be understood by what stays: the values, and the words that tell them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from freehold.train.generative.examples import Example
 from freehold.train.recipes import Recipe
@@ -20,6 +22,13 @@ MAX_SHARE = 0.05
 """Words that more answers than this share have belong to the grammar (keys, columns, labels): they stay."""
 DISTURBED = 1 / 3
 """Share of a prompt's words that noise in prompts changes."""
+LEAST_TOLD, LIFT = 0.5, 3.0
+"""A prompt's word tells a word of the answer that it comes with in half of the cases, and three times as often as
+others do: "August" an 08, "mended" a repair."""
+SEEN = 10
+"""Examples that must have a word before anything is said of it."""
+POOL = 1000
+"""Examples whose prompts give words to others."""
 _WORD = re.compile(r"[^\W\d_]{3,}|\d+")
 """Of letters, or a number."""
 _VOWELS, _CONSONANTS = "aeiou", "bdfgklmnprstvz"
@@ -34,11 +43,11 @@ def augmented(examples: Sequence[Example], recipe: Recipe, seed: int) -> list[Ex
     data = recipe.data
     if not (data.noise_words or data.noise_prompt or data.noise_capitals):
         return list(examples)
-    grammar = _grammar(examples)
+    known = _known(examples)
     epochs = math.ceil(recipe.run.epochs)
     found: list[Example] = []
     for number, example in enumerate(examples):
-        shown = [_shown(example, recipe, grammar, random.Random(f"{seed}/{epoch}/{number}")) for epoch in range(epochs)]
+        shown = [_shown(example, recipe, known, random.Random(f"{seed}/{epoch}/{number}")) for epoch in range(epochs)]
         if all(one.turns == example.turns for one in shown):
             found.append(example)
         else:
@@ -46,16 +55,27 @@ def augmented(examples: Sequence[Example], recipe: Recipe, seed: int) -> list[Ex
     return found
 
 
-def _shown(example: Example, recipe: Recipe, grammar: frozenset[str], draw: random.Random) -> Example:
+class _Known(NamedTuple):
+    """What all examples together say of words."""
+
+    grammar: frozenset[str]
+    """Words of answers that may not be made up."""
+    clues: frozenset[str]
+    """Words of prompts, in lower case, that tell what the answer is."""
+    pool: tuple[str, ...]
+    """Words of prompts, each as often as it stands there."""
+
+
+def _shown(example: Example, recipe: Recipe, known: _Known, draw: random.Random) -> Example:
     """The example as one epoch shows it; what is drawn does not depend on what comes of it."""
     words, capitals = draw.random() < recipe.data.noise_words, draw.random() < recipe.data.noise_capitals
     repeated = _repeated(example)
-    if words and (candidates := sorted(repeated - grammar)):
+    if words and (candidates := sorted(repeated - known.grammar)):
         word = draw.choice(candidates)
         example = _replaced(example, word, made_up(word, draw))
         repeated = _repeated(example)
     if draw.random() < recipe.data.noise_prompt:
-        example = _asked_otherwise(example, repeated, draw)
+        example = _asked_otherwise(example, repeated, known, draw)
     return _in_case(example, draw.choice(_CASES), repeated) if capitals else example
 
 
@@ -78,13 +98,31 @@ def _repeated(example: Example) -> set[str]:
     return learned & {word for turn in example.turns if not turn.learn for word in _WORD.findall(turn.text)}
 
 
-def _grammar(examples: Sequence[Example]) -> frozenset[str]:
-    counts = Counter(
-        word
-        for example in examples
-        for word in {word for turn in example.turns if turn.learn for word in _WORD.findall(turn.text)}
-    )
-    return frozenset(word for word, count in counts.items() if count > max(1, MAX_SHARE * len(examples)))
+def _known(examples: Sequence[Example]) -> _Known:
+    answered, asked, together = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+    for example in examples:
+        answers = {word for turn in example.turns if turn.learn for word in _WORD.findall(turn.text)}
+        prompts = {word.lower() for word in _asked_words(example)}
+        answered.update(answers)
+        asked.update(prompts)
+        together.update((told, word) for told in prompts for word in answers)
+    clues = {
+        told
+        for (told, word), count in together.items()
+        if asked[told] >= SEEN
+        and told != word.lower()
+        and count >= LEAST_TOLD * asked[told]
+        and count * len(examples) >= LIFT * asked[told] * answered[word]
+    }
+    grammar = (word for word, count in answered.items() if count > max(1, MAX_SHARE * len(examples)))
+    pool = (word for example in examples[:POOL] for word in _asked_words(example))
+    return _Known(frozenset(grammar), frozenset(clues), tuple(pool))
+
+
+def _asked_words(example: Example) -> list[str]:
+    return [
+        word for turn in example.turns if turn.role == "user" for word in _WORD.findall(turn.text) if word.isalpha()
+    ]
 
 
 def _replaced(example: Example, word: str, by: str) -> Example:
@@ -93,15 +131,17 @@ def _replaced(example: Example, word: str, by: str) -> Example:
     return example._replace(turns=tuple(turn._replace(text=pattern.sub(by, turn.text)) for turn in example.turns))
 
 
-def _asked_otherwise(example: Example, keep: set[str], draw: random.Random) -> Example:
-    """A third of the users' words made up, left out or followed by a made-up one, those aside that the answer repeats.
-    Numbers stay: another one would be taken at its word (a day, say, that the answer has with a zero in front)."""
+def _asked_otherwise(example: Example, keep: set[str], known: _Known, draw: random.Random) -> Example:
+    """A third of the users' words made up, left out, followed by a made-up one, or in two of five cases those of
+    others; not those that the answer repeats, or that tell it. Numbers stay: another one would be taken at its word (a
+    day, say, that the answer has with a zero in front)."""
 
     def change(found: re.Match[str]) -> str:
         word = found[0]
-        if word in keep or not word.isalpha() or draw.random() >= DISTURBED:
+        if word in keep or not word.isalpha() or word.lower() in known.clues or draw.random() >= DISTURBED:
             return word
-        return draw.choice((made_up(word, draw), "", f"{word} {made_up(word, draw)}"))
+        unknown, other = made_up(word, draw), draw.choice(known.pool)
+        return draw.choice((unknown, "", f"{word} {unknown}", other, other))
 
     return _users_words(example, change)
 

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
-import structlog
 
 from freehold import __version__
 from freehold.config import Settings
-from freehold.domain.errors import ConfigError, RequestError, TrainingError
+from freehold.domain.errors import ConfigError, TrainingError
 from freehold.domain.evidence import Dataset, Sample, Student
 from freehold.domain.machines import TrainingRun
 from freehold.domain.scoring import ExactScorer, Scorer
@@ -37,6 +36,7 @@ from freehold.serving.gate import VOCABULARY, StudentAnswer
 from freehold.store.artifacts import adopt_student
 from freehold.store.counsel import decisions
 from freehold.train.counts import token_rates
+from freehold.train.generative.answer_schema import answer_schema
 from freehold.train.generative.distil import best_answers
 from freehold.train.generative.encode import EVERY, encode_pairs
 from freehold.train.generative.fit import Fit, fit, fit_preferences
@@ -54,7 +54,6 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 Watch = Callable[[Progress], None]
-_log = structlog.get_logger()
 _VERSION = 2
 """Raised when the same rows, recipe and seed come to give other files."""
 
@@ -139,14 +138,15 @@ def make_student(plan: Plan, work: Path, watch: Watch, train_by: TrainBy = train
         EvidenceError, TrainingError, StudentError, ScorerError: see `train_generative`.
     """
     fitted = (_fit if plan.preferred is None else _prefer)(plan, work, watch, train_by)
-    manifest = _manifest(plan, fitted.fit)
+    manifest = _manifest(plan, work, fitted.fit)
     learned = learn_gate(sample.prompt for sample in plan.samples if sample.part == "fit")
-    gate = _answering(plan, work, Gate(manifest, bytes(learned.vocabulary).decode().split("\n")))
+    gate = Gate(manifest, bytes(learned.vocabulary).decode().split("\n"))
+    _tune_answers(plan, work, gate, most=1)  # loads what computes: not the answers' time
     began = time.process_time()
     answers = _tune_answers(plan, work, gate)
     seconds = (time.process_time() - began) / max(1, len(answers))
     tensors = {VOCABULARY: learned.vocabulary, "fit_novelty": learned.novelty, **_tensors(answers)}
-    return Made(gate.manifest, tensors, fitted, answers, seconds)
+    return Made(manifest, tensors, fitted, answers, seconds)
 
 
 def train_generative(
@@ -234,7 +234,7 @@ def _prefer(plan: Plan, work: Path, watch: Watch, train_by: TrainBy) -> Fitted:
     return Fitted(fitted, len(fit_pairs), left_out + also)
 
 
-def _manifest(plan: Plan, fitted: Fit) -> GenerativeManifest:
+def _manifest(plan: Plan, work: Path, fitted: Fit) -> GenerativeManifest:
     rates = token_rates([sample for sample in plan.samples if sample.part == "fit"])
     return GenerativeManifest(
         task=plan.dataset.task,
@@ -246,7 +246,7 @@ def _manifest(plan: Plan, fitted: Fit) -> GenerativeManifest:
         base=plan.base.used if plan.base is not None else None,
         context=_context(plan),
         max_answer_tokens=plan.recipe.max_answer_tokens,
-        answer_schema=_shared_schema(plan.samples),
+        answer_schema=answer_schema(plan.samples, _answering_folder(plan, work)),
         parameters=fitted.parameters,
         input_tokens_fixed=rates.fixed,
         input_tokens_per_character=rates.per_character,
@@ -254,20 +254,9 @@ def _manifest(plan: Plan, fitted: Fit) -> GenerativeManifest:
     )
 
 
-def _shared_schema(samples: Sequence[Sample]) -> str:
-    """The one that all samples' requests asked the answer to keep to; empty: none, or not the same."""
-    found = {sample.answer_schema for sample in samples}
-    return found.pop() if len(found) == 1 else ""
-
-
-def _answering(plan: Plan, work: Path, gate: Gate) -> Gate:
-    """`gate`, after a first answer, which loads what computes; without its schema if no answer can be kept to that."""
-    try:
-        _tune_answers(plan, work, gate, most=1)
-    except RequestError as error:
-        _log.warning("schema-not-kept-to", task=plan.dataset.task, error=str(error))
-        return gate.freed()
-    return gate
+def _answering_folder(plan: Plan, work: Path) -> Path:
+    """With the configuration and tokenizer of what answers."""
+    return work / MODEL if plan.base is None or plan.recipe.adapter is None else plan.base.folder
 
 
 def _context(plan: Plan) -> int:
