@@ -10,7 +10,7 @@ from generative_rows import NAMES, example, recipe, tickets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freehold.train.generative.augment import augmented, made_up
+from freehold.train.generative.augment import augmented, made_up, mistyped
 from freehold.train.generative.examples import examples_of
 
 EXAMPLES = examples_of(tickets(600), recipe())[0]
@@ -73,7 +73,7 @@ def test_prompts_hold_words_that_nobody_knows_and_answers_none() -> None:
     assert 1 <= sum(lost) / disturbed <= 3 and strange > disturbed
 
 
-def test_words_that_tell_the_answer_stay_and_others_come_from_other_prompts() -> None:
+def test_words_that_tell_the_answer_are_only_mistyped_and_others_come_from_other_prompts() -> None:
     months = {"January": "01", "March": "03", "August": "08", "June": "06", "May": "05"}
     asked = [
         example(f"{frame} in {month} please", f'{{"month": "{number}"}}')
@@ -85,9 +85,21 @@ def test_words_that_tell_the_answer_stay_and_others_come_from_other_prompts() ->
     pairs = [
         (one.turns[0].text.split(), before.turns[0].text.split()) for one, before in zip(noisy, asked, strict=True)
     ]
-    assert all(month in now for now, before in pairs for month in months if month in before)
+    said = [(now[-2] if len(now) > 1 else "", before[-2]) for now, before in pairs if now[-1:] == ["please"]]
+    assert all(month in months and told[0] == month[0] and abs(len(told) - len(month)) <= 1 for told, month in said)
+    assert 0.15 < sum(told != month for told, month in said) / len(said) < 0.4
     assert sum("bought" in before and "bought" not in now for now, before in pairs) > 5
     assert sum("ordered" in now and "ordered" not in before for now, before in pairs) > 0
+
+
+@given(st.sampled_from(["mended", "May", "Straße"]), st.integers())
+def test_a_mistyped_word_begins_alike_and_differs_in_a_letter_or_two(word: str, seed: int) -> None:
+    wrong = mistyped(word, random.Random(seed))
+    assert wrong[0] == word[0] and abs(len(wrong) - len(word)) <= 1
+    kept = sum(a == b for a, b in zip(wrong, word, strict=False)) + sum(
+        a == b for a, b in zip(wrong[::-1], word[::-1], strict=False)
+    )
+    assert kept >= len(word) - 2
 
 
 def test_capitals_change_what_the_answer_does_not_repeat() -> None:

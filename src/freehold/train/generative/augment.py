@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import random
 import re
+import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -31,6 +32,7 @@ POOL = 1000
 """Examples whose prompts give words to others."""
 _WORD = re.compile(r"[^\W\d_]{3,}|\d+")
 """Of letters, or a number."""
+_LETTERS = string.ascii_lowercase
 _VOWELS, _CONSONANTS = "aeiou", "bdfgklmnprstvz"
 _CASES: tuple[Callable[[str], str], ...] = (str.lower, str.upper, str.title)
 
@@ -92,6 +94,15 @@ def made_up(word: str, draw: random.Random) -> str:
     return letters.capitalize() if word[0].isupper() else letters
 
 
+def mistyped(word: str, draw: random.Random) -> str:
+    """A word typed in a hurry, past its first letter: two letters in the wrong order, one too few, one twice, or
+    another one; the same word now and then."""
+    at = draw.randrange(1, len(word))
+    before, here, after = word[:at], word[at], word[at + 1 :]
+    wrong = (f"{after[:1]}{here}{after[1:]}", after, f"{here}{here}{after}", f"{draw.choice(_LETTERS)}{after}")
+    return before + draw.choice(wrong)
+
+
 def _repeated(example: Example) -> set[str]:
     """Words of what is learned that stand, the same, in what is not."""
     learned = {word for turn in example.turns if turn.learn for word in _WORD.findall(turn.text)}
@@ -133,13 +144,15 @@ def _replaced(example: Example, word: str, by: str) -> Example:
 
 def _asked_otherwise(example: Example, keep: set[str], known: _Known, draw: random.Random) -> Example:
     """A third of the users' words made up, left out, followed by a made-up one, or in two of five cases those of
-    others; not those that the answer repeats, or that tell it. Numbers stay: another one would be taken at its word (a
-    day, say, that the answer has with a zero in front)."""
+    others; those that tell the answer mistyped instead, and those that it repeats left alone. Numbers stay: another one
+    would be taken at its word (a day, say, that the answer has with a zero in front)."""
 
     def change(found: re.Match[str]) -> str:
         word = found[0]
-        if word in keep or not word.isalpha() or word.lower() in known.clues or draw.random() >= DISTURBED:
+        if word in keep or not word.isalpha() or draw.random() >= DISTURBED:
             return word
+        if word.lower() in known.clues:
+            return mistyped(word, draw)
         unknown, other = made_up(word, draw), draw.choice(known.pool)
         return draw.choice((unknown, "", f"{word} {unknown}", other, other))
 
