@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from freehold.cli.common import config_option, console, echo_json, json_option, open_store, settings_at, table
+from freehold.cli.common import config_option, console, echo_json, json_option, settings_at, table
+from freehold.cli.students.counsel import decided
 from freehold.rights.words import NOTICE
 
 if TYPE_CHECKING:
-    from freehold.config import Settings
-    from freehold.domain.counsel import Decision
     from freehold.domain.evidence import Verdict
     from freehold.serving.bases import Listed
 
@@ -33,7 +32,7 @@ def models_command(context: click.Context, config: str | None, as_json: bool) ->
     from freehold.serving.bases import list_bases
 
     _, settings = settings_at(config)
-    found = list_bases(settings, _counsel(settings))
+    found = list_bases(settings, decided(settings))
     if as_json:
         echo_json([_document(one) for one in found])
         return
@@ -58,7 +57,7 @@ def show_command(name: str, config: str | None, as_json: bool) -> None:
     from freehold.serving.bases import list_bases
 
     _, settings = settings_at(config)
-    found = next((one for one in list_bases(settings, _counsel(settings)) if one.name == name), None)
+    found = next((one for one in list_bases(settings, decided(settings)) if one.name == name), None)
     if found is None:
         raise NotFound(f"There is no base model {name!r}.", "`freehold models` lists what there is.")
     if as_json:
@@ -118,13 +117,6 @@ def fetch_command(name: str, config: str | None, as_json: bool) -> None:
         echo_json({"name": name, "folder": str(folder)})
     else:
         click.echo(f"{name} is in {folder}. `freehold models show {name}` says what may be done with it.")
-
-
-def _counsel(settings: Settings) -> tuple[Decision, ...]:
-    """Counsel's decisions about everything; there are none before anything was stored."""
-    from freehold.store.counsel import decisions
-
-    return decisions(open_store(settings)) if settings.data.is_dir() else ()
 
 
 def _document(one: Listed) -> dict[str, Any]:

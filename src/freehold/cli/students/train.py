@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from freehold.cli.common import config_option, echo_json, json_option, open_store, settings_at
+from freehold.cli.common import config_option, echo_json, json_option, settings_at
+from freehold.cli.students.counsel import decided
 from freehold.cli.students.training_bar import training_bar
 from freehold.domain.errors import ConfigError
 from freehold.rights.words import NOTICE
 
 if TYPE_CHECKING:
     from freehold.config import Settings
-    from freehold.domain.counsel import Decision
     from freehold.train.generative.runs import Base, MadeOfRuns, Runs
     from freehold.train.recipes import Recipe
 
@@ -53,7 +53,7 @@ def train_command(
 
     to = to.absolute()
     check_place(recipe, to)
-    judge = TrainingJudge("distil", _counsel(settings), today(), settings.organisation)
+    judge = TrainingJudge("distil", decided(settings), today(), settings.organisation)
     runs = read_runs(file, judge)
     found = _base(settings, recipe, base)
     place = hashlib.sha256(str(to).encode()).hexdigest()[:24]
@@ -80,13 +80,6 @@ def _require_extra() -> None:
         )
 
 
-def _counsel(settings: Settings, *assets: str) -> tuple[Decision, ...]:
-    """Counsel's decisions about everything, or about these; there are none before anything was stored."""
-    from freehold.store.counsel import decisions
-
-    return decisions(open_store(settings), "", *assets) if settings.data.is_dir() else ()
-
-
 def _base(settings: Settings, recipe: Recipe, named: str | None) -> Base | None:
     """The base model, its rights and hashes looked at; None: from random weights."""
     from freehold.serving.bases import find_base
@@ -105,7 +98,7 @@ def _base(settings: Settings, recipe: Recipe, named: str | None) -> Base | None:
             f"The recipe {recipe.name} needs a base model, and none is named.",
             "Give --base NAME; `freehold models` lists what there is.",
         )
-    found = find_base(settings, wanted, _counsel(settings, wanted))
+    found = find_base(settings, wanted, decided(settings, wanted))
     return Base(found.used, found.folder)
 
 

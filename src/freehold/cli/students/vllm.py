@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from freehold.cli.common import config_option, echo_json, json_option, settings_at
+from freehold.cli.students.counsel import decided
 from freehold.domain.errors import ConfigError, StudentError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def command_command(
     from freehold.serving.vllm import launch
 
     _, settings = settings_at(config)
-    found = find_base(settings, base)
+    found = find_base(settings, base, decided(settings, base))
     key = _key(settings)
     how = launch(found.folder, base, host=host, port=port, max_rank=max_rank, api_key=key, program=program)
     shown = {name: value for name, value in how.environment.items() if value != key}
