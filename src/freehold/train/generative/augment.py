@@ -21,8 +21,8 @@ from freehold.train.recipes import Recipe
 
 MAX_SHARE = 0.05
 """Words that more answers than this share have belong to the grammar (keys, columns, labels): they stay."""
-DISTURBED = 1 / 3
-"""Share of a prompt's words that noise in prompts changes."""
+DISTURBED = (1 / 6, 1 / 3, 2 / 3, 1.0)
+"""Shares of a prompt's words that noise in prompts changes; each for as many prompts."""
 LEAST_TOLD, LIFT = 0.5, 3.0
 """A prompt's word tells a word of the answer that it comes with in half of the cases, and three times as often as
 others do: "August" an 08, "mended" a repair."""
@@ -143,13 +143,14 @@ def _replaced(example: Example, word: str, by: str) -> Example:
 
 
 def _asked_otherwise(example: Example, keep: set[str], known: _Known, draw: random.Random) -> Example:
-    """A third of the users' words made up, left out, followed by a made-up one, or in two of five cases those of
+    """A share of the users' words made up, left out, followed by a made-up one, or in two of five cases those of
     others; those that tell the answer mistyped instead, and those that it repeats left alone. Numbers stay: another one
     would be taken at its word (a day, say, that the answer has with a zero in front)."""
+    share = draw.choice(DISTURBED)
 
     def change(found: re.Match[str]) -> str:
         word = found[0]
-        if word in keep or not word.isalpha() or draw.random() >= DISTURBED:
+        if word in keep or not word.isalpha() or draw.random() >= share:
             return word
         if word.lower() in known.clues:
             return mistyped(word, draw)
