@@ -91,9 +91,9 @@ class Data(_Part, frozen=True, kw_only=True):
     """Share of examples in which a word or number that the answer repeats is replaced by a made-up one in both: copying
     is then learned instead of the words."""
     noise_prompt: Share = 0.0
-    """Share of examples in which a sixth to all of the prompt's words, those aside that the answer repeats, are made up,
-    left out, others, or followed by a made-up one: in phrasings never seen, what else is said must do. Words that tell
-    the answer are mistyped instead."""
+    """Share of examples in which a sixth to all of the prompt's words, those aside that the answer repeats, are made
+    up, left out, others, or followed by a made-up one: in phrasings never seen, what else is said must do. Words that
+    tell the answer are mistyped instead."""
     noise_capitals: Share = 0.0
     """Share of examples shown in another case."""
 
