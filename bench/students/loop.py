@@ -135,7 +135,7 @@ def told(store: Store, name: str) -> dict[str, Any]:
     """What the store says of the task."""
     task = store.control.tasks.get(task_id_of_name(name))
     certificates = store.control.certificates.list(task=task_id_of_name(name))
-    kinds = ("student-trained", "not-certified", "certified", "promoted", "job-failed", "rights-blocked")
+    kinds = ("student-trained", "evaluated", "not-certified", "certified", "promoted", "job-failed", "rights-blocked")
     events = [event for event in reversed(store.control.events(10_000)) if event.kind in kinds]
     return {
         "state": task.state if task else None,

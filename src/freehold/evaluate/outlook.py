@@ -1,8 +1,9 @@
 """Before the certify part is looked at: which thresholds to test, and what the test will probably say.
 
-What is expected of a row is the mean of whether its cross-fitted answer was wrong and of what the signal says: counted
-errors alone flatter the threshold that is chosen for having few of them. Thresholds are chosen as shares of the fit
-rows, and placed where the student itself accepts such shares of the tune rows, which it has not seen.
+What is expected of a row is the mean of the loss of its cross-fitted answer and of what the signal says, which is how
+probable a wrong answer is, times how wrong wrong ones are: counted errors alone flatter the threshold that is chosen for
+having few of them. Thresholds are chosen as shares of the fit rows, and placed where the student itself accepts such
+shares of the tune rows, which it has not seen.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def outlook(store: Store, student_id: str) -> Outlook:
     certify_rows = sum(sample.part == "certify" and sample.uniform for sample in samples)
     delta = spent_delta(task.delta, task.attempts + 1)
     floor = self_disagreement(store, task.task_id, task.evidence_since_ns)
-    expected = (wrong + 1.0 - np.clip(signals, 0.0, 1.0)) / 2
+    expected = (wrong + _severity(wrong) * (1.0 - np.clip(signals, 0.0, 1.0))) / 2
     grid = _grid(signals, expected, task.epsilon, certify_rows)
     chances = [_chance(signals, expected, threshold, certify_rows, task.epsilon, delta) for threshold in grid]
     passing = [threshold for threshold, chance in zip(grid, chances, strict=True) if chance >= MIN_CHANCE]
@@ -109,6 +110,12 @@ def outlook(store: Store, student_id: str) -> Outlook:
         needed=_needed(signals, expected, task.epsilon, delta, certify_rows),
         **_floor(floor, task),
     )
+
+
+def _severity(wrong: npt.NDArray[np.float64]) -> float:
+    """The mean loss of a wrong answer: 1 where all are as wrong; a form with one wrong field of six is less. As if one
+    answer more were wholly wrong, so that few do not flatter."""
+    return float((wrong.sum() + 1.0) / (np.count_nonzero(wrong) + 1.0))
 
 
 class _Unseen(NamedTuple):
