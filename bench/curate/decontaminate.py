@@ -35,7 +35,15 @@ REAL = tuple(
 
 
 def _row(number: int, prompt: str, part: str) -> dict[str, Any]:
-    usual = {"task": "t", "source": "", "model": "m", "answered_by": "u/m", "terms": "own", "verdict": "allow"}
+    usual = {
+        "answer_schema": "",
+        "task": "t",
+        "source": "",
+        "model": "m",
+        "answered_by": "u/m",
+        "terms": "own",
+        "verdict": "allow",
+    }
     rest = {"status": 200, "answer": "yes", "input_tokens": 1, "output_tokens": 1, "uniform": True, "changed": ""}
     own = {"row": f"r{number:08}", "at_ns": number, "prompt": prompt, "part": part, "origin": "incumbent"}
     return {**dict.fromkeys(ROW_COLUMNS), **usual, **rest, **own}

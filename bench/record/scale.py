@@ -62,7 +62,15 @@ def read_costs() -> dict[str, Cost]:
 def measure(costs: dict[str, Cost]) -> None:
     """What each step of curating costs for one row of about 60 words, as CPU time of this process."""
     made = documents(ROWS + PLANTED, seed=9)[:ROWS]
-    usual = {"task": "t", "source": "", "model": "m", "answered_by": "u/m", "terms": "own", "verdict": "allow"}
+    usual = {
+        "answer_schema": "",
+        "task": "t",
+        "source": "",
+        "model": "m",
+        "answered_by": "u/m",
+        "terms": "own",
+        "verdict": "allow",
+    }
     rest = {"status": 200, "input_tokens": 1, "output_tokens": 1, "uniform": True, "changed": "", "origin": "incumbent"}
     rows = pl.DataFrame(
         [

@@ -31,6 +31,7 @@ _USUAL: dict[str, Any] = {
     "origin": "incumbent",
     "part": "fit",
     "changed": "",
+    "answer_schema": "",
 }
 
 

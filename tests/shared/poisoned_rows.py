@@ -38,8 +38,8 @@ def rows_with(
         rows.append(
             {"row": f"tr_{number:08x}", "at_ns": number, "task": "task_t", "key": key, "prompt": prompt,
              "answer": answer, "score": 0.0 if lies else 1.0, "label": label, "part": "fit", "source": "",
-             "changed": "", "uniform": True, "origin": "incumbent", "answered_by": "inc/gpt", "terms": "own",
-             "verdict": "allow", "model": "gpt", "status": 200, "input_tokens": 0, "output_tokens": 0}
+             "changed": "", "answer_schema": "", "uniform": True, "origin": "incumbent", "answered_by": "inc/gpt",
+             "terms": "own", "verdict": "allow", "model": "gpt", "status": 200, "input_tokens": 0, "output_tokens": 0}
         )  # fmt: skip
     there = {name: kind for name, kind in ROW_COLUMNS.items() if name in rows[0]}
     empty = [pl.lit(None, kind).alias(name) for name, kind in ROW_COLUMNS.items() if name not in there]

@@ -1,7 +1,7 @@
 """Before the certify part is looked at: which thresholds to test, and what the test will probably say.
 
 What is expected of a row is the mean of the loss of its cross-fitted answer and of what the signal says, which is how
-probable a wrong answer is, times how wrong wrong ones are: counted errors alone flatter the threshold that is chosen for
+probable a wrong answer is, times how wrong wrong ones are: counted errors alone flatter the threshold chosen for
 having few of them. Thresholds are chosen as shares of the fit rows, and placed where the student itself accepts such
 shares of the tune rows, which it has not seen.
 """
