@@ -109,15 +109,14 @@ def _dataset(store: Store, certificate: Certificate, *, with_file: bool) -> str:
         raise CertificateError(f"Dataset {certificate.dataset_id} is not stored.", _RESTORE)
     if dataset.sha256 != certificate.dataset_sha256:
         raise CertificateError(f"It rests on other rows than dataset {dataset.dataset_id} has.", _CERTIFY_AGAIN)
-    samples = read_dataset(store.data / dataset.path, dataset.sha256)
     if with_file:
         evidence, _ = read_evidence(store.data / certificate.evidence_path, certificate.evidence_sha256)
         if store.control.datasets.digest(dataset.dataset_id) != evidence.dataset_record_sha256:
             raise CertificateError(
                 f"The control database's record of dataset {dataset.dataset_id} was changed.", _RESTORE
             )
+        # Before it is read: a Parquet file with a changed bit can make its reader ask for more memory than there is.
         if dataset_file_sha256(store.data / dataset.path) != evidence.dataset_file_sha256:
-            raise CertificateError(
-                f"The file of dataset {dataset.dataset_id} was changed, though not its rows.", _RESTORE
-            )
+            raise CertificateError(f"The file of dataset {dataset.dataset_id} was changed.", _RESTORE)
+    samples = read_dataset(store.data / dataset.path, dataset.sha256)
     return f"{len(samples)} samples, SHA-256 {dataset.sha256[:16]}…, as certified on."
