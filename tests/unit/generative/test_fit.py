@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -200,7 +202,7 @@ def test_muon_moves_weights_as_that_of_torch_does() -> None:
     ours = {name: torch.nn.Parameter(torch.randn(shape)) for name, shape in shapes.items()}
     theirs = {name: torch.nn.Parameter(weight.detach().clone()) for name, weight in ours.items()}
     told = Optimizer(kind="muon", matrix_rate=0.01, weight_decay=0.1, schedule="constant", warmup=0.0, clip=1e9)
-    mover = Mover(ours, told, 5)
+    mover = Mover(ours, told, 5, Team())
     muon = torch.optim.Muon(theirs.values(), lr=0.01, weight_decay=0.1)
     for step in range(5):
         for name, weight in theirs.items():
@@ -214,10 +216,44 @@ def test_muon_moves_weights_as_that_of_torch_does() -> None:
         assert torch.allclose(weight, ours[name], atol=1e-3)
 
 
+def test_workers_that_share_the_matrices_move_them_as_one_does() -> None:
+    torch.manual_seed(0)
+    shapes = {"m.layers.0.a": (16, 24), "m.layers.1.a": (16, 24), "m.layers.2.a": (16, 24), "m.layers.0.b": (24, 16)}
+    told = Optimizer(kind="muon", matrix_rate=0.01, schedule="constant", warmup=0.0)
+    first = {name: torch.randn(shape) for name, shape in shapes.items()}
+    gradients = [{name: torch.randn(shape) for name, shape in shapes.items()} for _ in range(3)]
+    meeting = threading.Barrier(2)
+    told_by: dict[int, torch.Tensor] = {}
+
+    class Meeting(Team):
+        def sum(self, values: torch.Tensor) -> None:
+            told_by[self.rank] = values.clone()
+            meeting.wait()
+            values.copy_(told_by[0] + told_by[1])
+            meeting.wait()
+
+    def moved(team: Team) -> dict[str, torch.Tensor]:
+        weights = {name: torch.nn.Parameter(weight.clone()) for name, weight in first.items()}
+        mover = Mover(weights, told, 3, team)
+        for step, given in enumerate(gradients):
+            for name, weight in weights.items():
+                assert weight.grad is not None
+                weight.grad.copy_(given[name])
+            mover.step(step)
+        return {name: weight.detach() for name, weight in weights.items()}
+
+    alone = moved(Team())
+    with ThreadPoolExecutor(2) as pool:
+        shared = list(pool.map(moved, (Meeting(0, 2), Meeting(1, 2))))
+    for name, weight in alone.items():
+        assert torch.equal(shared[0][name], shared[1][name])
+        assert torch.allclose(weight, shared[0][name], atol=1e-6) and not torch.equal(weight, first[name])
+
+
 @pytest.mark.parametrize(("schedule", "half"), [("linear", 0.5), ("cosine", 0.5), ("constant", 1.0)])
 def test_rates_rise_and_fall(schedule: str, half: float) -> None:
     told = Optimizer(schedule=schedule, warmup=0.1)  # type: ignore[arg-type]
-    mover = Mover({"w": torch.nn.Parameter(torch.zeros(2, 2))}, told, 100)
+    mover = Mover({"w": torch.nn.Parameter(torch.zeros(2, 2))}, told, 100, Team())
     factors = [mover.factor(step) for step in range(100)]
     assert factors[0] == pytest.approx(0.1) and max(factors) == factors[9] == 1.0
     assert factors[55] == pytest.approx(half)

@@ -58,7 +58,7 @@ class _Training:
         self._per_epoch = len(self._batches(self._fit, 0))
         self._before_first = len(self._batches(self._fit, BEFORE))
         self._steps = self._before_first + max(1, self._told.steps, round(self._told.epochs * self._per_epoch))
-        self._mover = Mover(self._built.trained, spec.recipe.optimizer, self._steps, self._precision)
+        self._mover = Mover(self._built.trained, spec.recipe.optimizer, self._steps, team, self._precision)
         self._drops = bool(getattr(spec.recipe.adapter or spec.recipe.model, "dropout", 0.0))
         self._best: dict[str, Any] = {}
         self._state = State(environment=environment.describe(self._told, device, self._precision, team.size))

@@ -154,9 +154,18 @@ def _dropping(share: float) -> Callable[[Any, Any, Any], Any]:
     """A hook, as the configuration has no field for it: it is none of the model's that is stored."""
 
     def drop(module: Any, _given: Any, output: Any) -> Any:
-        return torch.nn.functional.dropout(output, share) if module.training else output
+        return output * _kept(output, share) if module.training else output
 
     return drop
+
+
+def _kept(values: Any, share: float) -> Any:
+    """What dropout multiplies `values` by. A byte is drawn for each, eight at a time, and the share is so many 256ths:
+    torch's own draws a number for each, which took a twelfth of a small model's step."""
+    count, least = values.numel(), max(1, round(256 * share))
+    drawn = torch.empty(-(-count // 8), dtype=torch.int64, device=values.device).random_(-(2**63), None)
+    kept = (drawn.view(torch.uint8)[:count] >= least).view(values.shape)
+    return kept.to(values.dtype) / (1 - least / 256)
 
 
 def _from_folder(start: BaseStart, frozen: bool, device: Any) -> Any:

@@ -1,7 +1,8 @@
 """Muon (Jordan et al. 2024): momentum whose matrix is made orthogonal before the weights move by it.
 
-As `torch.optim.Muon`, whose constants these are, but for speed on CPUs: matrices of one shape are one batch, and they
-are computed in float32 where bfloat16 is no quicker. Moving a model 128 wide takes 26 ms so, and took 45 ms.
+As `torch.optim.Muon`, whose constants these are, but for speed on CPUs: matrices of one shape are one batch, they are
+computed in float32 where bfloat16 is no quicker, and workers share them. Moving a model 128 wide takes 26 ms in place
+of 45 ms, and 15 ms with two workers.
 """
 
 from __future__ import annotations
@@ -21,21 +22,28 @@ _LEAST_NORM = 1e-7
 class Group:
     """Matrices of one shape; their gradients lie one after the other in memory."""
 
-    def __init__(self, weights: list[Any], gradients: Any, quick: Any) -> None:
-        """`gradients`: (n, rows, columns), a view of what the backward pass fills. `quick`: the type to compute in."""
-        self._weights, self._gradients, self._quick = weights, gradients, quick
+    def __init__(self, weights: list[Any], gradients: Any, own: slice, quick: Any) -> None:
+        """`gradients`: (n, rows, columns), a view of what the backward pass fills. `own`: those that this worker makes
+        orthogonal. `quick`: the type to compute in."""
+        self._weights, self._gradients, self._own, self._quick = weights, gradients, own, quick
         self.momentum = torch.zeros_like(gradients)
         rows, columns = gradients.shape[1:]
         # A tall matrix has larger updates to make for the same change of what comes out.
         self._scale = max(1.0, rows / columns) ** 0.5
 
-    def step(self, rate: float, weight_decay: float) -> None:
-        """Move the weights."""
-        self.momentum.lerp_(self._gradients, 1.0 - _MOMENTUM)
-        update = orthogonal(self._gradients.lerp(self.momentum, _MOMENTUM).to(self._quick)).to(self._gradients.dtype)
+    def prepare(self) -> None:
+        """Put this worker's updates in place of the gradients, and nothing in place of the others'."""
+        gradients, own = self._gradients, self._own
+        self.momentum.lerp_(gradients, 1.0 - _MOMENTUM)
+        updates = orthogonal(gradients[own].lerp(self.momentum[own], _MOMENTUM).to(self._quick))
+        gradients.zero_()
+        gradients[own] = updates.to(gradients.dtype)
+
+    def move(self, rate: float, weight_decay: float) -> None:
+        """Move the weights by all workers' updates."""
         if weight_decay:
             torch._foreach_mul_(self._weights, 1.0 - rate * weight_decay)
-        torch._foreach_add_(self._weights, list(update.unbind(0)), alpha=-rate * self._scale)
+        torch._foreach_add_(self._weights, list(self._gradients.unbind(0)), alpha=-rate * self._scale)
 
 
 def orthogonal(matrices: Any) -> Any:

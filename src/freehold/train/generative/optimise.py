@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from freehold.train.generative.muon import Group
+from freehold.train.generative.team import Team
 from freehold.train.recipes import Optimizer
 
 torch: Any = import_module("torch")
@@ -19,9 +20,11 @@ class Mover:
     """The optimisers of a model, and the gradients, which lie in one flat array: one message between workers carries
     all of them and the loss, and their norm is one operation."""
 
-    def __init__(self, trained: dict[str, Any], told: Optimizer, steps: int, precision: Any = torch.float32) -> None:
+    def __init__(
+        self, trained: dict[str, Any], told: Optimizer, steps: int, team: Team, precision: Any = torch.float32
+    ) -> None:
         """`precision`: what this machine multiplies matrices in."""
-        self._told = told
+        self._told, self._team = told, team
         self._steps = steps
         self._warmup = max(1, round(told.warmup * steps))
         by_shape: dict[tuple[int, int], list[Any]] = {}
@@ -40,7 +43,9 @@ class Mover:
             begin = at
             for weight in weights:
                 at = self._place(weight, at)
-            self._groups.append(Group(weights, self.flat[begin:at].view(len(weights), *weights[0].shape), precision))
+            gradients = self.flat[begin:at].view(len(weights), *weights[0].shape)
+            self._groups.append(Group(weights, gradients, team.part(len(weights)), precision))
+        self._of_groups = self.flat[:at]
         for weight in self._others.values():
             at = self._place(weight, at)
         self._adamw: Any = None
@@ -64,7 +69,10 @@ class Mover:
         factor = self.factor(number)
         with torch.no_grad():
             for group in self._groups:
-                group.step(self._told.matrix_rate * factor, self._told.weight_decay)
+                group.prepare()
+            self._team.sum(self._of_groups)
+            for group in self._groups:
+                group.move(self._told.matrix_rate * factor, self._told.weight_decay)
         if self._adamw is not None:
             self._adamw.param_groups[0]["lr"] = self._told.rate * factor
             self._adamw.step()

@@ -21,8 +21,12 @@ class Team(NamedTuple):
 
     def sum(self, values: Any) -> None:
         """Replace a tensor by its sum over all workers, in place; the same on all, bit by bit."""
-        if self.size > 1:
+        if self.size > 1 and len(values):
             torch.distributed.all_reduce(values)
+
+    def part(self, count: int) -> slice:
+        """This process's share of `count` things, one about as large as the others'."""
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
 
 
 def join_team(device: Any) -> Team:
