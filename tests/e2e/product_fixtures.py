@@ -17,12 +17,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from waiting import wait_for
 
 from freehold.config import load_settings
 from freehold.demo.grammar import Message, SupportDesk, chat_request
@@ -75,16 +76,6 @@ class Answer(NamedTuple):
     @property
     def owned(self) -> bool:
         return self.headers["x-freehold-answered-by"].startswith("student/")
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:
-    """Poll until `condition` gives something true, and return it."""
-    deadline = time.monotonic() + seconds
-    tick = threading.Event()
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"did not come about in {seconds} s: {what or condition}"
-        tick.wait(0.05)
-    return found
 
 
 class Desk:

@@ -25,8 +25,8 @@ from product_fixtures import (
     freehold,
     get,
     rung_of,
-    wait_for,
 )
+from waiting import wait_for
 
 
 def degraded(product: Product) -> list[str]:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from generative_fixtures import parcels, write_toy
-from product_fixtures import Answer, Product, all_traces, ask, events, freehold, wait_for
+from product_fixtures import Answer, Product, all_traces, ask, events, freehold
+from waiting import wait_for
 
 from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers, serve_in_thread
 

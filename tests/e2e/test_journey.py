@@ -20,8 +20,8 @@ from product_fixtures import (
     freehold,
     get,
     task_of,
-    wait_for,
 )
+from waiting import wait_for
 
 
 def looked_at(folder: Path) -> dict[str, Any] | None:

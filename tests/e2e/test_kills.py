@@ -22,8 +22,8 @@ from product_fixtures import (
     processes,
     store_of,
     task_of,
-    wait_for,
 )
+from waiting import wait_for
 
 JOB = "freehold.loop.worker"
 LOOP = "freehold.cli.main loop"

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from product_fixtures import Answer, Product, ask, events, freehold, get, store_of, wait_for
+from product_fixtures import Answer, Product, ask, events, freehold, get, store_of
+from waiting import wait_for
 
 from freehold.store.traces.read import read_traces
 from freehold.upstreams.recorded import RecordedAnswer, RecordedAnswers, serve_in_thread

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import pytest
 from chaos import Chaos, Script, closes_the_second_time, events_for_ever, sends, well_behaved
 from fault_cases import CASES
-from gateway_process import GatewayProcess, configure, wait_for
+from gateway_process import GatewayProcess, configure
+from waiting import wait_for
 from wire import Answer, ask, body_for, new_nonce, post
 
 from freehold.domain.traces import Trace

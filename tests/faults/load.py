@@ -8,7 +8,7 @@ import time
 from collections import Counter
 
 from chaos import DONE
-from gateway_process import wait_for
+from waiting import wait_for
 from wire import Answer, Wire, body_for, new_nonce, post
 
 from freehold.domain.traces import Trace

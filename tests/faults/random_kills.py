@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from chaos import DONE, Chaos, Talk, plain, whole_stream
-from gateway_process import ENVIRONMENT, GatewayProcess, configure, wait_for
+from gateway_process import ENVIRONMENT, GatewayProcess, configure
 from load import Load
+from waiting import wait_for
 
 from freehold.config import Settings
 from freehold.config.load import load_settings

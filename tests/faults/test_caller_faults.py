@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from chaos import EVENTS
 from fault_fixtures import FLOOD, Stand
-from gateway_process import wait_for
+from waiting import wait_for
 from wire import Wire, ask, body_for, chunk, get, new_nonce, post
 
 CHAT = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from chaos import DONE, EVENTS, SSE_HEAD, Chaos, Script, Talk, chunk, well_behaved
-from gateway_process import GatewayProcess, configure, sockets, wait_for
+from gateway_process import GatewayProcess, configure, sockets
 from load import Load
+from waiting import wait_for
 from wire import Wire, body_for, new_nonce, post
 
 CALLERS = 8

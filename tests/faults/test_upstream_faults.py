@@ -13,7 +13,8 @@ import pytest
 from chaos import LONG_LINE, Chaos, plain, says
 from fault_cases import CASES, Case
 from fault_fixtures import Stand
-from gateway_process import GatewayProcess, configure, wait_for
+from gateway_process import GatewayProcess, configure
+from waiting import wait_for
 from wire import Answer, Wire, ask, body_for, new_nonce, post
 
 AT_ONCE = 8.0

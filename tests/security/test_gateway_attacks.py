@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from attack_fixtures import KEY, PROVIDER_KEY, Target, auth
-from gateway_process import wait_for
+from waiting import wait_for
 from wire import Wire, body_for, chunk, get, new_nonce, post
 
 SRC = Path(__file__).parents[2] / "src" / "freehold"

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from chaos import Chaos, Script, plain, says, well_behaved
-from gateway_process import GatewayProcess, configure, wait_for
+from gateway_process import GatewayProcess, configure
+from waiting import wait_for
 from wire import Answer, ask, body_for, get, new_nonce, post
 
 ADMIN_KEY = "adm-5ecret-of-the-admin"

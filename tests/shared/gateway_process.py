@@ -8,27 +8,17 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+
+from waiting import wait_for
 
 from freehold.domain.traces import Trace
 from freehold.store.journal.read import worker_journals
 
 FREEHOLD = [sys.executable, "-m", "freehold.cli.main"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0, what: str = "") -> Any:
-    """Poll until `condition` gives something true, and return it."""
-    deadline = time.monotonic() + seconds
-    tick = threading.Event()
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"did not come about in {seconds:g} s: {what or condition}"
-        tick.wait(0.02)
-    return found
 
 
 def last_not(condition: Callable[[], bool], times: int = 24, seconds: float = 30.0) -> float:

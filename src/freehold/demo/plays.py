@@ -13,7 +13,7 @@ from freehold.train.recipes import Recipe, Scratch, load_recipe, recipe_toml
 
 EPSILON = 0.05
 BOOKS = "shop.sqlite"
-"""Where the shop's books are, beside the configuration."""
+"""The shop's books, beside the configuration."""
 RECIPE = "quick.toml"
 """The recipe of its students, beside it too."""
 
@@ -47,23 +47,24 @@ class Play(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...]
     """Of the table at the end, by their names in `TaskFigures`."""
     settings: str
-    """The configuration, past the upstream; `{folder}` is where it lies."""
+    """The configuration, past the upstream, with fields for what `write_settings` fills in."""
     books: bool = False
-    """Whether the shop's books are needed."""
+    """Whether the shop's books are needed: `{books}`."""
     recipe: Recipe | None = None
-    """Of its students: its settings name it as `RECIPE`, beside the configuration."""
+    """Of its students: `{recipe}`."""
     imports: tuple[str, ...] = ()
     """Libraries of the `[train]` extra that it cannot do without."""
 
     def write_settings(self, folder: Path) -> str:
         """The configuration's text past the upstream; writes the books and the recipe beside it."""
+        books, recipe = folder.resolve() / BOOKS, folder.resolve() / RECIPE
         if self.books:
-            write_books(folder / BOOKS)
+            write_books(books)
         if self.recipe is not None:
-            (folder / RECIPE).write_text(recipe_toml(self.recipe), encoding="utf-8")
+            recipe.write_text(recipe_toml(self.recipe), encoding="utf-8")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        return self.settings.format(folder=folder.resolve(), epsilon=EPSILON, port=port)
+        return self.settings.format(epsilon=EPSILON, port=port, books=books, recipe=recipe)
 
 
 def _quick() -> Recipe:
@@ -123,7 +124,7 @@ probation_audit_rate = 0.5
 
 # A quarter of an hour's rollout in a minute: there is nobody here whom a wrong answer could harm.
 [students]
-recipe = "{folder}/quick.toml"
+recipe = "{recipe}"
 
 [students.server]
 port = {port}
@@ -138,7 +139,7 @@ kind = "json"
 
 [tasks.sql.scorer]
 kind = "sql"
-database = "{folder}/shop.sqlite"
+database = "{books}"
 """,
 )
 """Open answers and a small language model of our own for each task, trained while the demo runs."""

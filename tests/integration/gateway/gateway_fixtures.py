@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -167,15 +166,6 @@ def records(data: Path) -> list[Trace | Feedback]:
 
 def traces(data: Path) -> list[Trace]:
     return [record for record in records(data) if isinstance(record, Trace)]
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Poll until `condition` holds."""
-    deadline = time.monotonic() + seconds
-    tick = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        tick.wait(0.02)
 
 
 def raw(url: str, request: bytes, *, read: bool = True, timeout: float = 10.0) -> bytes:

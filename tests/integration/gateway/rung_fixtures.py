@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from gateway_fixtures import post, raw, settings, split, upstream, wait_for
+from gateway_fixtures import post, raw, settings, split, upstream
 from threadpoolctl import threadpool_limits
+from waiting import wait_for
 
 from freehold.config import CandidateSettings, Price, UpstreamSettings
 from freehold.domain.chat import parse_chat

@@ -26,8 +26,8 @@ from gateway_fixtures import (
     split,
     traces,
     upstream,
-    wait_for,
 )
+from waiting import wait_for
 
 from freehold.domain.errors import ConfigError
 from freehold.gateway import Runtime, serve_in_thread

@@ -27,8 +27,8 @@ from gateway_fixtures import (
     split,
     traces,
     upstream,
-    wait_for,
 )
+from waiting import wait_for
 
 from freehold.access import KeyDesk
 from freehold.access.fields import KeyFields

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from gateway_fixtures import Scripted, answering, hang_up, plain, post, raw, settings, split, traces, upstream, wait_for
+from gateway_fixtures import Scripted, answering, hang_up, plain, post, raw, settings, split, traces, upstream
 from rung_fixtures import PROOF, SUM, recorded, running, text_of
+from waiting import wait_for
 
 from freehold.config import DrillSettings
 from freehold.domain.chat import parse_chat

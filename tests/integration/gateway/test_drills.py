@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from gateway_fixtures import JSON_ANSWER, SSE_HEAD, Request, Scripted, answering, chunk, plain
-from gateway_process import FREEHOLD, GatewayProcess, last_not, wait_for
+from gateway_process import FREEHOLD, GatewayProcess, last_not
+from waiting import wait_for
 from wire import Answer, ask, post
 
 from freehold.config import load_settings

@@ -9,19 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from gateway_fixtures import (
-    Scripted,
-    answering,
-    cut_after,
-    plain,
-    post,
-    raw,
-    settings,
-    split,
-    traces,
-    upstream,
-    wait_for,
-)
+from gateway_fixtures import Scripted, answering, cut_after, plain, post, raw, settings, split, traces, upstream
+from waiting import wait_for
 
 from freehold.config import ServerSettings, StudentSettings
 from freehold.domain.chat import answer_schema, parse_chat

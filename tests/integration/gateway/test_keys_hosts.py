@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from gateway_fixtures import Scripted, answering, plain, wait_for
+from gateway_fixtures import Scripted, answering, plain
 from gateway_process import GatewayProcess, last_not
+from waiting import wait_for
 
 from freehold.access import KeyDesk
 from freehold.access.fields import KeyFields

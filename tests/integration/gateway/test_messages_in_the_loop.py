@@ -13,9 +13,10 @@ import anthropic
 import pytest
 import rung_fixtures
 import test_owned
-from gateway_fixtures import Scripted, answering, plain, settings, traces, upstream, wait_for
+from gateway_fixtures import Scripted, answering, plain, settings, traces, upstream
 from rung_fixtures import LUCKY, PROOF, RAMBLE, SUM, UNLUCKY, recorded, small_answer
 from test_owned import TASK
+from waiting import wait_for
 
 from freehold.config import CandidateSettings
 from freehold.curate.answers import AnswerRights

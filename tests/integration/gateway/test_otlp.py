@@ -14,7 +14,8 @@ from typing import Any
 import import_examples as examples
 import otlp_examples as otlp
 import pytest
-from gateway_fixtures import JSON_ANSWER, Scripted, answering, plain, settings, traces, upstream, wait_for
+from gateway_fixtures import JSON_ANSWER, Scripted, answering, plain, settings, traces, upstream
+from waiting import wait_for
 
 from freehold.config import Settings
 from freehold.gateway import serve_in_thread

@@ -8,20 +8,8 @@ from typing import Any, NamedTuple
 
 import openai
 import pytest
-from gateway_fixtures import (
-    JSON_ANSWER,
-    Scripted,
-    answering,
-    hang,
-    plain,
-    post,
-    raw,
-    settings,
-    split,
-    traces,
-    upstream,
-    wait_for,
-)
+from gateway_fixtures import JSON_ANSWER, Scripted, answering, hang, plain, post, raw, settings, split, traces, upstream
+from waiting import wait_for
 
 from freehold.domain.chat import parse_chat
 from freehold.domain.errors import StudentError

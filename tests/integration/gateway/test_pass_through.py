@@ -20,9 +20,9 @@ from gateway_fixtures import (
     split,
     traces,
     upstream,
-    wait_for,
 )
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import wait_for
 
 from freehold.domain.traces import Feedback
 from freehold.gateway import serve_in_thread

@@ -27,10 +27,10 @@ from gateway_fixtures import (
     split,
     traces,
     upstream,
-    wait_for,
 )
 from msgspec.structs import replace
 from tests.conformance.provider import Provider
+from waiting import wait_for
 
 from freehold.config import Settings
 from freehold.domain.traces import Trace

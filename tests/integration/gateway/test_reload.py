@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from gateway_fixtures import EVENTS, JSON_ANSWER, SSE_HEAD, Request, Scripted, answering, chunk, plain
-from gateway_process import GatewayProcess, last_not, wait_for
+from gateway_process import GatewayProcess, last_not
+from waiting import wait_for
 from wire import Wire, ask, body_for, post
 
 CONFIG = """

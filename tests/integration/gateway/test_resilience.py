@@ -19,8 +19,8 @@ from gateway_fixtures import (
     split,
     traces,
     upstream,
-    wait_for,
 )
+from waiting import wait_for
 
 from freehold.config import DeploymentSettings, FallbackSettings
 from freehold.gateway import serve_in_thread

@@ -22,7 +22,6 @@ from gateway_fixtures import (
     plain,
     post,
     traces,
-    wait_for,
 )
 from rung_fixtures import (
     LUCKY,
@@ -42,6 +41,7 @@ from rung_fixtures import (
     student_answer,
     text_of,
 )
+from waiting import wait_for
 
 from freehold.cli.doctor import doctor_command
 from freehold.domain.policy import Policy

@@ -9,7 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from gateway_fixtures import Scripted, answering, plain, post, raw, records, settings, split, traces, upstream, wait_for
+from gateway_fixtures import Scripted, answering, plain, post, raw, records, settings, split, traces, upstream
+from waiting import wait_for
 
 from freehold.domain.traces import Feedback
 from freehold.gateway import serve_in_thread

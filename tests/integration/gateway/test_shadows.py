@@ -9,8 +9,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from gateway_fixtures import Scripted, answering, hang, plain, post, raw, split, traces, wait_for
+from gateway_fixtures import Scripted, answering, hang, plain, post, raw, split, traces
 from rung_fixtures import PROOF, SUM, body, recorded, running, small_answer, text_of
+from waiting import wait_for
 
 from freehold.config import CandidateSettings
 from freehold.domain.traces import Trace

@@ -22,11 +22,11 @@ from gateway_fixtures import (
     split,
     traces,
     upstream,
-    wait_for,
 )
 from gateway_process import GatewayProcess
 from otlp_receiver import Receiver, attributes_of
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import wait_for
 
 from freehold.config import Price, Settings, TelemetrySettings
 from freehold.gateway import serve_in_thread

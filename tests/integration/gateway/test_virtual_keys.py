@@ -11,21 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 import pytest
-from gateway_fixtures import (
-    SSE_HEAD,
-    Scripted,
-    answering,
-    chunk,
-    hang,
-    plain,
-    post,
-    raw,
-    split,
-    traces,
-    upstream,
-    wait_for,
-)
+from gateway_fixtures import SSE_HEAD, Scripted, answering, chunk, hang, plain, post, raw, split, traces, upstream
 from gateway_fixtures import settings as gateway_settings
+from waiting import wait_for
 
 from freehold.config import Price, Settings
 from freehold.gateway import serve_in_thread

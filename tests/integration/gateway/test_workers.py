@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway_fixtures import JSON_ANSWER, Scripted, answering, plain, traces, wait_for
+from gateway_fixtures import JSON_ANSWER, Scripted, answering, plain, traces
+from waiting import wait_for
 
 from freehold.domain.policy import Policy
 from freehold.store import ControlStore

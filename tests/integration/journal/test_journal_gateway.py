@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from chaos import DONE, EVENTS, Chaos, well_behaved
-from gateway_process import GatewayProcess, configure, wait_for
+from gateway_process import GatewayProcess, configure
 from journal_fixtures import KEYS, SECRET, journalled, trace
+from waiting import wait_for
 from wire import Answer, Wire, ask, body_for, get, new_nonce, post
 
 from freehold.config import GatewaySettings, JournalSettings, Settings, UpstreamSettings

@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from gateway_process import wait_for
 from journal_fixtures import KEYS, journalled, open_store, trace, write
+from waiting import wait_for
 
 from freehold.domain import ids
 from freehold.domain.errors import StoreError, StoreFull

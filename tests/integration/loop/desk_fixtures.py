@@ -7,9 +7,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -105,12 +104,3 @@ def office(tmp_path: Path) -> Iterator[Office]:
     made = Office(tmp_path)
     yield made
     made.close()
-
-
-def wait_until(what: str, done: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Ask `done` again and again until it says yes, for at most `seconds`."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not done():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        pause.wait(0.02)

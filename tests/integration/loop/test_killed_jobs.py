@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from desk_fixtures import Office, office, wait_until
+from desk_fixtures import Office, office
+from waiting import wait_for
 
 from freehold.domain.evidence import Certificate
 from freehold.loop import STEPS, Loop, new_move
@@ -48,7 +49,7 @@ def _carry_on(office: Office) -> None:
         return _rung(office) is not None
 
     try:
-        wait_until("the job to end", moved)
+        wait_for(moved, 60, "the job to end")
     finally:
         loop.stop()
 
@@ -95,7 +96,7 @@ def test_killed_after_each_step_it_ends_as_if_it_had_not_been(tmp_path: Path) ->
         assert stored is not None and stored.state == "running"
         assert [step.name for step in stored.steps] == list(STEPS[: number + 1]), "what was done is not done again"
     _carry_on(office)
-    wait_until("the job to be closed", lambda: _state(office, job.job_id) == "done")
+    wait_for(lambda: _state(office, job.job_id) == "done", 60, "the job to be closed")
     assert _result(office) == expected
     task = office.store.control.tasks.get(office.task)
     assert task is not None and task.attempts == 1 and task.state == "owned"
@@ -128,7 +129,7 @@ def test_a_job_whose_process_keeps_dying_is_given_up_and_said(office: Office) ->
         loop.turn()
         return bool(_failed(office))
 
-    wait_until("the job to be given up", given_up)
+    wait_for(given_up, 60, "the job to be given up")
     [job] = _failed(office)
     assert runner.started == 3 and "died 3 times" in job.error and "exit code -9" in job.error
     task = office.store.control.tasks.get(office.task)

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from desk_fixtures import Office, office, wait_until
+from desk_fixtures import Office, office
+from waiting import wait_for
 
 from freehold.config import load_settings
 from freehold.domain.errors import FreeholdError, LeaseHeld, StoreError
@@ -37,7 +38,9 @@ except FreeholdError as error:
 def test_a_second_loop_on_one_data_folder_says_so_and_a_dead_one_makes_room(office: Office) -> None:
     first = office.start(_LOOP, str(office.config))
     lock = office.settings.data / "loop.lock"
-    wait_until("the first loop to hold its lock", lambda: lock.exists() and lock.read_text().strip() == str(first.pid))
+    wait_for(
+        lambda: lock.exists() and lock.read_text().strip() == str(first.pid), 60, "the first loop to hold its lock"
+    )
     second = office.start(_LOOP, str(office.config))
     _, said = second.communicate(timeout=60)
     assert second.returncode == LeaseHeld.exit_code == 4
@@ -45,7 +48,7 @@ def test_a_second_loop_on_one_data_folder_says_so_and_a_dead_one_makes_room(offi
     first.kill()
     first.wait(10)
     third = office.start(_LOOP, str(office.config))
-    wait_until("a third loop to take over", lambda: lock.read_text().strip() == str(third.pid))
+    wait_for(lambda: lock.read_text().strip() == str(third.pid), 60, "a third loop to take over")
 
 
 def test_a_changed_file_is_followed_between_turns(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +105,7 @@ def test_a_control_database_locked_for_a_while_is_waited_for(office: Office) -> 
     service.start()
     release.join()
     try:
-        wait_until("the task to be found", lambda: bool(store.control.tasks.list()), 30)
+        wait_for(lambda: bool(store.control.tasks.list()), 30, "the task to be found")
         assert service.is_alive()
     finally:
         stop.set()
@@ -125,7 +128,7 @@ def test_audits_are_watched_while_a_job_runs(office: Office) -> None:
 
     loop = Loop(office.store, office.settings, office.config, Endless())
     try:
-        wait_until("a job to run", lambda: loop.turn().started == other_task)
+        wait_for(lambda: loop.turn().started == other_task, 60, "a job to run")
         system = "Is it urgent? Answer yes or no."
         served: dict[str, Any] = {"owned": True, "audited": True, "reason": "accepted", "certificate": rung.certificate}
         served["audit_probability"] = 0.3

@@ -15,9 +15,10 @@ import polars as pl
 import pytest
 from chaos import Chaos, well_behaved
 from cli_fixtures import Run
-from gateway_process import ENVIRONMENT, GatewayProcess, wait_for
+from gateway_process import ENVIRONMENT, GatewayProcess
 from loop_fixtures import chat, urgency
 from recall_fixtures import APART, TAUGHT, Branch
+from waiting import wait_for
 from wire import ask, post
 
 from freehold.curate import build_dataset

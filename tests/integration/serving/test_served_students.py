@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 import openai
 import pytest
-from gateway_process import wait_for
 from language_models import write_adapter, write_model
 from student_servers import Running, running
+from waiting import wait_for
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -14,9 +14,9 @@ from typing import Any
 import jsonschema
 import openai
 import pytest
-from gateway_process import wait_for
 from language_models import greedy, write_adapter, write_model
 from student_servers import Running, running
+from waiting import wait_for
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

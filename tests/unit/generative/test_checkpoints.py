@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import tiny_runs
 import torch
-from gateway_process import wait_for
+from waiting import wait_for
 
 from freehold.domain.errors import TrainingError
 from freehold.train.generative.checkpoint import State, read_checkpoint, write_checkpoint
