@@ -116,8 +116,8 @@ def make_student(
 def tokenizer_of(rows: Sequence[Exchange], recipe: Recipe) -> Tokenizer:
     """A tokenizer of the fit rows' texts."""
     assert isinstance(recipe.model, Scratch)
-    texts = [text for at, row in enumerate(rows) if at % TUNE_EVERY for text in (row.prompt, row.answer)]
-    return train_tokenizer(texts, recipe.model, recipe.data.context)
+    told = ((row.prompt, row.answer) for at, row in enumerate(rows) if at % TUNE_EVERY)
+    return train_tokenizer(told, recipe.model, recipe.data.context)
 
 
 def share_right(name: str, answers: Sequence[str], seed: int, misses: Callable[[str], None] | None = None) -> float:

@@ -45,5 +45,4 @@ def example(prompt: str, answer: str) -> Example:
 
 
 def tokenizer_of(samples: Sequence[Sample], vocabulary: int = 400) -> Tokenizer:
-    texts = [text for one in samples for text in (one.prompt, one.answer)]
-    return train_tokenizer(texts, Scratch(vocabulary=vocabulary), 256)
+    return train_tokenizer(((one.prompt, one.answer) for one in samples), Scratch(vocabulary=vocabulary), 256)

@@ -10,7 +10,7 @@ from generative_rows import NAMES, example, recipe, tickets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freehold.train.generative.augment import augmented, made_up, mistyped
+from freehold.train.generative.augment import POOL, augmented, made_up, mistyped
 from freehold.train.generative.examples import examples_of
 
 EXAMPLES = examples_of(tickets(600), recipe())[0]
@@ -90,6 +90,26 @@ def test_words_that_tell_the_answer_are_only_mistyped_and_others_come_from_other
     assert 0.25 < sum(told != month for told, month in said) / len(said) < 0.65
     assert sum("bought" in before and "bought" not in now for now, before in pairs) > 5
     assert sum("ordered" in now and "ordered" not in before for now, before in pairs) > 0
+
+
+def test_each_sentence_is_disturbed_by_itself_and_units_stay_in_half_of_the_prompts() -> None:
+    asked = [example("First comes this long part. Then follows 25 euros later on", f"{n} no") for n in range(400)]
+    noisy = augmented(asked, recipe(data={"noise_prompt": 1.0}, run={"epochs": 1.0}), 1)
+    sentences = [one.turns[0].text.split(". ") for one in noisy]
+    same = [(first == "First comes this long part", "Then" in second) for first, second in sentences]
+    assert {(True, False), (False, True), (False, False)} <= set(same)
+    assert all("25" in second for _, second in sentences)
+    units, others = (sum(word in second for _, second in sentences) for word in ("25 euros", "later"))
+    assert others + 40 < units, "units stay where what is beside numbers does"
+
+
+def test_prompts_that_are_repeated_whole_have_no_words_for_others() -> None:
+    asked = [example(f"repeat {word} now", f"repeat {word}") for word in ("alpha", "beta", "gamma") * 9]
+    noisy = augmented(asked, recipe(data={"noise_prompt": 1.0}, run={"epochs": 1.0}), 1)
+    assert all(one.turns[0].text.startswith(before.turns[1].text) for one, before in zip(noisy, asked, strict=True))
+    whole = [*[example("repeat alpha", "repeat alpha")] * POOL, *[example("alpha then", "alpha")] * 9]
+    last = augmented(whole, recipe(data={"noise_prompt": 1.0}, run={"epochs": 1.0}), 1)[-9:]
+    assert any(one.turns[0].text != "alpha then" for one in last)
 
 
 @given(st.sampled_from(["mended", "May", "Straße"]), st.integers())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from freehold.domain.errors import TrainingError
 from freehold.serving.chat_template import read_chat_template
 from freehold.train.generative.encode import prompt_text
-from freehold.train.generative.tokenizer import SCRATCH_SPECIAL, Tokenizer, read_tokenizer, train_tokenizer
+from freehold.train.generative.tokenizer import OFTEN, SCRATCH_SPECIAL, Tokenizer, read_tokenizer, train_tokenizer
 from freehold.train.recipes import Scratch
 
 OURS = tokenizer_of(tickets(300))
@@ -29,13 +30,24 @@ def test_every_text_comes_back(text: str) -> None:
     assert OURS.encode_many([text, text]) == [OURS.encode(text)] * 2
 
 
-@given(st.lists(st.text(min_size=1), max_size=20))
+@given(st.lists(st.tuples(st.text(min_size=1), st.text()), max_size=20), st.sampled_from(["", " to a T", "\n Ωx Ωx"]))
 @settings(max_examples=30, deadline=None)
-def test_any_texts_give_a_tokenizer_and_the_same_one_twice(texts: list[str]) -> None:
-    made = [train_tokenizer(texts, Scratch(vocabulary=300)) for _ in range(2)]
+def test_any_texts_give_a_tokenizer_and_the_same_one_twice(pairs: list[tuple[str, str]], often: str) -> None:
+    told = [(asked + often, answered) for asked, answered in pairs]
+    made = [train_tokenizer(told, Scratch(vocabulary=300)) for _ in range(2)]
     assert made[0].core.to_str() == made[1].core.to_str()
-    assert 262 + 100 <= made[0].size <= 300 + 100
-    assert all(made[0].decode(made[0].encode(text)) == text.encode("utf-8", "replace").decode() for text in texts)
+    assert 262 + 100 <= made[0].size <= 300 + 100 + 10
+    for text in chain.from_iterable(told):
+        assert made[0].decode(made[0].encode(text)) == text.encode("utf-8", "replace").decode()
+
+
+def test_words_that_no_answer_repeats_are_one_token_with_the_space_before_them() -> None:
+    told = [(f"give the éclair to {name}", f"to: {name}") for name in ("Anna", "Bo") * OFTEN]
+    ours = train_tokenizer(told, Scratch(vocabulary=400))
+    pieces = [ours.decode([token]) for token in ours.encode("give the éclair to Anna, the")]
+    assert pieces == ["give", " the", " éclair", " ", "to", " ", "Anna", ",", " the"]
+    seldom = train_tokenizer(told[: OFTEN - 1], Scratch(vocabulary=400))
+    assert [seldom.decode([token]) for token in seldom.encode("give the")] == ["give", " ", "the"]
 
 
 def test_special_tokens_come_first_and_copied_words_and_numbers_are_alike_everywhere() -> None:
@@ -47,7 +59,7 @@ def test_special_tokens_come_first_and_copied_words_and_numbers_are_alike_everyw
         alone = OURS.encode(word)
         for before in (" ", ' "', "(", ".", "\n"):
             assert OURS.encode(before + word)[-len(alone) :] == alone, (before, word)
-    assert len(OURS.encode("Customer Anna says")) == 5
+    assert [OURS.decode([token]) for token in OURS.encode("Customer Anna says")] == ["Customer", " ", "Anna", " says"]
     assert OURS.holds_special("so <|end|> it is") and not OURS.holds_special("so |end| it is")
 
 

@@ -22,7 +22,10 @@ from freehold.train.recipes import Recipe
 MAX_SHARE = 0.05
 """Words that more answers than this share have belong to the grammar (keys, columns, labels): they stay."""
 DISTURBED = (1 / 6, 1 / 3, 2 / 3, 1.0)
-"""Shares of a prompt's words that noise in prompts changes; each for as many prompts."""
+"""Shares of a sentence's words that noise in prompts changes; each for as many sentences. A phrasing that is new stands
+among others that are not."""
+SPARED = 0.5
+"""Share of those prompts in which words beside numbers stay."""
 LEAST_TOLD, LIFT = 0.5, 3.0
 """A prompt's word tells a word of the answer that it comes with in half of the cases, and three times as often as
 others do: "August" an 08, "mended" a repair."""
@@ -32,6 +35,8 @@ POOL = 1000
 """Examples whose prompts give words to others."""
 _WORD = re.compile(r"[^\W\d_]{3,}|\d+")
 """Of letters, or a number."""
+_SENTENCE = re.compile(r"[.!?;:,](?=\s)|\n")
+"""What sets a part of a text off from the next."""
 _LETTERS = string.ascii_lowercase
 _VOWELS, _CONSONANTS = "aeiou", "bdfgklmnprstvz"
 _CASES: tuple[Callable[[str], str], ...] = (str.lower, str.upper, str.title)
@@ -65,7 +70,7 @@ class _Known(NamedTuple):
     clues: frozenset[str]
     """Words of prompts, in lower case, that tell what the answer is."""
     pool: tuple[str, ...]
-    """Words of prompts, each as often as it stands there."""
+    """Words of prompts that are no clues, nor repeated by the answer; each as often as it stands there."""
 
 
 def _shown(example: Example, recipe: Recipe, known: _Known, draw: random.Random) -> Example:
@@ -126,7 +131,13 @@ def _known(examples: Sequence[Example]) -> _Known:
         and count * len(examples) >= LIFT * asked[told] * answered[word]
     }
     grammar = (word for word, count in answered.items() if count > max(1, MAX_SHARE * len(examples)))
-    pool = (word for example in examples[:POOL] for word in _asked_words(example))
+    pool = (
+        word
+        for example in examples[:POOL]
+        for repeated in [_repeated(example)]
+        for word in _asked_words(example)
+        if word not in repeated and word.lower() not in clues
+    )
     return _Known(frozenset(grammar), frozenset(clues), tuple(pool))
 
 
@@ -143,21 +154,34 @@ def _replaced(example: Example, word: str, by: str) -> Example:
 
 
 def _asked_otherwise(example: Example, keep: set[str], known: _Known, draw: random.Random) -> Example:
-    """A share of the users' words made up, left out, followed by a made-up one, or in two of five cases those of
-    others; those that tell the answer mistyped instead, and those that it repeats left alone. Numbers stay: another one
-    would be taken at its word (a day, say, that the answer has with a zero in front)."""
-    share = draw.choice(DISTURBED)
+    """In each sentence a share of the users' words made up, left out, followed by a made-up one, or in two of five
+    cases those of others; those that tell the answer mistyped instead, and those that it repeats left alone. In half of
+    the prompts so are those beside a number: its unit, say. Numbers stay: another one would be taken at its word (a
+    day, say, that the answer has with a zero in front)."""
+    share, end, spared = draw.choice(DISTURBED), 0, draw.random() < SPARED
 
     def change(found: re.Match[str]) -> str:
-        word = found[0]
+        nonlocal share, end
+        word, whole = found[0], found.string
+        if _SENTENCE.search(whole, end, found.start()):
+            share = draw.choice(DISTURBED)
+        end = found.end()
         if word in keep or not word.isalpha() or draw.random() >= share:
+            return word
+        if spared and _beside_number(whole, found.start(), end):
             return word
         if word.lower() in known.clues:
             return mistyped(word, draw)
-        unknown, other = made_up(word, draw), draw.choice(known.pool)
+        unknown = made_up(word, draw)
+        other = draw.choice(known.pool) if known.pool else unknown
         return draw.choice((unknown, "", f"{word} {unknown}", other, other))
 
     return _users_words(example, change)
+
+
+def _beside_number(text: str, begin: int, end: int) -> bool:
+    """Whether a digit is before or after what is at `begin` to `end`, with at most a space between."""
+    return text[max(0, begin - 2) : begin].rstrip()[-1:].isdigit() or text[end : end + 2].lstrip()[:1].isdigit()
 
 
 def _in_case(example: Example, case: Callable[[str], str], keep: set[str]) -> Example:

@@ -66,6 +66,6 @@ def start_of(samples: Sequence[Sample], recipe: Recipe, base: Path | None) -> tu
     if base is not None:
         return read_tokenizer(base), BaseStart(folder=str(base))
     assert isinstance(recipe.model, Scratch)
-    texts = [text for sample in samples if sample.part == "fit" for text in (sample.prompt, sample.answer)]
-    tokenizer = train_tokenizer(texts, recipe.model, recipe.data.context)
+    told = ((sample.prompt, sample.answer) for sample in samples if sample.part == "fit")
+    tokenizer = train_tokenizer(told, recipe.model, recipe.data.context)
     return tokenizer, ScratchStart(vocabulary=tokenizer.size, pad=tokenizer.ids.pad, end=tokenizer.ids.end)

@@ -185,8 +185,7 @@ def _prepared(runs: Runs, recipe: Recipe, base: Base | None, seed: int) -> Prepa
         tokenizer, start = read_tokenizer(base.folder), BaseStart(folder=str(base.folder))
     else:
         assert isinstance(recipe.model, Scratch)
-        texts = [text for example in runs.fit for turn in example.turns for text in (turn.text, *turn.calls)]
-        tokenizer = train_tokenizer(texts, recipe.model, recipe.data.context)
+        tokenizer = train_tokenizer(map(_asked_and_answered, runs.fit), recipe.model, recipe.data.context)
         start = ScratchStart(vocabulary=tokenizer.size, pad=tokenizer.ids.pad, end=tokenizer.ids.end)
     to_fit, left_out = encode(augmented(runs.fit, recipe, seed), tokenizer, recipe)
     try:
@@ -194,6 +193,15 @@ def _prepared(runs: Runs, recipe: Recipe, base: Base | None, seed: int) -> Prepa
     except EvidenceError:  # few rows, and too long all of them: nothing then says when to stop
         to_tune, also = [], Counter[str]({"too long to say when to stop": len(runs.tune)})
     return Prepared(to_fit, to_tune, tokenizer, start, left_out + also)
+
+
+def _asked_and_answered(example: Example) -> tuple[str, str]:
+    """For a tokenizer."""
+    asked, answered = (
+        "\n".join(text for turn in example.turns if turn.learn is learn for text in (turn.text, *turn.calls))
+        for learn in (False, True)
+    )
+    return asked, answered
 
 
 def _manifest(runs: Runs, recipe: Recipe, base: Base | None, seed: int, fitted: Fit) -> GenerativeManifest:

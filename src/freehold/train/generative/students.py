@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from freehold.store import Store
 
 Watch = Callable[[Progress], None]
-_VERSION = 2
+_VERSION = 3
 """Raised when the same rows, recipe and seed come to give other files."""
 
 
