@@ -216,6 +216,19 @@ def test_muon_moves_weights_as_that_of_torch_does() -> None:
         assert torch.allclose(weight, ours[name], atol=1e-3)
 
 
+def test_the_worst_tune_rows_do_not_count(tmp_path: Path) -> None:
+    rows, tune = tiny_runs.backwards(200), tiny_runs.backwards(38, seed=99)
+    wrong = [row._replace(tokens=np.roll(row.tokens, 3)) for row in tiny_runs.backwards(2, seed=98)]
+    fits = [
+        fit(tmp_path / str(number), tiny_runs.recipe_of(epochs=6), rows, shown, 1, tiny_runs.START, lambda _: None)
+        for number, shown in enumerate((tune, [*tune, *wrong]))
+    ]
+    without, with_wrong = (one.tune_loss for one in fits)
+    assert without is not None and with_wrong is not None
+    assert with_wrong == pytest.approx(without, rel=0.1), "two rows of forty say what no student should"
+    assert fits[0].sha256 == fits[1].sha256, "they do not choose other weights"
+
+
 def test_workers_that_share_the_matrices_move_them_as_one_does() -> None:
     torch.manual_seed(0)
     shapes = {"m.layers.0.a": (16, 24), "m.layers.1.a": (16, 24), "m.layers.2.a": (16, 24), "m.layers.0.b": (24, 16)}

@@ -30,6 +30,9 @@ from freehold.train.progress import Progress
 
 torch: Any = import_module("torch")
 
+LEFT_OUT = 0.05
+"""Share of the tune rows, the worst, that do not count: the incumbent was wrong there, and the surer a student is, the
+higher is their loss. With them the weights that had learned least won now and then."""
 _REPORT_SECONDS = 0.5
 _TRAINED, _BEST, _OPTIMISER = "weights/", "best/", "optimiser/"
 
@@ -54,7 +57,7 @@ class _Training:
         self._fit = read_examples(run, "fit")
         self._built: Built = build(spec, device)
         self._precision = environment.choose_precision(self._told, device, self._built.causal.config.hidden_size)
-        self._tune = [] if not (rows := read_examples(run, "tune")) else self._batches(rows, 0)
+        self._tune = batches(read_examples(run, "tune"), self._told.batch_tokens, 0, 0, spec.seed)
         self._per_epoch = len(self._batches(self._fit, 0))
         self._before_first = len(self._batches(self._fit, BEFORE))
         self._steps = self._before_first + max(1, self._told.steps, round(self._told.epochs * self._per_epoch))
@@ -125,14 +128,14 @@ class _Training:
                 use_cache=False,
             ).last_hidden_state
 
-    def _loss(self, hidden: Any, targets: NDArray[np.int32]) -> Any:
-        """Cross entropy, summed over the places of (rows, width) that have a target; logits are of these only."""
+    def _loss(self, hidden: Any, targets: NDArray[np.int32], reduction: str = "sum") -> Any:
+        """Cross entropy at the places of (rows, width) that have a target, in order; logits are of these only."""
         places = np.flatnonzero(targets != NO_LOSS)
         wanted = hidden.reshape(-1, hidden.shape[-1]).index_select(0, self._tensor(places))
         with self._casting():
             logits = self._built.causal.get_output_embeddings()(wanted)
         targets = self._tensor(targets.reshape(-1)[places])
-        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction=reduction)
 
     def _mask(self, segments: NDArray[np.int32]) -> Any:
         """(rows, 1, width, width): 0 where a token may look, else -inf: back, and within its own example."""
@@ -154,14 +157,10 @@ class _Training:
         """Measure the loss on the tune rows, and keep the weights if they are the best yet."""
         state = self._state
         self._built.causal.eval()
-        sums = torch.zeros(2, dtype=torch.float64, device=self._device)
-        with torch.no_grad():
-            for batch in self._tune:
-                for part in self._parts(batch):
-                    sums[0] += self._loss(self._hidden(part), part.targets)
-                    sums[1] += part.learned
-        self._team.sum(sums)
-        state.tune_loss = float(sums[0] / sums[1])
+        losses, targets = self._tune_losses()
+        by_mean = np.argsort(losses / targets, kind="stable")
+        kept = by_mean[: len(by_mean) - int(LEFT_OUT * len(by_mean))]
+        state.tune_loss = float(losses[kept].sum() / targets[kept].sum())
         if not math.isfinite(state.tune_loss):
             self._give_up(state.tune_loss, state.step)
         if state.best_loss is None or state.tune_loss < state.best_loss:
@@ -169,6 +168,22 @@ class _Training:
             self._best = {name: weight.detach().clone() for name, weight in self._built.trained.items()}
         else:
             state.looks_since += 1
+
+    def _tune_losses(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """(rows,) of the tune rows: the loss summed over their targets, and how many these are."""
+        found = [np.zeros(len(batch.tokens)) for batch in self._tune]
+        rank, size = self._team.rank, self._team.size
+        with torch.no_grad():
+            for batch, losses in zip(self._tune, found, strict=True):
+                part = shard(batch, rank, size)
+                rows = np.nonzero(part.targets != NO_LOSS)[0]
+                if len(rows):
+                    each = self._loss(self._hidden(part), part.targets, "none").double().cpu().numpy()
+                    losses[rank::size] = np.bincount(rows, each, len(part.tokens))
+        summed = torch.from_numpy(np.concatenate(found)).to(self._device)
+        self._team.sum(summed)
+        targets = np.concatenate([(batch.targets != NO_LOSS).sum(axis=1) for batch in self._tune])
+        return summed.cpu().numpy(), targets
 
     def _has_waited(self) -> bool:
         return bool(self._told.patience) and self._state.looks_since >= self._told.patience
