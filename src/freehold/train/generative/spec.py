@@ -66,7 +66,7 @@ class Fit(NamedTuple):
     fit_loss: float
     """Mean over the target tokens of the last epoch."""
     tune_loss: float | None
-    """Of the weights that were kept; None where there are no tune rows."""
+    """Of the weights that were kept, without the worst rows; None where there are no tune rows."""
     tokens: int
     seconds: float
     cpu_seconds: float

@@ -140,7 +140,8 @@ class Run(_Part, frozen=True, kw_only=True):
     """Per worker. One gives the same bytes on every run, and for small models two workers are quicker than two
     threads."""
     evaluate_every: Count = 200
-    """Steps between looks at the tune split."""
+    """Steps between looks at the tune split. Its rows with the most loss, one in twenty, do not count: there the
+    incumbent was wrong."""
     patience: Natural = 4
     """Looks without a better loss after which training stops; 0: it never stops early."""
     checkpoint_every: Count = 200
