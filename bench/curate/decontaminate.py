@@ -17,10 +17,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import polars as pl
-from bench.curate.documents import documents
+from bench.curate.documents import curated_row, documents
 
 from freehold.config.curate_settings import Decontaminate
 from freehold.curate.pipeline import run_pipeline
@@ -32,21 +31,6 @@ WORDS = 13
 REAL = tuple(
     Path(__file__).parents[3] / "shared/data" / name for name in ("livecodebench.parquet", "routellm_gsm8k.parquet")
 )
-
-
-def _row(number: int, prompt: str, part: str) -> dict[str, Any]:
-    usual = {
-        "answer_schema": "",
-        "task": "t",
-        "source": "",
-        "model": "m",
-        "answered_by": "u/m",
-        "terms": "own",
-        "verdict": "allow",
-    }
-    rest = {"status": 200, "answer": "yes", "input_tokens": 1, "output_tokens": 1, "uniform": True, "changed": ""}
-    own = {"row": f"r{number:08}", "at_ns": number, "prompt": prompt, "part": part, "origin": "incumbent"}
-    return {**dict.fromkeys(ROW_COLUMNS), **usual, **rest, **own}
 
 
 def _planted(draw: random.Random, host: str, source: str, length: int) -> str:
@@ -73,7 +57,7 @@ def make(count: int, folder: Path) -> tuple[pl.DataFrame, set[str], set[str], Pa
         source = draw.choice(texts[:held] if place % 2 else benchmark)
         length = draw.randint(WORDS, 30) if place < PLANTED else WORDS - 1
         texts[host] = _planted(draw, texts[host], source, length)
-    rows = [_row(number, text, "certify" if number < held else "fit") for number, text in enumerate(texts)]
+    rows = [curated_row(number, text, "certify" if number < held else "fit") for number, text in enumerate(texts)]
     ids = [f"r{host:08}" for host in hosts]
     return pl.DataFrame(rows, schema=ROW_COLUMNS), set(ids[:PLANTED]), set(ids[PLANTED:]), path
 

@@ -1,9 +1,11 @@
-"""Documents made from a grammar, with duplicates planted in them, and which is a duplicate of which."""
+"""Documents made from a grammar, with duplicates planted in them, which is a duplicate of which, and rows of them."""
 
 from __future__ import annotations
 
 import random
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from freehold.curate.rows import ROW_COLUMNS
 
 _SYLLABLES = ("ba", "be", "co", "da", "den", "el", "fa", "gor", "hi", "in", "jo", "ka", "lum", "mi", "nor", "o", "pre",
               "qui", "ra", "sen", "ti", "ul", "va", "wex", "yo", "zan")  # fmt: skip
@@ -77,3 +79,19 @@ def _edited(draw: random.Random, text: str, share: float, words: list[str]) -> s
 def _respaced(draw: random.Random, text: str) -> str:
     """The same words in another case and spacing."""
     return text.upper() if draw.random() < 0.5 else text.replace(" ", "  ")
+
+
+def curated_row(number: int, prompt: str, part: str, answer: str = "yes") -> dict[str, Any]:
+    """A row as steps of curating take it, with `ROW_COLUMNS`."""
+    usual = {
+        "answer_schema": "",
+        "task": "t",
+        "source": "",
+        "model": "m",
+        "answered_by": "u/m",
+        "terms": "own",
+        "verdict": "allow",
+    }
+    rest = {"status": 200, "answer": answer, "input_tokens": 1, "output_tokens": 1, "uniform": True, "changed": ""}
+    own = {"row": f"r{number:08}", "at_ns": number, "prompt": prompt, "part": part, "origin": "incumbent"}
+    return {**dict.fromkeys(ROW_COLUMNS), **usual, **rest, **own}

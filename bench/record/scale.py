@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import polars as pl
 from bench.curate.decontaminate import PLANTED
-from bench.curate.documents import documents
+from bench.curate.documents import curated_row, documents
 
 from freehold.config.curate_settings import CurateStep
 from freehold.curate.pipeline import run_pipeline
@@ -62,20 +62,9 @@ def read_costs() -> dict[str, Cost]:
 def measure(costs: dict[str, Cost]) -> None:
     """What each step of curating costs for one row of about 60 words, as CPU time of this process."""
     made = documents(ROWS + PLANTED, seed=9)[:ROWS]
-    usual = {
-        "answer_schema": "",
-        "task": "t",
-        "source": "",
-        "model": "m",
-        "answered_by": "u/m",
-        "terms": "own",
-        "verdict": "allow",
-    }
-    rest = {"status": 200, "input_tokens": 1, "output_tokens": 1, "uniform": True, "changed": "", "origin": "incumbent"}
     rows = pl.DataFrame(
         [
-            {**dict.fromkeys(ROW_COLUMNS), **usual, **rest, "row": f"r{n:08}", "at_ns": n, "prompt": one.text}
-            | {"answer": ("yes", "no")[n % 2], "part": "certify" if n % 10 == 0 else "fit"}
+            curated_row(n, one.text, "certify" if n % 10 == 0 else "fit", answer=("yes", "no")[n % 2])
             for n, one in enumerate(made)
         ],
         schema=ROW_COLUMNS,
