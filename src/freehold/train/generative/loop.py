@@ -1,4 +1,4 @@
-"""The training loop: packed rows, head and loss at learned tokens only, one message per step between workers."""
+"""The training loop: packed rows, head and loss at learned tokens only, gradients and loss in one message to others."""
 
 from __future__ import annotations
 
